@@ -1,0 +1,77 @@
+"""Tensors and facts on disk: safetensors with a JSON note and a checksum inside, written whole or not at all.
+
+Nothing here unpickles, so a file from a stranger can be refused but can run nothing.
+"""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be trusted, with a sentence that says why."""
+
+
+def _checksum(tensors: dict[str, torch.Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)}".encode())
+        digest.update(tensors[name].contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def save_tensors(path: str | Path, tensors: dict[str, torch.Tensor], note: dict) -> None:
+    """Write tensors and a JSON-able note to one file, atomically: a kill at any moment leaves the old file or the new one."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    text = json.dumps(note, sort_keys=True)
+    metadata = {"note": text, "sha256": _checksum(tensors), "note_sha256": hashlib.sha256(text.encode()).hexdigest()}
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        save_file(tensors, scratch, metadata=metadata)
+        _to_disk(scratch)
+        os.replace(scratch, path)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def load_tensors(path: str | Path) -> tuple[dict[str, torch.Tensor], dict]:
+    """Read what `save_tensors` wrote.
+
+    Raises:
+        CheckpointError: missing, truncated or altered.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"there is no checkpoint at {path}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(f"{path} is damaged or cut short ({error}); restore it from a copy or train again") from None
+    note = metadata.get("note", "")
+    if metadata.get("note_sha256") != hashlib.sha256(note.encode()).hexdigest() or metadata.get("sha256") != _checksum(tensors):
+        raise CheckpointError(f"{path} does not match its checksum: it was altered after it was written; restore it from a copy")
+    return tensors, json.loads(note)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file atomically."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    scratch.write_text(text, encoding="utf-8")
+    _to_disk(scratch)
+    os.replace(scratch, path)
+
+
+def _to_disk(path: Path) -> None:
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())

@@ -1,0 +1,80 @@
+"""Every number that decides a model or a training, one comment a field. A preset is one of each."""
+
+from dataclasses import asdict, dataclass, field
+
+
+@dataclass(frozen=True)
+class VAEConfig:
+    patch_size: tuple[int, int, int] = (4, 4, 4)  # frames, rows, columns that one latent cell stands for
+    latent_channels: int = 8  # numbers a cell
+    hidden_size: int = 128  # channels inside
+    depth: int = 4  # transformer blocks in the encoder, and as many in the decoder
+    num_heads: int = 4
+    window: int = 3  # latent frames that a frame looks at: itself and the two before it
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    hidden_size: int = 128  # channels a word
+    depth: int = 2
+    num_heads: int = 4
+    max_length: int = 32  # words of the longest prompt, with the end mark
+
+
+@dataclass(frozen=True)
+class DiTConfig:
+    patch_size: tuple[int, int, int] = (1, 2, 2)  # latent frames, rows, columns a token
+    latent_channels: int = 8
+    hidden_size: int = 256
+    depth: int = 6
+    num_heads: int = 4
+    mlp_ratio: float = 4.0
+    text_size: int = 128  # TextConfig.hidden_size
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One stage of a training. The budget is `minutes` of training time, or exactly `steps` where that is given."""
+
+    minutes: float = 5.0
+    steps: int | None = None
+    batch_size: int = 64
+    learning_rate: float = 1e-3  # peak; warmed up, held, and brought to zero over the last `decay_share`
+    warmup_steps: int = 100
+    decay_share: float = 0.4
+    ema_decay: float = 0.995  # of the averaged weights that are shipped; short, because the training is
+    save_every: float = 60.0  # seconds between checkpoints
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Preset:
+    num_frames: int = 17  # 4k + 1
+    height: int = 32
+    width: int = 32
+    fps: int = 8
+    pair_share: float = 0.45  # share of training clips with two objects
+    cached_clips: int = 24_000  # clips whose latents are kept for the second and third stage
+    kl_weight: float = 2e-3  # per pixel, against a mean squared error
+    prompt_dropout_prob: float = 0.1
+    shift: float = 3.0  # noise levels are moved towards noise: σ ← shift·σ / (1 + (shift - 1)·σ)
+    vae: VAEConfig = field(default_factory=VAEConfig)
+    text: TextConfig = field(default_factory=TextConfig)
+    dit: DiTConfig = field(default_factory=DiTConfig)
+    train_vae: TrainConfig = TrainConfig(minutes=7.0, batch_size=4, learning_rate=2e-3)
+    train_language: TrainConfig = TrainConfig(minutes=0.7, batch_size=128, warmup_steps=20)
+    train_dit: TrainConfig = TrainConfig(minutes=10.0, batch_size=64)
+
+    def to_dict(self) -> dict:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict) -> "Preset":
+        """Undo `to_dict`, also after JSON has turned tuples into lists. An unknown field is a TypeError."""
+        kinds = {"vae": VAEConfig, "text": TextConfig, "dit": DiTConfig}
+        kinds |= {"train_vae": TrainConfig, "train_language": TrainConfig, "train_dit": TrainConfig}
+        tuples = lambda d: {k: tuple(v) if isinstance(v, list) else v for k, v in d.items()}  # noqa: E731
+        return cls(**{k: kinds[k](**tuples(v)) if k in kinds else v for k, v in values.items()})
+
+
+PRESETS = {"tiny": Preset()}

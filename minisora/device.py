@@ -1,0 +1,39 @@
+"""Where tensors live and how precise products are, chosen by one argument and by what the hardware does."""
+
+import contextlib
+
+import torch
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """"auto" takes a GPU, then an Apple device, then the CPU; any name that torch knows is taken as it is.
+
+    Raises:
+        ValueError: a device that this machine does not have.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"device={name!r} cannot be used here ({str(error).splitlines()[0]}); 'auto' or 'cpu' always can") from None
+    return device
+
+
+def has_fast_bf16(device: torch.device) -> bool:
+    """Whether bfloat16 products run in hardware: about four times as fast as float32 there, and slower elsewhere."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device)[0] >= 8
+    if device.type == "cpu":
+        checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+        return any(getattr(torch.cpu, check, lambda: False)() for check in checks)
+    return False
+
+
+def autocast(device: torch.device | str):
+    """A context in which matrix products run in bfloat16 where `has_fast_bf16`, in float32 elsewhere."""
+    device = torch.device(device)
+    if not has_fast_bf16(device):
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, torch.bfloat16)

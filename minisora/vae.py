@@ -1,0 +1,143 @@
+"""The time-space compressor: a causal video VAE.
+
+    video (B, 3, T, H, W) in [-1, 1], T = 4k + 1 ── encode ──► latents (B, Cz, Tz, Hz, Wz) ── decode ──► video
+
+Pixels are cut into cells of 4×4×4, and transformer blocks let cells talk, a frame only to itself and to the few before it: what
+comes later can never change what came earlier (causal, as in MAGVIT-v2, arXiv:2310.05737, section 3.3, whose 4k + 1 frames we
+keep, but with attention where it has convolutions, because on two cores that learns faster; data/LOG.md has the numbers). The
+first frame is a cell of its own, so an image is a video of one frame. Objective: Eq. (3) of arXiv:1312.6114.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn as nn
+
+from minisora.config import VAEConfig
+from minisora.layers import MLP, Attention, RMSNorm, rotary_angles
+from minisora.patchify import grid_of, patchify, positions_of, unpatchify
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """The Gaussian q(latents | video): what the encoder believes, cell by cell."""
+
+    mean: torch.Tensor  # (B, Cz, Tz, Hz, Wz)
+    logvar: torch.Tensor
+
+    def sample(self, generator: torch.Generator | None = None) -> torch.Tensor:
+        """Draw latents as mean + std · noise, so that gradients reach mean and std (the reparameterisation)."""
+        noise = torch.randn(self.mean.shape, generator=generator, device=self.mean.device)
+        return self.mean + (0.5 * self.logvar).exp() * noise
+
+    def kl(self) -> torch.Tensor:
+        """KL(q ‖ N(0, 1)) in nats, summed over each clip: (B,). Appendix B of arXiv:1312.6114."""
+        return 0.5 * (self.mean**2 + self.logvar.exp() - 1 - self.logvar).flatten(1).sum(1)
+
+
+class Block(nn.Module):
+    """Attention, then an MLP, each added to what is already there."""
+
+    def __init__(self, hidden_size: int, num_heads: int):
+        super().__init__()
+        self.norm1, self.attention = RMSNorm(hidden_size), Attention(hidden_size, num_heads)
+        self.norm2, self.mlp = RMSNorm(hidden_size), MLP(hidden_size)
+
+    def forward(self, x, mask, rotary):
+        x = x + self.attention(self.norm1(x), mask=mask, rotary=rotary)
+        return x + self.mlp(self.norm2(x))
+
+
+class Stack(nn.Module):
+    """Cells in, cells out: linear, blocks with causal attention in time, norm, linear. Encoder and decoder are one each."""
+
+    def __init__(self, in_size: int, out_size: int, config: VAEConfig):
+        super().__init__()
+        self.config = config
+        self.embed = nn.Linear(in_size, config.hidden_size)
+        self.blocks = nn.ModuleList(Block(config.hidden_size, config.num_heads) for _ in range(config.depth))
+        self.norm = RMSNorm(config.hidden_size)
+        self.out = nn.Linear(config.hidden_size, out_size)
+
+    def forward(self, cells: torch.Tensor, grid: tuple[int, int, int]) -> torch.Tensor:
+        positions = positions_of(grid, device=cells.device)  # (N, 3)
+        past = positions[:, None, 0] - positions[None, :, 0]  # (N, N): how many latent frames ago
+        mask = (past >= 0) & (past < self.config.window)
+        rotary = rotary_angles(positions, self.config.hidden_size // self.config.num_heads)
+        x = self.embed(cells)  # (B, N, hidden)
+        for block in self.blocks:
+            x = block(x, mask, rotary)
+        return self.out(self.norm(x))
+
+
+class VideoVAE(nn.Module):
+    def __init__(self, config: VAEConfig = VAEConfig()):  # noqa: B008
+        super().__init__()
+        self.config = config
+        pixels = 3 * config.patch_size[0] * config.patch_size[1] * config.patch_size[2]
+        self.encoder = Stack(pixels, 2 * config.latent_channels, config)
+        self.decoder = Stack(config.latent_channels, pixels, config)
+        # per-channel statistics of the latents over the training clips, set once the VAE is trained
+        self.register_buffer("latents_mean", torch.zeros(config.latent_channels))
+        self.register_buffer("latents_std", torch.ones(config.latent_channels))
+        self.initialise()
+
+    def initialise(self) -> None:
+        """
+        | weights                         | initial value                       | why                                   |
+        | ------------------------------- | ----------------------------------- | ------------------------------------- |
+        | linear                          | normal, std 1/√(fan in)             | keeps the size of what passes through |
+        | last linear of attention, MLP   | zero                                | a deep stack starts as a shallow one  |
+        """
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.normal_(module.weight, std=module.in_features**-0.5)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        for module in self.modules():
+            if isinstance(module, Block):
+                nn.init.zeros_(module.attention.to_out.weight)
+                nn.init.zeros_(module.mlp.down.weight)
+
+    def latent_shape(self, num_frames: int, height: int, width: int) -> tuple[int, int, int]:
+        """(Tz, Hz, Wz) of a clip; ValueError where the frame count is not 4k + 1 or a side does not divide."""
+        pt, ph, pw = self.config.patch_size
+        if num_frames < 1 or (num_frames - 1) % pt:
+            below = max(num_frames - 1, 0) // pt * pt + 1
+            raise ValueError(f"num_frames={num_frames} is not {pt}k + 1; {below} or {below + pt} would be")
+        return grid_of((num_frames + pt - 1, height, width), self.config.patch_size)
+
+    def encode(self, video: torch.Tensor) -> Posterior:
+        """Compress video (B, 3, T, H, W) in [-1, 1] to a posterior over latents (B, Cz, Tz, Hz, Wz)."""
+        B, C, T, H, W = video.shape
+        grid = self.latent_shape(T, H, W)
+        first = video[:, :, :1].expand(-1, -1, self.config.patch_size[0] - 1, -1, -1)
+        video = torch.cat([first, video], dim=2)  # (B, 3, T + 3, H, W): the first frame fills a cell of its own
+        cells = self.encoder(patchify(video, self.config.patch_size), grid)  # (B, N, 2·Cz)
+        mean, logvar = unpatchify(cells, grid, (1, 1, 1)).float().chunk(2, dim=1)
+        return Posterior(mean, logvar.clamp(-20, 10))
+
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        """Expand latents (B, Cz, Tz, Hz, Wz) to video (B, 3, 4·Tz - 3, 4·Hz, 4·Wz), about [-1, 1]."""
+        grid = tuple(latents.shape[2:])
+        cells = self.decoder(patchify(latents, (1, 1, 1)), grid)  # (B, N, pixels of a cell)
+        return unpatchify(cells, grid, self.config.patch_size)[:, :, self.config.patch_size[0] - 1 :].float()
+
+    def decode_chunks(self, latents: torch.Tensor, size: int = 4):
+        """Decode a long clip a few latent frames at a time: yields videos whose concatenation equals `decode`.
+
+        A frame's pixels depend on at most depth × (window - 1) latent frames before it, so every chunk is given that many to look
+        back on, and memory does not grow with length.
+        """
+        reach, patch = self.config.depth * (self.config.window - 1), self.config.patch_size[0]
+        for start in range(0, latents.shape[2], size):
+            before = min(start, reach)
+            video = self.decode(latents[:, :, start - before : start + size])
+            yield video[:, :, patch * before - (patch - 1) * bool(before) :]
+
+    def normalise(self, latents: torch.Tensor) -> torch.Tensor:
+        """Scale each latent channel to mean 0 and standard deviation 1 over the training clips."""
+        return (latents - self.latents_mean[:, None, None, None]) / self.latents_std[:, None, None, None]
+
+    def denormalise(self, latents: torch.Tensor) -> torch.Tensor:
+        return latents * self.latents_std[:, None, None, None] + self.latents_mean[:, None, None, None]
