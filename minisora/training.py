@@ -10,7 +10,7 @@ Every draw of step s comes from a generator seeded with (seed, s), so a resumed 
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -21,6 +21,9 @@ from tqdm.auto import tqdm
 from minisora.checkpoints import CheckpointError, load_tensors, save_tensors
 from minisora.config import Preset, TrainConfig
 from minisora.device import autocast
+from minisora.diffusion import add_noise, draw_sigma, flow_loss
+from minisora.patchify import grid_of, patchify, positions_of
+from minisora.text import END, PAD, TextVideoPair, Tokenizer
 from minisora.vae import VideoVAE
 
 
@@ -210,3 +213,101 @@ def train_vae(vae: VideoVAE, videos: torch.Tensor, preset: Preset, run_dir: str 
         return error + weight * kl / video[0].numel(), {"mse": error.item(), "kl": kl.item()}
 
     return fit("vae", vae, loss_of, preset.train_vae, run_dir, **options)
+
+
+# -------------------------------------------------------------------------------------------------------- 2, 3 the prompts
+
+
+@dataclass
+class Latents:
+    """Clips that were encoded once: what the second and third training read."""
+
+    latents: torch.Tensor  # (M, Cz, Tz, Hz, Wz), normalised, float16
+    ids: torch.Tensor  # (M, captions a clip, S) token numbers, padded with 0
+
+    def draw(self, batch_size: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """A batch: latents (B, Cz, Tz, Hz, Wz), ids and attention_mask (B, S) of one of each clip's captions."""
+        device = generator.device
+        rows = torch.randint(len(self.latents), (batch_size,), generator=generator, device=device).cpu()
+        which = torch.randint(self.ids.shape[1], (batch_size,), generator=generator, device=device).cpu()
+        ids = self.ids[rows, which].to(device).long()
+        return self.latents[rows].to(device).float(), ids, ids != PAD
+
+
+@torch.no_grad()
+def cache_latents(
+    vae: VideoVAE, tokenizer: Tokenizer, clips: Callable[[int, int], tuple[torch.Tensor, list[list[str]]]], count: int,
+    progress: bool = True, chunk: int = 32,
+) -> Latents:  # fmt: skip
+    """Encode `count` clips, measure the latents' mean and standard deviation into the VAE, and keep them normalised.
+
+    Args:
+        clips: (start, size) → videos (size, 3, T, H, W) in [-1, 1] and as many captions for every clip.
+    """
+    device = next(vae.parameters()).device
+    means, captions = [], []
+    bar = tqdm(total=count, desc="latents", unit="clip", disable=not progress)
+    for start in range(0, count, chunk):
+        videos, several = clips(start, min(chunk, count - start))
+        with autocast(device):
+            means.append(vae.encode(videos.to(device)).mean.cpu())
+        captions += several
+        bar.update(len(videos))
+    bar.close()
+    latents = torch.cat(means)
+    vae.latents_mean.copy_(latents.mean((0, 2, 3, 4)))
+    vae.latents_std.copy_(latents.std((0, 2, 3, 4)))
+    latents = vae.cpu().normalise(latents).half()
+    vae.to(device)
+    ids, _ = tokenizer([prompt for several in captions for prompt in several])
+    return Latents(latents, ids.view(count, -1, ids.shape[-1]).to(torch.int16))
+
+
+def train_language(pair: TextVideoPair, data: Latents, preset: Preset, run_dir: str | Path, **options) -> list[dict]:
+    """Teach the text encoder what words look like: every caption beside its own clip, away from all others."""
+
+    def loss_of(step: int, generator: torch.Generator):
+        loss, accuracy = pair(*data.draw(preset.train_language.batch_size, generator))
+        return loss, {"own caption nearest": accuracy.item()}
+
+    return fit("text", pair, loss_of, preset.train_language, run_dir, **options)
+
+
+NOISE_BINS = (0.25, 0.5, 0.75, 1.0)  # upper edges
+
+
+def train_dit(model: nn.ModuleDict, data: Latents, preset: Preset, run_dir: str | Path, **options) -> list[dict]:
+    """Teach the transformer the velocity of every token, whatever is given and whatever is asked for.
+
+    Args:
+        model: {"text": TextEncoder, "dit": DiT}; the text encoder goes on learning.
+    """
+    text, dit = model["text"], model["dit"]
+
+    def loss_of(step: int, generator: torch.Generator):
+        latents, ids, attention_mask = data.draw(preset.train_dit.batch_size, generator)
+        drop = torch.rand(len(ids), generator=generator, device=ids.device) < preset.prompt_dropout_prob
+        ids = torch.where(drop[:, None], torch.zeros_like(ids), ids)
+        ids[drop, 0] = END  # the null prompt
+        attention_mask = ids != PAD
+        grid = grid_of(latents.shape[2:], dit.config.patch_size)
+        x_0 = patchify(latents, dit.config.patch_size)  # (B, N, P)
+        noise = torch.randn(x_0.shape, generator=generator, device=x_0.device)
+        sigma = draw_sigma(len(x_0), grid, generator, preset.shift)  # (B, N)
+        x_t = add_noise(x_0, noise, sigma[..., None])
+        velocity = dit(x_t, sigma, positions_of(grid, device=x_0.device), text(ids, attention_mask), attention_mask)
+        error = flow_loss(velocity, x_0, noise, sigma)  # (B, N)
+        return error.sum() / (sigma > 0).sum(), _by_noise_level(error.detach(), sigma)
+
+    return fit("dit", model, loss_of, preset.train_dit, run_dir, **options)
+
+
+def _by_noise_level(error: torch.Tensor, sigma: torch.Tensor) -> dict[str, float]:
+    """Mean error of the tokens in each quarter of the noise levels."""
+    figures, low = {}, 0.0
+    for high in NOISE_BINS:
+        inside = (sigma > low) & (sigma <= high)
+        if inside.any():
+            figures[f"σ ≤ {high}"] = error[inside].mean().item()
+        low = high
+    return figures

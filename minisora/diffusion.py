@@ -1,0 +1,114 @@
+"""The way from data to noise, and what a network has to learn about it.
+
+Rectified flow (arXiv:2209.03003; SD3, arXiv:2403.03206), the one that everything here uses:
+
+    x_t = (1 − σ) x_0 + σ noise        σ = 0 clean, σ = 1 noise; σ may differ from token to token
+    velocity = dx_t / dσ = noise − x_0
+
+(The library flow_matching counts the other way: its t is 1 − σ and its velocity has the opposite sign.) Below it the older way,
+DDPM (arXiv:2006.11239), for comparison: x_t = √ᾱ x_0 + √(1 − ᾱ) noise.
+"""
+
+import math
+
+import torch
+
+# -------------------------------------------------------------------------------------------------------- rectified flow
+
+
+def add_noise(x_0: torch.Tensor, noise: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+    """Mix clean values and noise: x_t = (1 − σ) x_0 + σ noise. sigma broadcasts against x_0. Eq. (13), arXiv:2403.03206."""
+    return (1 - sigma) * x_0 + sigma * noise
+
+
+def velocity_of(x_0: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+    """The target: noise − x_0."""
+    return noise - x_0
+
+
+def clean_from_velocity(x_t: torch.Tensor, velocity: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+    """The guess of the clean values: x_0 = x_t − σ velocity."""
+    return x_t - sigma * velocity
+
+
+def noise_from_velocity(x_t: torch.Tensor, velocity: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+    """The guess of the noise: x_t + (1 − σ) velocity."""
+    return x_t + (1 - sigma) * velocity
+
+
+def shift_sigma(sigma: torch.Tensor, shift: float) -> torch.Tensor:
+    """Move noise levels towards noise: σ ← s·σ / (1 + (s − 1)·σ). Eq. (23), arXiv:2403.03206; s = 1 changes nothing."""
+    return shift * sigma / (1 + (shift - 1) * sigma)
+
+
+def sigma_schedule(num_inference_steps: int, shift: float = 1.0, device=None) -> torch.Tensor:
+    """Noise levels from 1 down to 0, (steps + 1,), evenly spaced and then shifted.
+
+    Raises:
+        ValueError: fewer than one step.
+    """
+    if num_inference_steps < 1:
+        raise ValueError(f"num_inference_steps={num_inference_steps} is too few; 1 is the least, 20 is usual")
+    return shift_sigma(torch.linspace(1, 0, num_inference_steps + 1, device=device), shift)
+
+
+def draw_sigma(
+    batch_size: int, grid: tuple[int, int, int], generator: torch.Generator, shift: float = 3.0,
+    per_frame_share: float = 0.3, given_share: float = 0.2,
+) -> torch.Tensor:  # fmt: skip
+    """Noise levels for training, one a token: what makes one network serve every prompt.
+
+    Of the clips, `per_frame_share` have a level of their own in every latent frame (diffusion forcing, arXiv:2407.01392),
+    `given_share` have their first frames clean (half of these just one frame), and the rest have one level throughout.
+
+    Returns:
+        sigma (B, N) in [0, 1], in the token order of `patchify`.
+    """
+    t, h, w = grid
+    rand = lambda *shape: torch.rand(*shape, generator=generator, device=generator.device)  # noqa: E731
+    frame = rand(batch_size, 1).expand(-1, t).clone()  # (B, t)
+    kind = rand(batch_size)
+    apart = kind < per_frame_share
+    frame = torch.where(apart[:, None], rand(batch_size, t), frame)
+    frame = shift_sigma(frame, shift)
+    if t > 1:
+        given = torch.where(rand(batch_size) < 0.5, torch.ones_like(kind), (rand(batch_size) * (t - 1)).floor() + 1)  # how many frames
+        clean = torch.arange(t, device=frame.device) < given[:, None]
+        frame = torch.where((kind > 1 - given_share)[:, None] & clean, torch.zeros_like(frame), frame)
+    return frame.repeat_interleave(h * w, dim=1)
+
+
+def flow_loss(velocity: torch.Tensor, x_0: torch.Tensor, noise: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+    """Mean squared error of the velocity per token, (B, N), zero for tokens that are given.
+
+    Args:
+        velocity, x_0, noise: (B, N, P). sigma: (B, N). Eq. (1) of arXiv:2209.03003.
+    """
+    return (velocity - velocity_of(x_0, noise)).square().mean(-1) * (sigma > 0)
+
+
+# ------------------------------------------------------------------------------------------------------ DDPM, to compare
+
+
+def alphas_cumprod(schedule: str = "cosine", num_train_timesteps: int = 1000) -> torch.Tensor:
+    """ᾱ for every timestep, float64: "linear" as arXiv:2006.11239, section 4; "cosine" as Eq. (17), arXiv:2102.09672."""
+    if schedule == "linear":
+        betas = torch.linspace(1e-4, 0.02, num_train_timesteps, dtype=torch.float64)
+    elif schedule == "cosine":
+        level = lambda i: math.cos((i / num_train_timesteps + 0.008) / 1.008 * math.pi / 2) ** 2  # noqa: E731
+        steps = [min(1 - level(i + 1) / level(i), 0.999) for i in range(num_train_timesteps)]
+        betas = torch.tensor(steps, dtype=torch.float64)
+    else:
+        raise ValueError(f"schedule={schedule!r} is not known; it is linear or cosine")
+    return (1 - betas).cumprod(0)
+
+
+def v_from(x_0: torch.Tensor, noise: torch.Tensor, alpha_bar: torch.Tensor) -> torch.Tensor:
+    """v = √ᾱ noise − √(1 − ᾱ) x_0. Appendix D of arXiv:2202.00512."""
+    return alpha_bar.sqrt() * noise - (1 - alpha_bar).sqrt() * x_0
+
+
+def clean_and_noise_from_v(x_t: torch.Tensor, v: torch.Tensor, alpha_bar: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Undo `v_from`: x_0 = √ᾱ x_t − √(1 − ᾱ) v and noise = √(1 − ᾱ) x_t + √ᾱ v."""
+    a, s = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
+    return a * x_t - s * v, s * x_t + a * v

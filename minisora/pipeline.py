@@ -1,0 +1,193 @@
+"""MiniSora: every stage in a row, and every kind of prompt as a choice of which tokens are clean already.
+
+    prompt ──► tokenizer ──► text encoder ──► DiT, many times, over noise levels ──► VAE decoder ──► video (B, 3, T, H, W)
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+import torch.nn as nn
+
+from minisora.checkpoints import CheckpointError, load_tensors, save_tensors, write_text
+from minisora.config import Preset
+from minisora.device import autocast, choose_device
+from minisora.dit import DiT
+from minisora.diffusion import sigma_schedule
+from minisora.patchify import grid_of, patchify, positions_of, unpatchify
+from minisora.sampling import SAMPLERS, Callback, guided
+from minisora.text import TextEncoder, Tokenizer
+from minisora.vae import VideoVAE
+
+SHIPPED = Path(__file__).resolve().parent.parent / "data" / "checkpoints"
+GUIDANCE_SCALE = 2.0
+
+
+class MiniSora(nn.Module):
+    """A compressor, a text encoder and a diffusion transformer that belong together."""
+
+    def __init__(self, preset: Preset, vocabulary: Sequence[str]):
+        super().__init__()
+        self.preset = preset
+        self.tokenizer = Tokenizer(vocabulary, preset.text.max_length)
+        self.vae = VideoVAE(preset.vae)
+        self.text = TextEncoder(len(self.tokenizer), preset.text)
+        self.dit = DiT(preset.dit)
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    # ------------------------------------------------------------------------------------------------------- prompts
+
+    @torch.no_grad()
+    def generate(
+        self,
+        prompt: str | Sequence[str],
+        *,
+        negative_prompt: str = "",
+        num_inference_steps: int = 20,
+        guidance_scale: float = GUIDANCE_SCALE,
+        num_frames: int | None = None,
+        height: int | None = None,
+        width: int | None = None,
+        generator: torch.Generator | None = None,
+        sampler: str = "euler",
+        callback: Callback | None = None,
+    ) -> torch.Tensor:
+        """Text to video: no token is given.
+
+        Args:
+            prompt: one sentence, or a list for a batch. "" asks for anything.
+            negative_prompt: what guidance moves away from; "" is the null prompt.
+            num_frames: 4k + 1; height, width: multiples of 8. The preset's where None.
+            generator: source of the noise; the same seed gives the same clip.
+            callback: (step, sigma, tokens, guess of x_0), called before every step.
+
+        Returns:
+            video (B, 3, T, H, W) in [-1, 1].
+
+        Raises:
+            ValueError: an unknown word, sampler or size, each with what would do.
+        """
+        preset = self.preset
+        shape = self.vae.latent_shape(num_frames or preset.num_frames, height or preset.height, width or preset.width)
+        prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+        given = torch.zeros(len(prompts), preset.vae.latent_channels, *shape, device=self.device)
+        levels = torch.ones(shape, device=self.device)
+        return self.denoise(
+            prompts, given, levels, negative_prompt=negative_prompt, num_inference_steps=num_inference_steps,
+            guidance_scale=guidance_scale, generator=generator, sampler=sampler, callback=callback,
+        )  # fmt: skip
+
+    @torch.no_grad()
+    def animate(self, image: torch.Tensor, prompt: str | Sequence[str], *, num_frames: int | None = None, **options) -> torch.Tensor:
+        """Image to video: the tokens of the first latent frame are given.
+
+        Args:
+            image: (3, H, W) or (B, 3, H, W) in [-1, 1], sides multiples of 8. options: as `generate`'s, without sizes.
+
+        Returns:
+            video (B, 3, T, H, W) that starts with the image.
+        """
+        images = image[None] if image.ndim == 3 else image
+        if images.ndim != 4 or images.shape[1] != 3:
+            raise ValueError(f"image has shape {tuple(image.shape)}; it should be (3, H, W) or (B, 3, H, W)")
+        if images.min() < -1.01 or images.max() > 1.01:
+            raise ValueError(f"image has values in [{images.min():.1f}, {images.max():.1f}]; scale them to [-1, 1]")
+        prompts = [prompt] * len(images) if isinstance(prompt, str) else list(prompt)
+        if len(prompts) != len(images):
+            raise ValueError(f"{len(images)} images and {len(prompts)} prompts do not pair up")
+        shape = self.vae.latent_shape(num_frames or self.preset.num_frames, *images.shape[-2:])
+        first = self.encode(images[:, :, None].to(self.device))
+        given = torch.zeros(len(images), first.shape[1], *shape, device=self.device)
+        given[:, :, :1] = first
+        levels = torch.ones(shape, device=self.device)
+        levels[0] = 0
+        return self.denoise(prompts, given, levels, **options)
+
+    @torch.no_grad()
+    def denoise(
+        self, prompts: list[str], given: torch.Tensor, levels: torch.Tensor, *, negative_prompt: str = "",
+        num_inference_steps: int = 20, guidance_scale: float = GUIDANCE_SCALE, generator: torch.Generator | None = None,
+        sampler: str = "euler", callback: Callback | None = None,
+    ) -> torch.Tensor:  # fmt: skip
+        """The function under every method: start each latent cell at its level, and walk all of them to clean.
+
+        Args:
+            given: normalised latents (B, Cz, Tz, Hz, Wz); only what has a level below 1 shows through.
+            levels: (Tz, Hz, Wz) in [0, 1]: 0 is given, 1 is to be made, between is to be redone. The highest in a patch counts.
+        """
+        if sampler not in SAMPLERS:
+            raise ValueError(f"sampler={sampler!r} is not known; it is one of {', '.join(SAMPLERS)}")
+        patch = self.dit.config.patch_size
+        grid = grid_of(given.shape[2:], patch)
+        sigmas = sigma_schedule(num_inference_steps, self.preset.shift, self.device)
+        positions = positions_of(grid, device=self.device)
+        ids, mask = (x.to(self.device) for x in self.tokenizer([*prompts, *[negative_prompt] * len(prompts)]))
+        with autocast(self.device):
+            embeds = self.text(ids, mask)
+            half = len(prompts)
+            velocity = guided(self.dit, positions, (embeds[:half], mask[:half]), (embeds[half:], mask[half:]), guidance_scale)
+            noise = torch.randn(given.shape, generator=generator, device=generator.device if generator else self.device).to(self.device)
+            start = patchify(levels[None, None], patch).amax(-1).expand(len(prompts), -1)  # (B, N)
+            x_0, noise = patchify(given, patch), patchify(noise, patch)
+            tokens = (1 - start[..., None]) * x_0 + start[..., None] * noise
+            tokens = SAMPLERS[sampler](velocity, tokens, sigmas, start=start, callback=callback)
+            return self.decode(unpatchify(tokens, grid, patch))
+
+    # -------------------------------------------------------------------------------------------------------- latents
+
+    @torch.no_grad()
+    def encode(self, video: torch.Tensor) -> torch.Tensor:
+        """video (B, 3, T, H, W) in [-1, 1] → normalised latents (B, Cz, Tz, Hz, Wz)."""
+        with autocast(self.device):
+            return self.vae.normalise(self.vae.encode(video.to(self.device)).mean)
+
+    @torch.no_grad()
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        """Normalised latents (B, Cz, Tz, Hz, Wz) → video (B, 3, T, H, W) in [-1, 1]."""
+        with autocast(self.device):
+            return self.vae.decode(self.vae.denormalise(latents)).clamp(-1, 1)
+
+    # ---------------------------------------------------------------------------------------------------------- files
+
+    def save(self, folder: str | Path, facts: dict | None = None) -> None:
+        """Write the weights (float16) and `model.json` (preset, vocabulary, checksums, your facts) into a folder."""
+        folder = Path(folder)
+        checksums = {}
+        for name in ("vae", "text", "dit"):
+            tensors = {k: v.half() for k, v in getattr(self, name).state_dict().items()}
+            save_tensors(folder / f"{name}.safetensors", tensors, {"part": name})
+            checksums[name] = hashlib.sha256((folder / f"{name}.safetensors").read_bytes()).hexdigest()
+        model = {"preset": self.preset.to_dict(), "vocabulary": self.tokenizer.vocabulary, "sha256": checksums, "facts": facts or {}}
+        write_text(folder / "model.json", json.dumps(model, indent=1, ensure_ascii=False) + "\n")
+
+    @classmethod
+    def load(cls, name: str | Path = "tiny", device: str = "auto") -> "MiniSora":
+        """Load a shipped model by its name, or any model from its folder.
+
+        Raises:
+            CheckpointError: not there, cut short, altered, or with parts of different trainings.
+        """
+        folder = Path(name) if (Path(name) / "model.json").is_file() else SHIPPED / str(name)
+        if not (folder / "model.json").is_file():
+            shipped = ", ".join(sorted(p.parent.name for p in SHIPPED.glob("*/model.json"))) or "none"
+            raise CheckpointError(f"there is no model {str(name)!r}; shipped: {shipped}; or name a folder with a model.json")
+        try:
+            note = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+            model = cls(Preset.from_dict(note["preset"]), note["vocabulary"])
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise CheckpointError(f"{folder / 'model.json'} cannot be read ({error}); restore it from a copy") from None
+        for part in ("vae", "text", "dit"):
+            path = folder / f"{part}.safetensors"
+            tensors, _ = load_tensors(path)
+            if hashlib.sha256(path.read_bytes()).hexdigest() != note["sha256"][part]:
+                raise CheckpointError(f"{path} is not the file that {folder / 'model.json'} speaks of; restore both from one copy")
+            try:
+                getattr(model, part).load_state_dict({k: v.float() for k, v in tensors.items()})
+            except RuntimeError as error:
+                raise CheckpointError(f"{path} does not fit the preset ({str(error).splitlines()[-1].strip()})") from None
+        return model.eval().to(choose_device(device))

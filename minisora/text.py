@@ -1,0 +1,129 @@
+"""Prompts as vectors: a tokenizer of whole words, a text encoder, and the pair that teaches it what words look like.
+
+    prompts ── Tokenizer ──► ids, attention_mask (B, S) ── TextEncoder ──► prompt_embeds (B, S, D_text)
+
+The encoder is first trained beside a small video encoder, so that a caption and its clip land in the same place and all other
+pairs do not (CLIP, arXiv:2103.00020, section 2.3 and figure 3), and goes on learning with the diffusion transformer.
+The null prompt of guidance is the empty one: an end mark and nothing else.
+"""
+
+import difflib
+import math
+import re
+from collections.abc import Sequence
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+from minisora.config import TextConfig
+from minisora.layers import MLP, Attention, RMSNorm, rotary_angles
+from minisora.patchify import patchify, positions_of
+
+PAD, END = 0, 1
+
+
+class Tokenizer:
+    """Whole words to numbers. 0 pads, 1 ends a prompt, the words follow in the order given."""
+
+    def __init__(self, vocabulary: Sequence[str], max_length: int = 32):
+        self.vocabulary, self.max_length = tuple(vocabulary), max_length
+        self.ids = {word: i + 2 for i, word in enumerate(self.vocabulary)}
+
+    def __len__(self) -> int:
+        return len(self.vocabulary) + 2
+
+    def words(self, prompt: str) -> list[str]:
+        """Lower-case words, without punctuation; hyphens stay."""
+        return re.findall(r"[a-z0-9]+(?:-[a-z0-9]+)*", prompt.lower())
+
+    def __call__(self, prompts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Encode prompts, padded to the longest.
+
+        Returns:
+            ids (B, S) int64 and attention_mask (B, S) bool, True for words and the end mark.
+
+        Raises:
+            ValueError: a word outside the vocabulary (the nearest are named), or a prompt that is too long.
+        """
+        rows = []
+        for prompt in prompts:
+            words = self.words(prompt)
+            for word in words:
+                if word not in self.ids:
+                    near = ", ".join(difflib.get_close_matches(word, self.vocabulary, n=3, cutoff=0.5) or self.vocabulary)
+                    raise ValueError(f"the model never met the word {word!r}; the nearest known words are: {near}")
+            if len(words) >= self.max_length:
+                raise ValueError(f"a prompt of {len(words)} words is too long; at most {self.max_length - 1} fit: {prompt!r}")
+            rows.append([self.ids[word] for word in words] + [END])
+        ids = torch.full((len(rows), max(map(len, rows))), PAD)
+        for i, row in enumerate(rows):
+            ids[i, : len(row)] = torch.tensor(row)
+        return ids, ids != PAD
+
+
+class TextEncoder(nn.Module):
+    """A small transformer in which every word looks at every other."""
+
+    def __init__(self, vocabulary_size: int, config: TextConfig = TextConfig()):  # noqa: B008
+        super().__init__()
+        self.config = config
+        D = config.hidden_size
+        self.embed = nn.Embedding(vocabulary_size, D)
+        self.blocks = nn.ModuleList(
+            nn.ModuleDict({
+                "norm1": RMSNorm(D), "attention": Attention(D, config.num_heads), "norm2": RMSNorm(D), "mlp": MLP(D),
+            }) for _ in range(config.depth)
+        )  # fmt: skip
+        self.norm = RMSNorm(D)
+        nn.init.normal_(self.embed.weight, std=1.0)
+
+    def forward(self, ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """ids and attention_mask (B, S) → prompt_embeds (B, S, D_text)."""
+        x = self.embed(ids)
+        places = torch.arange(ids.shape[1], device=ids.device)[:, None]
+        rotary = rotary_angles(places, self.config.hidden_size // self.config.num_heads)
+        for block in self.blocks:
+            x = x + block["attention"](block["norm1"](x), mask=attention_mask[:, None, None], rotary=rotary)
+            x = x + block["mlp"](block["norm2"](x))
+        return self.norm(x)
+
+
+class TextVideoPair(nn.Module):
+    """Two encoders and a temperature: the contrastive pair of the language stage. Only its text encoder is kept."""
+
+    def __init__(self, text: TextEncoder, latent_channels: int, hidden_size: int = 128, depth: int = 2, num_heads: int = 4):
+        super().__init__()
+        self.text, self.num_heads = text, num_heads
+        self.embed = nn.Linear(latent_channels * 4, hidden_size)
+        self.blocks = nn.ModuleList(
+            nn.ModuleDict({
+                "norm1": RMSNorm(hidden_size), "attention": Attention(hidden_size, num_heads),
+                "norm2": RMSNorm(hidden_size), "mlp": MLP(hidden_size),
+            }) for _ in range(depth)
+        )  # fmt: skip
+        self.video_out = nn.Linear(hidden_size, hidden_size, bias=False)
+        self.text_out = nn.Linear(text.config.hidden_size, hidden_size, bias=False)
+        self.logit_scale = nn.Parameter(torch.tensor(math.log(10.0)))
+
+    def encode_video(self, latents: torch.Tensor) -> torch.Tensor:
+        """latents (B, Cz, Tz, Hz, Wz) → unit vectors (B, D)."""
+        x = self.embed(patchify(latents, (1, 2, 2)))
+        positions = positions_of((latents.shape[2], latents.shape[3] // 2, latents.shape[4] // 2), device=latents.device)
+        rotary = rotary_angles(positions, x.shape[-1] // self.num_heads)
+        for block in self.blocks:
+            x = x + block["attention"](block["norm1"](x), rotary=rotary)
+            x = x + block["mlp"](block["norm2"](x))
+        return F.normalize(self.video_out(x.mean(1)).float(), dim=-1)
+
+    def encode_text(self, ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """ids, attention_mask (B, S) → unit vectors (B, D), the mean over the words."""
+        x, weight = self.text(ids, attention_mask), attention_mask[..., None].float()
+        return F.normalize(self.text_out((x * weight).sum(1) / weight.sum(1)).float(), dim=-1)
+
+    def forward(self, latents, ids, attention_mask) -> tuple[torch.Tensor, torch.Tensor]:
+        """Contrastive loss, and the share of clips whose own caption is the nearest. Figure 3 of arXiv:2103.00020."""
+        scores = self.logit_scale.exp().clamp(max=100) * self.encode_video(latents) @ self.encode_text(ids, attention_mask).T
+        own = torch.arange(len(scores), device=scores.device)
+        loss = (F.cross_entropy(scores, own) + F.cross_entropy(scores.T, own)) / 2
+        return loss, (scores.argmax(1) == own).float().mean()
