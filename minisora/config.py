@@ -54,7 +54,9 @@ class Preset:
     width: int = 32
     fps: int = 8
     pair_share: float = 0.45  # share of training clips with two objects
-    cached_clips: int = 24_000  # clips whose latents are kept for the second and third stage
+    vae_clips: int = 6_000  # clips that the compressor learns from
+    cached_clips: int = 12_000  # clips whose latents are kept for the second and third stage
+    captions_per_clip: int = 4  # different sentences for each of those
     kl_weight: float = 2e-3  # per pixel, against a mean squared error
     prompt_dropout_prob: float = 0.1
     shift: float = 3.0  # noise levels are moved towards noise: σ ← shift·σ / (1 + (shift - 1)·σ)

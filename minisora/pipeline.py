@@ -14,8 +14,8 @@ import torch.nn as nn
 from minisora.checkpoints import CheckpointError, load_tensors, save_tensors, write_text
 from minisora.config import Preset
 from minisora.device import autocast, choose_device
-from minisora.dit import DiT
 from minisora.diffusion import sigma_schedule
+from minisora.dit import DiT
 from minisora.patchify import grid_of, patchify, positions_of, unpatchify
 from minisora.sampling import SAMPLERS, Callback, guided
 from minisora.text import TextEncoder, Tokenizer

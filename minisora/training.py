@@ -189,11 +189,6 @@ def _restore(path, model, ema, optimizers) -> tuple[int, float, list[dict]]:
 # ------------------------------------------------------------------------------------------------------------ 1 compressor
 
 
-def psnr(video: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    """Peak signal-to-noise ratio in dB of each clip, (B,), for videos in [-1, 1]: 10·log10(2² / mean squared error)."""
-    return 10 * torch.log10(4 / (video.clamp(-1, 1) - truth).square().flatten(1).mean(1).clamp(min=1e-10))
-
-
 def train_vae(vae: VideoVAE, videos: torch.Tensor, preset: Preset, run_dir: str | Path, **options) -> list[dict]:
     """Teach the compressor to give back what it was given: mean squared error + kl_weight · KL per pixel.
 

@@ -14,8 +14,24 @@ import torch
 from minisora.world.captions import caption
 from minisora.world.render import render
 from minisora.world.scene import (
-    BACKGROUND_COLORS, COLORS, DIRECTIONS, EXTENT, FPS, GRAVITY, GROWTH, MOTIONS, RELATIONS, ROUND, SHAPES, SIZES, SPIN, TEXTURES,
-    Scene, Thing, check_choice, simulate,
+    BACKGROUND_COLORS,
+    COLORS,
+    DIRECTIONS,
+    EXTENT,
+    FPS,
+    GRAVITY,
+    GROWTH,
+    MOTIONS,
+    RELATIONS,
+    ROUND,
+    SHAPES,
+    SIZES,
+    SPIN,
+    TEXTURES,
+    Scene,
+    Thing,
+    check_choice,
+    simulate,
 )  # fmt: skip
 
 HELD_OUT = {  # one colour a shape

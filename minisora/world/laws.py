@@ -84,10 +84,8 @@ def _straight(positions: torch.Tensor, times: torch.Tensor):
     start, velocity = _line(positions, times)
     vx, vy = velocity.tolist()
     slant = math.degrees(math.atan2(min(abs(vx), abs(vy)), max(abs(vx), abs(vy))))
-    if slant > 22.5:
-        motion = "diagonal"
-    else:
-        motion = ("right" if vx > 0 else "left") if abs(vx) > abs(vy) else ("down" if vy > 0 else "up")
+    sideways, upright = "right" if vx > 0 else "left", "down" if vy > 0 else "up"
+    motion = "diagonal" if slant > 22.5 else sideways if abs(vx) > abs(vy) else upright
     return motion, _miss(positions, start + velocity * times[:, None]), (vx, vy)
 
 

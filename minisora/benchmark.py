@@ -1,0 +1,86 @@
+"""How fast, on this machine: every stage in clips a second, and training against the machine's own matrix products."""
+
+import platform
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+import torch.nn as nn
+
+from minisora.config import TrainConfig
+from minisora.device import autocast, has_fast_bf16
+from minisora.dit import DiT
+from minisora.text import END, PAD
+from minisora.training import Latents, train_dit
+from minisora.world.dataset import ToyWorld
+
+
+def _seconds(work: Callable[[], object], repeats: int) -> float:
+    """Median seconds of one call, after one that does not count."""
+    work()
+    times = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - began)
+    return statistics.median(times)
+
+
+def matrix_product_rate(device: torch.device, repeats: int = 20) -> float:
+    """GFLOP/s of one linear layer of the transformer's MLP, (5120, 256) × (256, 1024), in the precision that training uses."""
+    kind = torch.bfloat16 if has_fast_bf16(device) else torch.float32
+    a, b = torch.randn(5120, 256, dtype=kind, device=device), torch.randn(1024, 256, dtype=kind, device=device)
+    return 2 * 5120 * 256 * 1024 / _seconds(lambda: nn.functional.linear(a, b), repeats) / 1e9
+
+
+def step_flops(dit: DiT, num_tokens: int, prompt_tokens: int) -> float:
+    """Floating-point operations of one training step for one clip: three times the forward pass's matrix products."""
+    D, depth, r = dit.config.hidden_size, dit.config.depth, dit.config.mlp_ratio
+    linear = num_tokens * D * D * (4 + 2 + 2 * r) + prompt_tokens * 2 * D * dit.config.text_size  # a block, in multiply-adds
+    attention = 2 * num_tokens * (num_tokens + prompt_tokens) * D
+    ends = num_tokens * (2 * dit.x_embedder.weight.numel() + 8 * D * D + sum(p.numel() for p in dit.t_embedder.parameters() if p.ndim == 2))
+    return 3 * 2 * (depth * (linear + attention) + ends)
+
+
+def benchmark(model, quick: bool = False) -> dict:
+    """Measure every stage; nothing else should run beside it. `model` is left as it was."""
+    repeats, device = (2 if quick else 5), model.device
+    world = ToyWorld()
+    videos = world.batch(0, 32).videos
+    prompts = ["a large red circle bouncing on a navy background"] * 16
+    latents = model.encode(videos)
+    table: dict = {
+        "machine": platform.processor() or platform.machine(), "device": str(device), "threads": torch.get_num_threads(),
+        "torch": torch.__version__, "bf16": has_fast_bf16(device),
+    }  # fmt: skip
+    rate = lambda work, clips: round(clips / _seconds(work, repeats), 1)  # noqa: E731
+    table["clips rendered a second"] = rate(lambda: world.batch(0, 128), 128)
+    table["clips encoded a second"] = rate(lambda: model.encode(videos), len(videos))
+    table["clips decoded a second"] = rate(lambda: model.decode(latents), len(videos))
+    table["clips sampled a second (20 steps, guided)"] = rate(lambda: model.generate(prompts), len(prompts))
+    table["seconds for one clip (20 steps, guided)"] = round(_seconds(lambda: model.generate(prompts[:1]), repeats * 2), 3)
+
+    batch, steps = model.preset.train_dit.batch_size, 6 if quick else 20
+    ids = torch.full((256, 1, 20), PAD)
+    ids[:, :, :19], ids[:, :, 19] = 5, END
+    data = Latents(latents.cpu().repeat(8, 1, 1, 1, 1).half(), ids.to(torch.int16))
+    table["clips trained a second"] = round(batch * steps / _train_seconds(model, data, steps), 1)
+    table["GFLOP/s of matrix products here"] = round(matrix_product_rate(device), 1)
+    tokens = latents[0, 0].numel() // 4
+    table["GFLOP/s of a training step"] = round(step_flops(model.dit, tokens, 20) * table["clips trained a second"] / 1e9, 1)
+    table["training step's share of that rate"] = round(table["GFLOP/s of a training step"] / table["GFLOP/s of matrix products here"], 3)
+    return table
+
+
+def _train_seconds(model, data: Latents, steps: int) -> float:
+    """Seconds of `steps` training steps of a fresh transformer of the same size."""
+    import copy
+    import tempfile
+    from dataclasses import replace
+
+    fresh = nn.ModuleDict({"text": copy.deepcopy(model.text), "dit": DiT(model.preset.dit).to(model.device)})
+    config = TrainConfig(steps=steps + 3, batch_size=model.preset.train_dit.batch_size, save_every=1e9)
+    with tempfile.TemporaryDirectory() as folder, autocast(model.device):
+        history = train_dit(fresh, data, replace(model.preset, train_dit=config), folder, progress=False)
+    return history[-1]["seconds"] / history[-1]["step"] * steps

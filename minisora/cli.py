@@ -1,0 +1,223 @@
+"""minisora generate | animate | train | evaluate | benchmark | lab: thin words around the package."""
+
+import json
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="A whole Sora, small: text to video on two CPU cores.")
+
+PROMPT = Annotated[str, typer.Argument(help='A sentence of the toy world, such as "a large red circle bouncing on a navy background".')]
+OUT = Annotated[Path, typer.Option(help="Where the clip goes: .png (animated), .gif, .webp or .mp4 (extra: video).")]
+SEED = Annotated[int | None, typer.Option(help="Seed of the noise; the same seed gives the same clip. Random, and printed, if left out.")]
+STEPS = Annotated[int, typer.Option(help="Steps from noise to clip.", min=1)]
+GUIDANCE = Annotated[float, typer.Option(help="How hard the prompt pulls: 1 is not at all more than it says.")]
+NEGATIVE = Annotated[str, typer.Option(help="What to get away from.")]
+FRAMES = Annotated[int | None, typer.Option(help="Frames, 4k + 1.")]
+HEIGHT = Annotated[int | None, typer.Option(help="Rows, a multiple of 8.")]
+WIDTH = Annotated[int | None, typer.Option(help="Columns, a multiple of 8.")]
+RATE = Annotated[float, typer.Option(help="Frames a second of the file, as judged too.", min=0.5)]
+MODEL = Annotated[str, typer.Option("--preset", help="A shipped model's name, or a folder with a model.json.")]
+DEVICE = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+FORCE = Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")]
+JSON = Annotated[Path | None, typer.Option("--json", help="Also write the figures to this file.")]
+
+
+@app.command()
+def generate(
+    prompt: PROMPT, out: OUT = Path("clip.png"), seed: SEED = None, num_inference_steps: STEPS = 20, guidance_scale: GUIDANCE = 2.0,
+    negative_prompt: NEGATIVE = "", num_frames: FRAMES = None, height: HEIGHT = None, width: WIDTH = None, fps: RATE = 8.0,
+    preset: MODEL = "tiny", device: DEVICE = "auto", force: FORCE = False,
+) -> None:  # fmt: skip
+    """Make a clip from a sentence."""
+    _refuse(out, force)
+    model, seed, generator = _model(preset, device, seed)
+    began = time.perf_counter()
+    video = model.generate(
+        prompt, negative_prompt=negative_prompt, num_inference_steps=num_inference_steps, guidance_scale=guidance_scale,
+        num_frames=num_frames, height=height, width=width, generator=generator,
+    )[0]  # fmt: skip
+    _show(video, prompt, out, seed, time.perf_counter() - began, fps, force)
+
+
+@app.command()
+def animate(
+    image: Annotated[Path, typer.Argument(help="The first frame: PNG, JPEG, GIF or WebP; cropped to the middle and resized.")],
+    prompt: PROMPT, out: OUT = Path("clip.png"), seed: SEED = None, num_inference_steps: STEPS = 20, guidance_scale: GUIDANCE = 2.0,
+    negative_prompt: NEGATIVE = "", num_frames: FRAMES = None, height: HEIGHT = None, width: WIDTH = None, fps: RATE = 8.0,
+    preset: MODEL = "tiny", device: DEVICE = "auto", force: FORCE = False,
+) -> None:  # fmt: skip
+    """Make a clip that starts with a picture."""
+    from minisora.viz import read_image
+
+    _refuse(out, force)
+    model, seed, generator = _model(preset, device, seed)
+    picture = read_image(image, height or model.preset.height, width or model.preset.width)
+    began = time.perf_counter()
+    video = model.animate(
+        picture, prompt, negative_prompt=negative_prompt, num_inference_steps=num_inference_steps, guidance_scale=guidance_scale,
+        num_frames=num_frames, generator=generator,
+    )[0]  # fmt: skip
+    _show(video, prompt, out, seed, time.perf_counter() - began, fps, force)
+
+
+@app.command()
+def train(
+    preset: Annotated[str, typer.Option(help="Which preset to train.")] = "tiny",
+    out: Annotated[Path | None, typer.Option(help="Folder of the run; runs/PRESET if left out. The model ends up in its model/.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in that folder.")] = False,
+    vae_minutes: Annotated[float | None, typer.Option(help="Minutes for the compressor.")] = None,
+    language_minutes: Annotated[float | None, typer.Option(help="Minutes for the text encoder.")] = None,
+    dit_minutes: Annotated[float | None, typer.Option(help="Minutes for the transformer.")] = None,
+    vae_clips: Annotated[int | None, typer.Option(help="Clips that the compressor learns from.", min=8)] = None,
+    cached_clips: Annotated[int | None, typer.Option(help="Clips whose latents the other two learn from.", min=64)] = None,
+    look_every: Annotated[float, typer.Option(help="Seconds of training between two looks at samples.", min=1)] = 60.0,
+    device: DEVICE = "auto",
+) -> None:
+    """Train a model from nothing: compressor, text encoder, transformer. Ctrl-C keeps what was learned; --resume goes on."""
+    from minisora.config import PRESETS
+    from minisora.recipe import train_model
+    from minisora.world.scene import check_choice
+
+    check_choice("preset", preset, PRESETS)
+    chosen, out = PRESETS[preset], out or Path("runs") / preset
+    for stage, minutes in (("train_vae", vae_minutes), ("train_language", language_minutes), ("train_dit", dit_minutes)):
+        if minutes is not None:
+            chosen = replace(chosen, **{stage: replace(getattr(chosen, stage), minutes=minutes)})
+    for name, value in (("vae_clips", vae_clips), ("cached_clips", cached_clips)):
+        chosen = replace(chosen, **{name: value}) if value is not None else chosen
+    minutes = sum(c.minutes for c in (chosen.train_vae, chosen.train_language, chosen.train_dit))
+    typer.echo(f"training {preset} in {out}: {minutes:.0f} minutes of training, and some for its clips and samples; stop with Ctrl-C")
+    train_model(chosen, out, resume=resume, device=device, look_every=look_every)
+    typer.echo(f"done: minisora generate \"a small blue star spinning\" --preset {out / 'model'}")
+
+
+@app.command()
+def evaluate(
+    prompts: Annotated[int, typer.Option(help="Prompts a family and split.", min=1)] = 512,
+    json_file: JSON = None, num_inference_steps: STEPS = 20, guidance_scale: GUIDANCE = 2.0,
+    seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 0,
+    preset: MODEL = "tiny", device: DEVICE = "auto", force: FORCE = False,
+) -> None:  # fmt: skip
+    """Measure a model: the compressor, text to video and image to video, with 95 % intervals."""
+    from tqdm import tqdm
+
+    from minisora.evaluation import evaluate_animate, evaluate_text_to_video, evaluate_vae
+
+    _refuse(json_file, force)
+    model, _, _ = _model(preset, device, seed)
+    options = {"num_inference_steps": num_inference_steps, "guidance_scale": guidance_scale}
+    with tqdm(total=9 * prompts, unit="clip") as bar:
+        table = evaluate_text_to_video(model, prompts, seed, bar.update, **options)
+        table["animate"] = evaluate_animate(model, prompts, seed, bar.update, **options)
+        table["vae"] = evaluate_vae(model, prompts, bar.update)
+    table["settings"] = {"preset": preset, "prompts": prompts, "seed": seed, **options}
+    for family in ("solo", "pair"):
+        for split, figures in table[family].items():
+            _print_shares(f"text to video, {family}, {split}", figures)
+    _print_shares("image to video, solo, seen", {k: v for k, v in table["animate"].items() if isinstance(v, dict)})
+    for family in ("solo", "pair"):
+        for split, figures in table["vae"][family].items():
+            typer.echo(f"compressor, {family}, {split}: PSNR {figures['psnr_mean']} dB mean, {figures['psnr_worst_decile']} dB worst decile; "
+                       f"judge reads {100 * figures['judge']['all']['value']:.1f} % rightly")  # fmt: skip
+    _write_json(json_file, table)
+
+
+@app.command()
+def benchmark(
+    json_file: JSON = None, preset: MODEL = "tiny", device: DEVICE = "auto",
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer repetitions.")] = False, force: FORCE = False,
+) -> None:  # fmt: skip
+    """Measure speed on this machine: clips rendered, encoded, decoded, trained and sampled a second, and one clip's latency."""
+    from minisora.benchmark import benchmark as measure
+
+    _refuse(json_file, force)
+    model, _, _ = _model(preset, device, 0)
+    table = measure(model, quick)
+    for name, value in table.items():
+        typer.echo(f"{name:<44} {value}")
+    _write_json(json_file, table)
+
+
+@app.command()
+def lab() -> None:
+    """Open JupyterLab at the first notebook."""
+    notebooks = Path(__file__).resolve().parent.parent / "notebooks"
+    first = notebooks / "00_a_video_from_a_sentence.ipynb"
+    if not first.is_file():
+        raise ValueError("the notebooks lie in the repository: clone it and install it with pip install -e '.[lab]'")
+    try:
+        import jupyterlab  # noqa: F401
+    except ImportError:
+        raise ValueError("JupyterLab is not installed: pip install -e '.[lab]'") from None
+    raise SystemExit(subprocess.call([sys.executable, "-m", "jupyterlab", str(first)]))
+
+
+# ------------------------------------------------------------------------------------------------------------------ parts
+
+
+def _refuse(path: Path | None, force: bool) -> None:
+    """Complain before the work, not after it."""
+    if path is not None and path.exists() and not force:
+        raise FileExistsError(f"{path} exists; choose another name, or overwrite it with --force")
+
+
+def _model(preset: str, device: str, seed: int | None):
+    import torch
+
+    from minisora.pipeline import MiniSora
+
+    seed = torch.seed() % 2**31 if seed is None else seed
+    return MiniSora.load(preset, device), seed, torch.Generator().manual_seed(seed)
+
+
+def _show(video, prompt: str, out: Path, seed: int, seconds: float, fps: float, force: bool) -> None:
+    from minisora.judge import read, verdict
+    from minisora.viz import Clip, text_strip
+    from minisora.world.captions import parse
+
+    clip = Clip(video, prompt, fps)
+    clip.save(out, force)
+    strip = text_strip(clip)
+    if strip:
+        typer.echo(strip)
+    typer.echo(f"{out}: {video.shape[1]} frames in {seconds:.2f} s, seed {seed}")
+    seen = read(video, fps)
+    try:
+        typer.echo(f"the judge saw {seen}: {verdict(seen, parse(prompt))}")
+    except ValueError as error:
+        typer.echo(f"the judge saw {seen}; it cannot hold that against the prompt, because {error}")
+
+
+def _print_shares(title: str, figures: dict) -> None:
+    typer.echo(title)
+    for name, f in figures.items():
+        typer.echo(f"  {name:<12} {100 * f['value']:5.1f} %   [{100 * f['low']:.1f}, {100 * f['high']:.1f}]   n = {f['n']}")
+
+
+def _write_json(path: Path | None, table: dict) -> None:
+    from minisora.checkpoints import write_text
+
+    if path is not None:
+        write_text(path, json.dumps(table, indent=1, ensure_ascii=False) + "\n")
+        typer.echo(f"written to {path}")
+
+
+def main() -> None:
+    """Run the command line; a user's mistake ends in one line and exit code 2, Ctrl-C in 130."""
+    try:
+        app()
+    except (ValueError, OSError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+
+
+if __name__ == "__main__":
+    main()

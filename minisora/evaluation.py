@@ -1,0 +1,119 @@
+"""Honest figures: how often a model's clips are as asked, with intervals, and how well the compressor gives back.
+
+Everything is measured on test seeds, which no training meets; `held_out` on looks that no training shows.
+"""
+
+import math
+import random
+from collections.abc import Callable
+
+import torch
+
+from minisora.judge import Verdict, read, verdict
+from minisora.world.captions import caption, parse
+from minisora.world.dataset import TEST_SEEDS, sample_scene
+from minisora.world.render import render
+from minisora.world.scene import Scene
+
+
+def wilson(successes: int, n: int, z: float = 1.96) -> dict[str, float]:
+    """A share with its 95 % interval (Wilson's score interval): value, low, high, n."""
+    if n == 0:
+        raise ValueError("a share of nothing has no interval; measure at least one")
+    p = successes / n
+    middle = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    rounded = lambda x: round(min(1.0, max(0.0, x)), 4)  # noqa: E731
+    return {"value": round(p, 4), "low": rounded(middle - half), "high": rounded(middle + half), "n": n}
+
+
+def summarise(verdicts: list[Verdict]) -> dict[str, dict[str, float]]:
+    """Attribute → share of the verdicts in which it was asked and right; `all` over every verdict."""
+    names = sorted({name for v in verdicts for name in v.attributes})
+    table = {"all": wilson(sum(v.all for v in verdicts), len(verdicts))}
+    for name in names:
+        asked = [v.attributes[name] for v in verdicts if name in v.attributes]
+        table[name] = wilson(sum(asked), len(asked))
+    return table
+
+
+def test_scenes(family: str, split: str, count: int, **shape) -> list[Scene]:
+    """The first `count` test scenes of a family and split; the same on every machine."""
+    return [sample_scene(TEST_SEEDS + i, family, split, **shape) for i in range(count)]
+
+
+def test_prompts(scenes: list[Scene]) -> list[str]:
+    """One caption each, in the mixture of forms that training uses."""
+    return [caption(s, random.Random(f"caption {s.seed}")) for s in scenes]
+
+
+def judge_clips(make: Callable[[list[str], int], torch.Tensor], prompts: list[str], batch_size: int = 32, on_batch=lambda n: None) -> list[Verdict]:
+    """Make a clip for every prompt and hold it against what the prompt asks for.
+
+    Args:
+        make: (prompts, number of the batch) → videos (B, 3, T, H, W).
+    """
+    verdicts = []
+    for i in range(0, len(prompts), batch_size):
+        chunk = prompts[i : i + batch_size]
+        videos = make(chunk, i // batch_size)
+        verdicts += [verdict(read(video), parse(prompt)) for video, prompt in zip(videos, chunk, strict=True)]
+        on_batch(len(chunk))
+    return verdicts
+
+
+SPLITS = (("solo", "seen"), ("solo", "held_out"), ("pair", "seen"), ("pair", "held_out"))
+
+
+def evaluate_text_to_video(model, prompts: int = 512, seed: int = 0, on_batch=lambda n: None, **options) -> dict:
+    """Text to video on test prompts, nested as family, split, attribute.
+
+    Args:
+        prompts: prompts a family and split. options: of `MiniSora.generate`.
+    """
+    table: dict[str, dict] = {}
+    for family, split in SPLITS:
+        scenes = test_scenes(family, split, prompts)
+        make = lambda chunk, i: model.generate(chunk, generator=torch.Generator().manual_seed(seed + i), **options)  # noqa: E731
+        table.setdefault(family, {})[split] = summarise(judge_clips(make, test_prompts(scenes), on_batch=on_batch))
+    return table
+
+
+def evaluate_animate(model, prompts: int = 256, seed: int = 0, on_batch=lambda n: None, **options) -> dict:
+    """Image to video: is the given frame kept (PSNR against the VAE's own reconstruction and the image), is the motion as asked?"""
+    scenes = test_scenes("solo", "seen", prompts)
+    images, texts = render(scenes, num_frames=1)[:, :, 0], test_prompts(scenes)
+    verdicts, kept = [], []
+    for i in range(0, prompts, 32):
+        image, chunk = images[i : i + 32], texts[i : i + 32]
+        video = model.animate(image, chunk, generator=torch.Generator().manual_seed(seed + i), **options)
+        kept += psnr_of(video[:, :, :1].cpu(), image[:, :, None]).tolist()
+        verdicts += [verdict(read(v), parse(p)) for v, p in zip(video, chunk, strict=True)]
+        on_batch(len(chunk))
+    kept = torch.tensor(kept)
+    frame = {"first_frame_psnr_mean": round(float(kept.mean()), 2), "first_frame_psnr_worst_decile": round(float(kept.quantile(0.1)), 2)}
+    return {**summarise(verdicts), **frame}
+
+
+def psnr_of(video: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """Peak signal-to-noise ratio in dB of each clip, (B,), for videos in [-1, 1]: 10·log10(2² / mean squared error)."""
+    return 10 * torch.log10(4 / (video.clamp(-1, 1) - truth).square().flatten(1).mean(1).clamp(min=1e-10))
+
+
+def evaluate_vae(model, clips: int = 512, on_batch=lambda n: None) -> dict:
+    """The compressor on test clips: PSNR mean and worst decile per family and split, and what the judge still reads rightly."""
+    table: dict[str, dict] = {}
+    for family, split in SPLITS:
+        scenes = test_scenes(family, split, clips)
+        values, verdicts = [], []
+        for i in range(0, clips, 32):
+            video = render(scenes[i : i + 32])
+            decoded = model.decode(model.encode(video)).cpu()
+            values += psnr_of(decoded, video).tolist()
+            texts = [caption(s, random.Random(0), "descriptive") for s in scenes[i : i + 32]]
+            verdicts += [verdict(read(v), parse(text)) for v, text in zip(decoded, texts, strict=True)]
+            on_batch(len(video))
+        values = torch.tensor(values)
+        figures = {"psnr_mean": round(float(values.mean()), 2), "psnr_worst_decile": round(float(values.quantile(0.1)), 2)}
+        table.setdefault(family, {})[split] = {**figures, "judge": summarise(verdicts)}
+    return table

@@ -1,0 +1,133 @@
+"""From nothing to a model: the toy world, the three trainings in order, and the curve of how it went.
+
+    ToyWorld ──► train_vae ──► cache_latents ──► train_language ──► train_dit ──► model folder, curve.json
+"""
+
+import json
+import random
+import time
+from pathlib import Path
+
+import torch
+import torch.nn as nn
+
+from minisora.checkpoints import load_tensors, save_tensors, write_text
+from minisora.config import Preset
+from minisora.device import choose_device
+from minisora.evaluation import judge_clips, psnr_of, summarise, test_prompts, test_scenes
+from minisora.pipeline import MiniSora
+from minisora.text import TextVideoPair
+from minisora.training import Latents, cache_latents, train_dit, train_language, train_vae
+from minisora.world.captions import VOCABULARY, caption
+from minisora.world.dataset import ToyWorld
+from minisora.world.render import render
+
+LOOK_PROMPTS = 64  # of each family, judged while the third training runs
+
+
+def world_of(preset: Preset, **options) -> ToyWorld:
+    shape = {name: getattr(preset, name) for name in ("num_frames", "height", "width", "fps")}
+    return ToyWorld(pair_share=preset.pair_share, **shape, **options)
+
+
+def render_pool(world: ToyWorld, count: int) -> torch.Tensor:
+    """The first `count` clips as (count, 3, T, H, W) uint8."""
+    chunks = [render([world.scene(j) for j in range(i, min(i + 64, count))], **world.shape) for i in range(0, count, 64)]
+    return torch.cat([((chunk + 1) * 127.5).round().byte() for chunk in chunks])
+
+
+def train_model(preset: Preset, run_dir: str | Path, *, resume: bool = False, device: str = "auto", progress: bool = True, look_every: float = 60.0) -> MiniSora:
+    """Train a whole model in `run_dir`; with `resume`, go on where a stopped run left off.
+
+    Writes `vae`, `text`, `dit` and `latents.safetensors` (checkpoints of the stages), `model/` (what `MiniSora.load` reads) and
+    `curve.json` (prompt accuracy against minutes from nothing, every stage counted).
+
+    Raises:
+        FileExistsError: the folder holds a run and `resume` is not set.
+    """
+    run_dir = Path(run_dir)
+    if not resume and any(run_dir.glob("*.safetensors")):
+        raise FileExistsError(f"{run_dir} already holds a training; go on with it (--resume), or name another folder (--out)")
+    torch.manual_seed(preset.train_vae.seed)
+    model = MiniSora(preset, VOCABULARY).to(choose_device(device))
+    world, options = world_of(preset), {"resume": resume, "progress": progress}
+    curve = Curve(run_dir, resume)
+
+    with curve.stage("clips"):
+        videos = render_pool(world, preset.vae_clips)
+    held_back = render(test_scenes("solo", "seen", 64) + test_scenes("pair", "seen", 64))
+
+    def look_at_vae(vae, record):
+        values = torch.cat([psnr_of(model.decode(model.encode(held_back[i : i + 32])).cpu(), held_back[i : i + 32]) for i in range(0, 128, 32)])
+        curve.add("vae", record["seconds"], psnr_mean=float(values.mean()), psnr_worst_decile=float(values.quantile(0.1)))
+
+    train_vae(model.vae, videos, preset, run_dir, look=look_at_vae, look_every=look_every, **options)
+    del videos
+
+    with curve.stage("latents"):
+        data = _latents(model, world, preset, run_dir, resume, progress)
+    pair = TextVideoPair(model.text, preset.vae.latent_channels).to(model.device)
+    history = train_language(pair, data, preset, run_dir, **options)
+    curve.seconds["text"] = history[-1]["seconds"]
+
+    scenes = {family: test_scenes(family, "seen", LOOK_PROMPTS) for family in ("solo", "pair")}
+
+    def look_at_dit(_, record):
+        make = lambda chunk, i: model.generate(chunk, generator=torch.Generator().manual_seed(i))  # noqa: E731
+        tables = {family: summarise(judge_clips(make, test_prompts(s))) for family, s in scenes.items()}
+        curve.add("dit", record["seconds"], **tables)
+
+    both = nn.ModuleDict({"text": model.text, "dit": model.dit})
+    train_dit(both, data, preset, run_dir, look=look_at_dit, look_every=look_every, **options)
+    model.save(run_dir / "model", {"curve": curve.points, "threads": torch.get_num_threads()})
+    return model.eval()
+
+
+def _latents(model: MiniSora, world: ToyWorld, preset: Preset, run_dir: Path, resume: bool, progress: bool) -> Latents:
+    path = run_dir / "latents.safetensors"
+    if resume and path.is_file():
+        tensors, _ = load_tensors(path)
+        model.vae.latents_mean.copy_(tensors["mean"])
+        model.vae.latents_std.copy_(tensors["std"])
+        return Latents(tensors["latents"], tensors["ids"])
+
+    def clips(start: int, size: int):
+        scenes = [world.scene(i) for i in range(start, start + size)]
+        several = [[caption(s, random.Random(f"{k} {s.seed}")) for k in range(preset.captions_per_clip)] for s in scenes]
+        return render(scenes, **world.shape), several
+
+    data = cache_latents(model.vae, model.tokenizer, clips, preset.cached_clips, progress)
+    save_tensors(path, {"latents": data.latents, "ids": data.ids, "mean": model.vae.latents_mean, "std": model.vae.latents_std}, {})
+    return data
+
+
+class Curve:
+    """Minutes from nothing, over all stages, and what the model could do by then; kept in `curve.json`."""
+
+    def __init__(self, run_dir: Path, resume: bool):
+        self.path = run_dir / "curve.json"
+        kept = json.loads(self.path.read_text(encoding="utf-8")) if resume and self.path.is_file() else {}
+        self.seconds: dict[str, float] = kept.get("seconds", {})
+        self.points: list[dict] = kept.get("points", [])
+
+    def stage(self, name: str):
+        return _Clock(self, name)
+
+    def add(self, stage: str, seconds: float, **figures) -> None:
+        self.seconds[stage] = seconds
+        minutes = round(sum(self.seconds.values()) / 60, 2)
+        self.points.append({"stage": stage, "minutes": minutes, **figures})
+        write_text(self.path, json.dumps({"seconds": self.seconds, "points": self.points}, indent=1) + "\n")
+
+
+class _Clock:
+    """Adds the time of a `with` block to a curve's stage, unless an earlier run already did."""
+
+    def __init__(self, curve: Curve, name: str):
+        self.curve, self.name = curve, name
+
+    def __enter__(self):
+        self.began = time.perf_counter()
+
+    def __exit__(self, *_):
+        self.curve.seconds.setdefault(self.name, time.perf_counter() - self.began)

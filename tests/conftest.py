@@ -1,0 +1,53 @@
+"""Small models and clips that tests share."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from minisora.config import DiTConfig, Preset, TextConfig, TrainConfig, VAEConfig
+from minisora.pipeline import SHIPPED, MiniSora
+from minisora.world.captions import VOCABULARY
+from minisora.world.dataset import ToyWorld
+
+SMALL = Preset(
+    vae=VAEConfig(hidden_size=32, depth=2, num_heads=2),
+    text=TextConfig(hidden_size=32, depth=1, num_heads=2),
+    dit=DiTConfig(hidden_size=48, depth=2, num_heads=2, text_size=32),
+    vae_clips=16, cached_clips=16, captions_per_clip=2,
+    train_vae=TrainConfig(steps=2, batch_size=2), train_language=TrainConfig(steps=10, batch_size=4), train_dit=TrainConfig(steps=10, batch_size=4),
+)  # fmt: skip
+
+
+@pytest.fixture
+def preset() -> Preset:
+    return replace(SMALL)
+
+
+@pytest.fixture
+def model(preset) -> MiniSora:
+    """A small untrained model whose transformer is not silent."""
+    torch.manual_seed(0)
+    model = MiniSora(preset, VOCABULARY).eval()
+    wake(model.dit)
+    return model
+
+
+def wake(module: torch.nn.Module) -> None:
+    """Give zero-initialised weights a value, so that everything has a say."""
+    with torch.no_grad():
+        for p in module.parameters():
+            if p.abs().max() == 0:
+                p.normal_(std=0.05)
+
+
+@pytest.fixture(scope="session")
+def shipped() -> MiniSora:
+    if not (SHIPPED / "tiny" / "model.json").is_file():
+        pytest.fail("the shipped model data/checkpoints/tiny is missing")
+    return MiniSora.load("tiny", "cpu")
+
+
+@pytest.fixture(scope="session")
+def batch():
+    return ToyWorld().batch(0, 8)

@@ -1,0 +1,94 @@
+import pytest
+import torch
+
+from minisora.config import DiTConfig
+from minisora.diffusion import add_noise, draw_sigma, flow_loss
+from minisora.dit import DiT
+from minisora.patchify import positions_of
+from tests.conftest import wake
+
+CONFIG = DiTConfig(hidden_size=48, depth=2, num_heads=2, text_size=16)
+
+
+def inputs(B=2, grid=(3, 2, 4), S=5):
+    n = grid[0] * grid[1] * grid[2]
+    return torch.randn(B, n, 32), torch.rand(B, n), positions_of(grid), torch.randn(B, S, 16), torch.ones(B, S, dtype=torch.bool)
+
+
+@pytest.fixture
+def dit():
+    torch.manual_seed(0)
+    dit = DiT(CONFIG).eval()
+    wake(dit)
+    return dit
+
+
+def test_the_first_velocity_is_zero():
+    assert DiT(CONFIG)(*inputs()).abs().max() == 0
+
+
+def test_blocks_start_as_the_identity():
+    dit = DiT(CONFIG)
+    tokens, sigma, positions, embeds, mask = inputs()
+    x = dit.x_embedder(tokens)
+    seen = []
+    hook = dit.final_layer.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    dit(tokens, sigma, positions, embeds, mask)
+    hook.remove()
+    assert torch.equal(seen[0], x)
+
+
+@torch.no_grad()
+def test_packed_equals_unpacked(dit):
+    a, b = inputs(1, (3, 2, 4), 5), inputs(1, (1, 4, 4), 3)
+    whole = torch.cat([dit(*a), dit(*b)], dim=1)
+    segments = torch.tensor([0] * 24 + [1] * 16)
+    self_mask = (segments[:, None] == segments[None])[None]
+    words = torch.tensor([0] * 5 + [1] * 3)
+    cross_mask = (segments[:, None] == words[None])[None]
+    packed = dit(
+        torch.cat([a[0], b[0]], 1), torch.cat([a[1], b[1]], 1), torch.cat([a[2], b[2]]), torch.cat([a[3], b[3]], 1), cross_mask, self_mask
+    )
+    assert torch.allclose(packed, whole, atol=1e-5)
+
+
+@torch.no_grad()
+def test_padding_words_changes_nothing(dit):
+    tokens, sigma, positions, embeds, mask = inputs()
+    padded = torch.cat([embeds, torch.randn(2, 4, 16)], 1)
+    long_mask = torch.cat([mask, torch.zeros(2, 4, dtype=torch.bool)], 1)
+    assert torch.allclose(dit(tokens, sigma, positions, padded, long_mask), dit(tokens, sigma, positions, embeds, mask), atol=1e-5)
+
+
+@torch.no_grad()
+def test_tokens_are_a_bag(dit):
+    tokens, sigma, positions, embeds, mask = inputs()
+    order = torch.randperm(tokens.shape[1])
+    shuffled = dit(tokens[:, order], sigma[:, order], positions[order], embeds, mask)
+    assert torch.allclose(shuffled, dit(tokens, sigma, positions, embeds, mask)[:, order], atol=1e-5)
+
+
+@torch.no_grad()
+def test_each_tokens_noise_level_counts(dit):
+    tokens, sigma, positions, embeds, mask = inputs()
+    other = sigma.clone()
+    other[:, 7] = 1 - other[:, 7]
+    change = (dit(tokens, other, positions, embeds, mask) - dit(tokens, sigma, positions, embeds, mask)).abs().amax((0, 2))
+    assert change[7] > 1e-4
+
+
+def test_one_batch_can_be_overfitted():
+    torch.manual_seed(0)
+    dit = DiT(CONFIG)
+    x_0, _, positions, embeds, mask = inputs(2)
+    optimizer = torch.optim.Adam(dit.parameters(), lr=3e-3)
+    losses = []
+    noise, sigma = torch.randn_like(x_0), draw_sigma(2, (3, 2, 4), torch.Generator().manual_seed(0))
+    for _ in range(150):
+        x_t = add_noise(x_0, noise, sigma[..., None])
+        loss = flow_loss(dit(x_t, sigma, positions, embeds, mask), x_0, noise, sigma).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.15 * losses[0]

@@ -1,0 +1,55 @@
+import torch
+import torch.nn.functional as F
+
+from minisora.layers import Attention, NoiseEmbedder, RMSNorm, attention, rotary_angles, rotate
+from minisora.patchify import positions_of
+
+
+def test_attention_agrees_with_torch():
+    q, k, v = (torch.randn(2, 3, n, 8, dtype=torch.float64) for n in (5, 7, 7))
+    mask = torch.rand(2, 1, 5, 7) > 0.3
+    mask[..., 0] = True
+    out, attention_map = attention(q, k, v, mask)
+    assert torch.allclose(out, F.scaled_dot_product_attention(q, k, v, attn_mask=mask))
+    assert torch.allclose(attention_map.sum(-1), torch.ones(2, 3, 5, dtype=torch.float64))
+    assert attention_map[~mask.expand_as(attention_map)].max() == 0
+
+
+def test_masked_tokens_change_nothing():
+    layer = Attention(16, 2)
+    x, mask = torch.randn(1, 6, 16), torch.ones(1, 1, 6, 6, dtype=torch.bool)
+    mask[..., 4:] = False
+    other = x.clone()
+    other[:, 4:] += 1
+    assert torch.equal(layer(x, mask=mask)[:, :4], layer(other, mask=mask)[:, :4])
+
+
+def test_rms_norm_has_rms_one():
+    x = RMSNorm(32)(torch.randn(4, 32) * 7)
+    assert torch.allclose(x.square().mean(-1), torch.ones(4), atol=1e-4)
+
+
+def test_rotary_scores_depend_on_differences_only():
+    q, k = (torch.randn(1, 1, 1, 32).expand(-1, -1, 12, -1) for _ in range(2))
+    places = positions_of((3, 2, 2))
+    scores = []
+    for shift in (0.0, 5.5):
+        cos, sin = rotary_angles(places + shift, 32)
+        scores.append(rotate(q, cos, sin) @ rotate(k, cos, sin).transpose(-1, -2))
+    assert torch.allclose(scores[0], scores[1], atol=1e-4)
+    assert not torch.allclose(scores[0][0, 0, 0], scores[0][0, 0, 0, :1].expand(12), atol=1e-2)
+
+
+def test_rotary_keeps_lengths_and_takes_positions_per_row():
+    x = torch.randn(2, 3, 4, 16)
+    positions = torch.randn(2, 4, 3)
+    turned = rotate(x, *rotary_angles(positions, 16))
+    assert torch.allclose(turned.norm(dim=-1), x.norm(dim=-1), atol=1e-5)
+    one = rotate(x[1:], *rotary_angles(positions[1], 16))
+    assert torch.allclose(turned[1:], one)
+
+
+def test_noise_embedding_tells_levels_apart():
+    embeds = NoiseEmbedder(16)(torch.tensor([0.0, 0.1, 0.9]))
+    assert embeds.shape == (3, 16)
+    assert (embeds[0] - embeds[1]).norm() > 1e-3

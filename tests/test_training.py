@@ -1,0 +1,177 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn as nn
+
+from minisora.checkpoints import CheckpointError, load_tensors
+from minisora.config import TrainConfig
+from minisora.recipe import render_pool, train_model, world_of
+from minisora.text import PAD
+from minisora.training import EMA, Latents, cache_latents, fit, learning_rate_at, train_dit, train_vae
+from minisora.vae import VideoVAE
+
+CONFIG = TrainConfig(steps=30, batch_size=4, learning_rate=3e-3, warmup_steps=5, ema_decay=0.9)
+
+
+class Line(nn.Module):
+    """A model small enough to train in milliseconds, with a matrix in a block for Muon."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed, self.blocks, self.out = nn.Linear(2, 8), nn.ModuleList([nn.Linear(8, 8)]), nn.Linear(8, 1)
+
+    def forward(self, x):
+        return self.out(torch.tanh(self.blocks[0](self.embed(x))))
+
+
+def line(seed=0):
+    torch.manual_seed(seed)
+    model = Line()
+
+    def loss_of(step, generator):
+        x = torch.randn(16, 2, generator=generator)
+        loss = (model(x)[:, 0] - x.prod(1)).square().mean()
+        return loss, {"again": loss.item()}
+
+    return model, loss_of
+
+
+def weights(model):
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+def test_resume_equals_an_uninterrupted_run(tmp_path):
+    whole, loss_of = line()
+    fit("m", whole, loss_of, CONFIG, tmp_path / "a", progress=False)
+    part, loss_of = line()
+    calls = []
+    fit("m", part, loss_of, CONFIG, tmp_path / "b", progress=False, should_stop=lambda: len(calls) >= 11 or calls.append(1))
+    again, loss_of = line(seed=5)
+    history = fit("m", again, loss_of, CONFIG, tmp_path / "b", resume=True, progress=False)
+    assert torch.equal(weights(whole), weights(again))
+    assert [h["step"] for h in history] == [10, 20, 30]
+
+
+def test_ctrl_c_keeps_what_was_learned(tmp_path):
+    model, loss_of = line()
+
+    def interrupted(step, generator):
+        if step == 7:
+            raise KeyboardInterrupt
+        return loss_of(step, generator)
+
+    with pytest.raises(KeyboardInterrupt):
+        fit("m", model, interrupted, CONFIG, tmp_path, progress=False)
+    assert load_tensors(tmp_path / "m.safetensors")[1]["step"] == 7
+
+
+SCRIPT = """
+import sys, time, torch
+from minisora.training import fit
+from tests.test_training import CONFIG, line
+from dataclasses import replace
+model, loss_of = line()
+def slow(step, generator):
+    time.sleep(0.002)
+    return loss_of(step, generator)
+fit("m", model, slow, replace(CONFIG, steps=100000, save_every=0.02), sys.argv[1], progress=False, resume=True)
+"""
+
+
+def test_kill_at_any_moment_loses_no_file(tmp_path):
+    path, last = tmp_path / "m.safetensors", 0
+    for pause in (0.05, 0.31, 0.123):
+        process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(tmp_path)], env={**os.environ, "OMP_NUM_THREADS": "1"})
+        deadline, before = time.monotonic() + 90, path.stat().st_mtime_ns if path.exists() else 0
+        while (path.stat().st_mtime_ns if path.exists() else 0) == before:
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.01)
+        time.sleep(pause)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        step = load_tensors(path)[1]["step"]
+        assert step > last, "a run that goes on goes forward"
+        last = step
+
+
+def test_another_models_checkpoint_is_refused(tmp_path):
+    model, loss_of = line()
+    fit("m", model, loss_of, CONFIG, tmp_path, progress=False)
+    other = nn.ModuleDict({"blocks": nn.ModuleList([nn.Linear(3, 3)])})
+    with pytest.raises(CheckpointError, match="another model"):
+        fit("m", other, loss_of, CONFIG, tmp_path, resume=True, progress=False)
+
+
+def test_ema_is_the_running_average():
+    model, ema_decay = Line(), 0.9
+    ema = EMA(model, ema_decay)
+    with torch.no_grad():
+        model.out.bias.fill_(1.0)
+        start = ema.weights["out.bias"].clone()
+    for step in range(100, 103):
+        ema.update(model, step)
+    assert torch.allclose(ema.weights["out.bias"], 1 - (1 - start) * ema_decay**3)
+    ema.swap(model)
+    assert torch.allclose(model.out.bias.detach(), 1 - (1 - start) * ema_decay**3)
+    ema.swap(model)
+    assert float(model.out.bias) == 1.0
+
+
+def test_learning_rate_warms_up_holds_and_ends_at_zero():
+    rates = [learning_rate_at(CONFIG, s, s / 30) for s in range(31)]
+    assert rates[0] == pytest.approx(CONFIG.learning_rate / 5) and max(rates) == CONFIG.learning_rate and rates[-1] == 0
+    assert rates[10] == CONFIG.learning_rate
+
+
+def test_vae_overfits_one_batch(preset, tmp_path):
+    torch.manual_seed(0)
+    vae = VideoVAE(preset.vae)
+    videos = render_pool(world_of(preset), 2)
+    config = replace(CONFIG, steps=120, batch_size=2)
+    history = train_vae(vae, videos, replace(preset, train_vae=config), tmp_path, progress=False)
+    assert history[-1]["mse"] < 0.35 * history[0]["mse"]
+
+
+def test_cached_latents_are_normalised_and_captions_go_with_their_clips(model, tmp_path):
+    world = world_of(model.preset)
+
+    def clips(start, size):
+        batch = world.batch(start, size)
+        return batch.videos, [[c, "a red circle"] for c in batch.captions]
+
+    data = cache_latents(model.vae, model.tokenizer, clips, 12, progress=False, chunk=5)
+    assert data.latents.shape == (12, 8, 5, 8, 8) and data.ids.shape[:2] == (12, 2)
+    values = data.latents.float()
+    assert values.mean((0, 2, 3, 4)).abs().max() < 1e-2 and (values.std((0, 2, 3, 4)) - 1).abs().max() < 1e-2
+    row = model.tokenizer([world.batch(7, 1).captions[0]])[0][0]
+    assert data.ids[7, 0, : len(row)].tolist() == row.tolist()
+    latents, ids, mask = data.draw(6, torch.Generator().manual_seed(0))
+    assert latents.shape == (6, 8, 5, 8, 8) and ((ids != PAD) == mask).all()
+
+
+def test_dit_training_lowers_the_loss_and_says_it_by_noise_level(model, preset, tmp_path):
+    data = Latents(torch.randn(1, 8, 5, 8, 8).half(), torch.tensor([[[2, 3, 1]]]).to(torch.int16))
+    both = nn.ModuleDict({"text": model.text, "dit": model.dit})
+    config = replace(CONFIG, steps=80, batch_size=8)
+    history = train_dit(both, data, replace(preset, train_dit=config), tmp_path, progress=False)
+    assert history[-1]["loss"] < 0.8 * history[0]["loss"]
+    assert {"σ ≤ 0.25", "σ ≤ 0.5", "σ ≤ 0.75", "σ ≤ 1.0"} <= set(history[-1])
+
+
+def test_the_whole_recipe_runs_resumes_and_never_overwrites(preset, tmp_path, monkeypatch):
+    monkeypatch.setattr("minisora.recipe.LOOK_PROMPTS", 2)
+    from minisora.pipeline import MiniSora
+
+    train_model(preset, tmp_path / "run", device="cpu", progress=False)
+    first = MiniSora.load(tmp_path / "run" / "model", "cpu")
+    with pytest.raises(FileExistsError, match="--resume"):
+        train_model(preset, tmp_path / "run", device="cpu", progress=False)
+    train_model(preset, tmp_path / "run", device="cpu", progress=False, resume=True)
+    again = MiniSora.load(tmp_path / "run" / "model", "cpu")
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
