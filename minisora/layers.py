@@ -87,6 +87,19 @@ class MLP(nn.Module):
         return self.down(F.gelu(self.up(x), approximate="tanh"))
 
 
+class Block(nn.Module):
+    """Attention, then an MLP, each added to what is already there (pre-norm transformer block). Arguments as in `Attention`."""
+
+    def __init__(self, hidden_size: int, num_heads: int):
+        super().__init__()
+        self.norm1, self.attention = RMSNorm(hidden_size), Attention(hidden_size, num_heads)
+        self.norm2, self.mlp = RMSNorm(hidden_size), MLP(hidden_size)
+
+    def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None, rotary=None) -> torch.Tensor:
+        x = x + self.attention(self.norm1(x), mask=mask, rotary=rotary)
+        return x + self.mlp(self.norm2(x))
+
+
 def rotary_angles(positions: torch.Tensor, head_size: int, theta: float = 16.0) -> tuple[torch.Tensor, torch.Tensor]:
     """Turn explicit positions into the rotations of a head's channel pairs.
 

@@ -17,7 +17,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 from minisora.config import TextConfig
-from minisora.layers import MLP, Attention, RMSNorm, rotary_angles
+from minisora.layers import Block, RMSNorm, rotary_angles
 from minisora.patchify import patchify, positions_of
 
 PAD, END = 0, 1
@@ -70,11 +70,7 @@ class TextEncoder(nn.Module):
         self.config = config
         D = config.hidden_size
         self.embed = nn.Embedding(vocabulary_size, D)
-        self.blocks = nn.ModuleList(
-            nn.ModuleDict({
-                "norm1": RMSNorm(D), "attention": Attention(D, config.num_heads), "norm2": RMSNorm(D), "mlp": MLP(D),
-            }) for _ in range(config.depth)
-        )  # fmt: skip
+        self.blocks = nn.ModuleList(Block(D, config.num_heads) for _ in range(config.depth))
         self.norm = RMSNorm(D)
         nn.init.normal_(self.embed.weight, std=1.0)
 
@@ -84,8 +80,7 @@ class TextEncoder(nn.Module):
         places = torch.arange(ids.shape[1], device=ids.device)[:, None]
         rotary = rotary_angles(places, self.config.hidden_size // self.config.num_heads)
         for block in self.blocks:
-            x = x + block["attention"](block["norm1"](x), mask=attention_mask[:, None, None], rotary=rotary)
-            x = x + block["mlp"](block["norm2"](x))
+            x = block(x, attention_mask[:, None, None], rotary)
         return self.norm(x)
 
 
@@ -96,12 +91,7 @@ class TextVideoPair(nn.Module):
         super().__init__()
         self.text, self.num_heads = text, num_heads
         self.embed = nn.Linear(latent_channels * 4, hidden_size)
-        self.blocks = nn.ModuleList(
-            nn.ModuleDict({
-                "norm1": RMSNorm(hidden_size), "attention": Attention(hidden_size, num_heads),
-                "norm2": RMSNorm(hidden_size), "mlp": MLP(hidden_size),
-            }) for _ in range(depth)
-        )  # fmt: skip
+        self.blocks = nn.ModuleList(Block(hidden_size, num_heads) for _ in range(depth))
         self.video_out = nn.Linear(hidden_size, hidden_size, bias=False)
         self.text_out = nn.Linear(text.config.hidden_size, hidden_size, bias=False)
         self.logit_scale = nn.Parameter(torch.tensor(math.log(10.0)))
@@ -112,8 +102,7 @@ class TextVideoPair(nn.Module):
         positions = positions_of((latents.shape[2], latents.shape[3] // 2, latents.shape[4] // 2), device=latents.device)
         rotary = rotary_angles(positions, x.shape[-1] // self.num_heads)
         for block in self.blocks:
-            x = x + block["attention"](block["norm1"](x), rotary=rotary)
-            x = x + block["mlp"](block["norm2"](x))
+            x = block(x, rotary=rotary)
         return F.normalize(self.video_out(x.mean(1)).float(), dim=-1)
 
     def encode_text(self, ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:

@@ -14,7 +14,7 @@ import torch
 import torch.nn as nn
 
 from minisora.config import VAEConfig
-from minisora.layers import MLP, Attention, RMSNorm, rotary_angles
+from minisora.layers import Block, RMSNorm, rotary_angles
 from minisora.patchify import grid_of, patchify, positions_of, unpatchify
 
 
@@ -33,19 +33,6 @@ class Posterior:
     def kl(self) -> torch.Tensor:
         """KL(q ‖ N(0, 1)) in nats, summed over each clip: (B,). Appendix B of arXiv:1312.6114."""
         return 0.5 * (self.mean**2 + self.logvar.exp() - 1 - self.logvar).flatten(1).sum(1)
-
-
-class Block(nn.Module):
-    """Attention, then an MLP, each added to what is already there."""
-
-    def __init__(self, hidden_size: int, num_heads: int):
-        super().__init__()
-        self.norm1, self.attention = RMSNorm(hidden_size), Attention(hidden_size, num_heads)
-        self.norm2, self.mlp = RMSNorm(hidden_size), MLP(hidden_size)
-
-    def forward(self, x, mask, rotary):
-        x = x + self.attention(self.norm1(x), mask=mask, rotary=rotary)
-        return x + self.mlp(self.norm2(x))
 
 
 class Stack(nn.Module):

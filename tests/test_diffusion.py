@@ -2,8 +2,17 @@ import pytest
 import torch
 
 from minisora.diffusion import (
-    add_noise, alphas_cumprod, clean_and_noise_from_v, clean_from_velocity, draw_sigma, flow_loss, noise_from_velocity, shift_sigma,
-    sigma_schedule, v_from, velocity_of,
+    add_noise,
+    alphas_cumprod,
+    clean_and_noise_from_v,
+    clean_from_velocity,
+    draw_sigma,
+    flow_loss,
+    noise_from_velocity,
+    shift_sigma,
+    sigma_schedule,
+    v_from,
+    velocity_of,
 )  # fmt: skip
 
 

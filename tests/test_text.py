@@ -14,7 +14,7 @@ def test_tokens_and_mask():
 
 
 def test_mistakes():
-    with pytest.raises(ValueError, match="never met the word 'bleu'.*blue"):
+    with pytest.raises(ValueError, match=r"never met the word 'bleu'.*blue"):
         Tokenizer(WORDS)(["a bleu circle"])
     with pytest.raises(ValueError, match="too long"):
         Tokenizer(WORDS, max_length=4)(["a a a a"])

@@ -84,5 +84,5 @@ def test_normalising_is_undone():
 def test_wrong_sizes_name_the_nearest(vae):
     with pytest.raises(ValueError, match="num_frames=16 is not 4k \\+ 1; 13 or 17"):
         vae.encode(torch.zeros(1, 3, 16, 32, 32))
-    with pytest.raises(ValueError, match="30 columns.*28 or 32"):
+    with pytest.raises(ValueError, match=r"30 columns.*28 or 32"):
         vae.encode(torch.zeros(1, 3, 17, 32, 30))

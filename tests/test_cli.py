@@ -1,0 +1,106 @@
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+from PIL import Image
+
+from minisora.cli import main
+
+
+@pytest.fixture
+def small(model, tmp_path):
+    """A folder with a small untrained model."""
+    model.save(tmp_path / "model")
+    return str(tmp_path / "model")
+
+
+def run(monkeypatch, *words):
+    monkeypatch.setattr(sys, "argv", ["minisora", *map(str, words)])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    return stop.value.code or 0
+
+
+def test_generate_says_seconds_seed_and_what_was_seen(small, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "clip.png"
+    assert run(monkeypatch, "generate", "a red circle", "--preset", small, "--out", out, "--seed", 3, "--num-inference-steps", 1) == 0
+    said = capsys.readouterr().out
+    assert "17 frames in" in said and "seed 3" in said and "the judge saw" in said
+    with Image.open(out) as image:
+        assert image.n_frames == 17 and image.size == (32, 32)
+
+
+def test_the_same_seed_writes_the_same_file(small, tmp_path, monkeypatch):
+    a, b = tmp_path / "a.png", tmp_path / "b.png"
+    for out in (a, b):
+        run(monkeypatch, "generate", "a red circle", "--preset", small, "--out", out, "--seed", 3, "--num-inference-steps", 1)
+    assert a.read_bytes() == b.read_bytes()
+
+
+def test_nothing_is_overwritten_without_force(small, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "clip.gif"
+    out.write_text("mine")
+    words = ("generate", "a red circle", "--preset", small, "--out", out, "--num-inference-steps", 1)
+    assert run(monkeypatch, *words) == 2
+    assert out.read_text() == "mine" and "--force" in capsys.readouterr().err
+    assert run(monkeypatch, *words, "--force") == 0
+    assert out.read_bytes()[:3] == b"GIF"
+
+
+@pytest.mark.parametrize("words,message", [
+    (("a purple circle",), "never met the word 'purple'"),
+    (("a red circle", "--num-frames", "16"), "13 or 17"),
+    (("a red circle", "--out", "clip.avi"), "does not end in"),
+    (("a red circle", "--device", "quantum"), "always can"),
+    (("a red circle", "--preset", "huge"), "no model 'huge'"),
+])  # fmt: skip
+def test_mistakes_are_one_line_and_exit_two(small, tmp_path, monkeypatch, capsys, words, message):
+    monkeypatch.chdir(tmp_path)
+    options = () if "--preset" in words else ("--preset", small)
+    assert run(monkeypatch, "generate", *words, *options, "--num-inference-steps", "1") == 2
+    said = capsys.readouterr().err
+    assert message in said and "Traceback" not in said and said.count("\n") == 1
+
+
+def test_animate_takes_a_picture_file(small, tmp_path, monkeypatch, capsys):
+    Image.new("RGB", (100, 60), "navy").save(tmp_path / "photo.png")
+    out = tmp_path / "clip.webp"
+    words = ("animate", tmp_path / "photo.png", "a red circle", "--preset", small, "--out", out, "--num-inference-steps", 1)
+    assert run(monkeypatch, *words) == 0 and out.is_file()
+    assert run(monkeypatch, "animate", tmp_path / "none.png", "a red circle", "--preset", small, "--out", tmp_path / "x.png") == 2
+    (tmp_path / "text.png").write_text("hello")
+    assert run(monkeypatch, "animate", tmp_path / "text.png", "a red circle", "--preset", small, "--out", tmp_path / "x.png") == 2
+    assert "cannot be read as an image" in capsys.readouterr().err
+
+
+def test_evaluate_writes_nested_json(small, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "results.json"
+    assert run(monkeypatch, "evaluate", "--prompts", 3, "--json", out, "--preset", small, "--num-inference-steps", 1) == 0
+    table = json.loads(out.read_text())
+    for family in ("solo", "pair"):
+        for split in ("seen", "held_out"):
+            assert set(table[family][split]["all"]) == {"value", "low", "high", "n"}
+    assert "motion" in table["solo"]["seen"] and table["vae"]["solo"]["seen"]["psnr_mean"] > 0
+    assert run(monkeypatch, "evaluate", "--json", out, "--preset", small) == 2
+
+
+def test_train_refuses_an_old_run_and_an_unknown_preset(tmp_path, monkeypatch, capsys, preset):
+    from minisora import config
+
+    monkeypatch.setitem(config.PRESETS, "small", replace(preset))
+    monkeypatch.setattr("minisora.recipe.LOOK_PROMPTS", 1)
+    out = tmp_path / "run"
+    assert run(monkeypatch, "train", "--preset", "small", "--out", out, "--device", "cpu") == 0
+    assert (out / "model" / "model.json").is_file() and (out / "curve.json").is_file()
+    assert run(monkeypatch, "train", "--preset", "small", "--out", out) == 2
+    assert run(monkeypatch, "train", "--preset", "giant", "--out", out) == 2
+    said = capsys.readouterr().err
+    assert "--resume" in said and "tiny" in said
+
+
+def test_help_of_every_command():
+    for command in ("generate", "animate", "train", "evaluate", "benchmark", "lab"):
+        done = subprocess.run([sys.executable, "-m", "minisora.cli", command, "--help"], capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0 and len(done.stdout) > 200
