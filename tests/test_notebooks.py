@@ -1,0 +1,93 @@
+"""Every notebook runs top to bottom, keeps the house rules, and its checkers tell right from wrong."""
+
+import os
+import re
+import statistics
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_house_rules(path):
+    raw = path.read_text(encoding="utf-8")
+    nb = nbformat.reads(raw, as_version=4)
+    nbformat.validate(nb)
+    assert nb.nbformat == 4 and nb.nbformat_minor == 5 and nb.metadata.kernelspec.name == "python3"
+    assert len(raw) <= 400_000, "at most 400 KB with outputs"
+    assert all("state" in w for w in nb.metadata.get("widgets", {}).values())
+    assert 30 <= len(nb.cells) <= 60
+    code = [c for c in nb.cells if c.cell_type == "code"]
+    text = "\n".join(c.source for c in nb.cells if c.cell_type == "markdown")
+    lengths = [len(c.source.splitlines()) for c in code]
+    assert statistics.median(lengths) <= 10 and max(lengths) <= 40
+    assert 1000 <= len(text.split()) <= 2500
+    levels = [len(m) for m in re.findall(r"^(#+) ", text, re.M)]
+    assert levels.count(1) == 1 and levels[0] == 1 and all(b <= a + 1 for a, b in zip(levels, levels[1:], strict=False))
+    assert len({c.id for c in nb.cells}) == len(nb.cells)
+    for cell in code:
+        assert cell.execution_count is None and "execution" not in cell.metadata
+        assert not re.search(r"^\s*[!%]|chdir", cell.source, re.M)
+        assert not any(o.output_type == "error" for o in cell.outputs)
+    images = re.findall(r"<img[^>]*>", "".join(str(o) for c in code for o in c.outputs))
+    assert images, "outputs of a full run are kept"
+    assert all("alt=" in i for i in images)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_runs_top_to_bottom(path, shipped):
+    from nbclient import NotebookClient
+
+    nb = nbformat.read(path, as_version=4)
+    os.environ["MINISORA_FAST"] = "1"
+    try:
+        NotebookClient(nb, timeout=300, resources={"metadata": {"path": str(path.parent)}}).execute()
+    finally:
+        del os.environ["MINISORA_FAST"]
+
+
+@pytest.fixture
+def checks(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "notebooks"))
+    sys.modules.pop("checks", None)
+    import checks
+
+    return checks
+
+
+def test_check_count_tokens(checks, capsys):
+    assert checks.check_count_tokens(lambda t, h, w: ((t - 1) // 4 + 1) * (h // 8) * (w // 8))
+    for wrong, fault in (
+        (lambda t, h, w: (t // 4) * (h // 8) * (w // 8), "first frame|one frame"),
+        (lambda t, h, w: ((t - 1) // 4 + 1) * (h // 8) ** 2, "differ"),
+        (lambda t, h, w: ((t - 1) // 4 + 1) * (h // 4) * (w // 4), "2 × 2"),
+        (lambda t, h, w: t * undefined, "NameError"),  # noqa: F821
+    ):
+        capsys.readouterr()
+        assert not checks.check_count_tokens(wrong)
+        assert re.search(fault, capsys.readouterr().out)
+
+
+def test_check_guide(checks, capsys):
+    assert checks.check_guide(lambda words, empty, scale: empty + scale * (words - empty))
+    for wrong, fault in (
+        (lambda words, empty, scale: words, "scale 0"),
+        (lambda words, empty, scale: words + scale * (words - empty), "scale 1"),
+        (lambda words, empty, scale: words if scale else empty, "beyond"),
+        (lambda words, empty, scale: 3.0, "shape"),
+    ):
+        capsys.readouterr()
+        assert not checks.check_guide(wrong)
+        assert fault in capsys.readouterr().out
+
+
+def test_check_failure(checks, model, capsys):
+    assert checks.check_failure(model, "a red circle", 0), "an untrained model gets everything wrong"
+    assert not checks.check_failure(model, "a purple circle", 0)
+    assert not checks.check_failure(model, "", 0)
+    assert "unknown word" in capsys.readouterr().out
