@@ -6,11 +6,14 @@ import torch
 from PIL import Image
 
 from minisora.viz import Clip, gallery, latents_to_rgb, read_image, text_strip, to_frames
+from minisora.world.dataset import sample_scene
+from minisora.world.render import render
 
 
 @pytest.fixture
-def clip(batch):
-    return Clip(batch.videos[0], batch.captions[0])
+def clip():
+    """A clip that never rests: a file keeps equal frames as one, shown for longer."""
+    return Clip(render([sample_scene(3, motion="circling")])[0], "a thing circling")
 
 
 def test_frames_are_what_they_were(batch):
