@@ -59,13 +59,14 @@ class Preset:
     captions_per_clip: int = 4  # different sentences for each of those
     kl_weight: float = 2e-3  # per pixel, against a mean squared error
     prompt_dropout_prob: float = 0.1
+    image_share: float = 0.3  # share of the transformer's steps on first frames alone, four times as many of them
     shift: float = 3.0  # noise levels are moved towards noise: σ ← shift·σ / (1 + (shift - 1)·σ)
     vae: VAEConfig = field(default_factory=VAEConfig)
     text: TextConfig = field(default_factory=TextConfig)
     dit: DiTConfig = field(default_factory=DiTConfig)
     train_vae: TrainConfig = TrainConfig(minutes=7.0, batch_size=4, learning_rate=2e-3)
     train_language: TrainConfig = TrainConfig(minutes=0.7, batch_size=128, warmup_steps=20)
-    train_dit: TrainConfig = TrainConfig(minutes=10.0, batch_size=64)
+    train_dit: TrainConfig = TrainConfig(minutes=10.0, batch_size=32, learning_rate=2e-3)
 
     def to_dict(self) -> dict:
         return asdict(self)

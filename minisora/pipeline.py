@@ -21,7 +21,9 @@ from minisora.sampling import SAMPLERS, Callback, guided
 from minisora.text import TextEncoder, Tokenizer
 from minisora.vae import VideoVAE
 
-SHIPPED = Path(__file__).resolve().parent.parent / "data" / "checkpoints"
+SHIPPED = Path(__file__).resolve().parent.parent / "data" / "checkpoints"  # in a clone
+if not SHIPPED.is_dir():
+    SHIPPED = Path(__file__).resolve().parent / "shipped"  # in an installed package
 GUIDANCE_SCALE = 2.0
 
 

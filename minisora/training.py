@@ -116,7 +116,10 @@ def train_dit(model: nn.ModuleDict, data: Latents, preset: Preset, run_dir: str 
     text, dit = model["text"], model["dit"]
 
     def loss_of(step: int, generator: torch.Generator):
-        latents, ids, attention_mask = data.draw(preset.train_dit.batch_size, generator)
+        images = torch.rand(1, generator=generator, device=generator.device).item() < preset.image_share
+        latents, ids, attention_mask = data.draw(preset.train_dit.batch_size * (4 if images else 1), generator)
+        if images:  # a first frame is a video of one frame: many more shapes and colours for the same work
+            latents = latents[:, :, :1]
         drop = torch.rand(len(ids), generator=generator, device=ids.device) < preset.prompt_dropout_prob
         ids = torch.where(drop[:, None], torch.zeros_like(ids), ids)
         ids[drop, 0] = END  # the null prompt
