@@ -3,7 +3,7 @@
     tokens (B, N, P), sigma (B, N), positions (N, 3), prompt_embeds (B, S, D_text) ──► velocity (B, N, P)
 
 A DiT (arXiv:2212.09748, figure 3) with three changes that video systems made since: the noise level belongs to a **token**, not to
-a clip (arXiv:2407.01392); positions are explicit and rotary; and the modulation's big matrix is shared by all blocks, each with a
+a clip (arXiv:2407.01392); positions are explicit, rotary and added; and the modulation's big matrix is shared by all blocks, each with a
 small table of its own (adaLN-single, arXiv:2310.00426, section 2.3; Wan does the same). Words come in through cross-attention.
 Frame count, height and width appear nowhere: a video is a bag of tokens.
 """
@@ -12,7 +12,7 @@ import torch
 import torch.nn as nn
 
 from minisora.config import DiTConfig
-from minisora.layers import MLP, Attention, NoiseEmbedder, RMSNorm, rotary_angles
+from minisora.layers import MLP, Attention, NoiseEmbedder, PositionEmbedder, RMSNorm, rotary_angles
 
 
 def modulate(x: torch.Tensor, shift: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
@@ -58,6 +58,7 @@ class DiT(nn.Module):
         D = config.hidden_size
         token_size = config.latent_channels * config.patch_size[0] * config.patch_size[1] * config.patch_size[2]
         self.x_embedder = nn.Linear(token_size, D)
+        self.position_embedder = PositionEmbedder(D)
         self.t_embedder = NoiseEmbedder(D)
         self.modulation = nn.Sequential(nn.SiLU(), nn.Linear(D, 6 * D))
         self.blocks = nn.ModuleList(DiTBlock(config) for _ in range(config.depth))
@@ -109,7 +110,7 @@ class DiT(nn.Module):
         self_mask = None if self_mask is None else self_mask[:, None]
         noise_embeds = self.t_embedder(sigma)                     # (B, N, D)
         modulation = self.modulation(noise_embeds)                # (B, N, 6·D)
-        x = self.x_embedder(tokens)                               # (B, N, D)
+        x = self.x_embedder(tokens) + self.position_embedder(positions)  # (B, N, D)
         for block in self.blocks:
             x = block(x, modulation, prompt_embeds, self_mask, cross_mask, rotary)
         return self.final_layer(x, noise_embeds).float()          # (B, N, P)

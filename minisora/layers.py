@@ -146,3 +146,21 @@ class NoiseEmbedder(nn.Module):
         frequencies = 10_000.0 ** (-torch.arange(half, device=sigma.device) / half)
         angles = 1000.0 * sigma[..., None].float() * frequencies
         return self.mlp(torch.cat([angles.cos(), angles.sin()], dim=-1))
+
+
+class PositionEmbedder(nn.Module):
+    """Places → vectors: sines and cosines of each coordinate at several frequencies, then one linear layer.
+
+    Rotary positions tell tokens how far apart they are; this tells a token where it is, which decides much in a small frame: the floor,
+    the border, the first latent frame. Any real coordinates do, so nothing is tied to a frame size.
+    """
+
+    def __init__(self, hidden_size: int, axes: int = 3, frequencies: int = 6):
+        super().__init__()
+        self.register_buffer("frequencies", math.pi / 2 * 0.5 ** torch.arange(frequencies), persistent=False)
+        self.linear = nn.Linear(2 * axes * frequencies, hidden_size)
+
+    def forward(self, positions: torch.Tensor) -> torch.Tensor:
+        """positions (..., N, axes) → (..., N, D)."""
+        angles = (positions[..., None].float() * self.frequencies).flatten(-2)
+        return self.linear(torch.cat([angles.cos(), angles.sin()], dim=-1))

@@ -30,7 +30,7 @@ def test_the_first_velocity_is_zero():
 def test_blocks_start_as_the_identity():
     dit = DiT(CONFIG)
     tokens, sigma, positions, embeds, mask = inputs()
-    x = dit.x_embedder(tokens)
+    x = dit.x_embedder(tokens) + dit.position_embedder(positions)
     seen = []
     hook = dit.final_layer.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
     dit(tokens, sigma, positions, embeds, mask)

@@ -1,7 +1,7 @@
 import torch
 import torch.nn.functional as F
 
-from minisora.layers import Attention, NoiseEmbedder, RMSNorm, attention, rotary_angles, rotate
+from minisora.layers import Attention, NoiseEmbedder, PositionEmbedder, RMSNorm, attention, rotary_angles, rotate
 from minisora.patchify import positions_of
 
 
@@ -53,3 +53,11 @@ def test_noise_embedding_tells_levels_apart():
     embeds = NoiseEmbedder(16)(torch.tensor([0.0, 0.1, 0.9]))
     assert embeds.shape == (3, 16)
     assert (embeds[0] - embeds[1]).norm() > 1e-3
+
+
+def test_places_are_told_apart_and_need_no_frame_size():
+    embedder = PositionEmbedder(16)
+    small, large = positions_of((2, 3, 5)), positions_of((9, 12, 7))
+    embeds = embedder(small)
+    assert torch.cdist(embeds, embeds).fill_diagonal_(9).min() > 1e-3
+    assert torch.allclose(embedder(large[:4]), embedder(large)[:4], atol=1e-6)
