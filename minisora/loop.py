@@ -38,6 +38,20 @@ def learning_rate_at(config: TrainConfig, step: int, progress: float) -> float:
     return config.learning_rate * warm * min(1.0, max(0.0, 1.0 - progress) / config.decay_share)
 
 
+def share_of_budget(config: TrainConfig, step: int, seconds: float) -> float:
+    """How much of a stage's budget is spent: 1 is all of it."""
+    return step / config.steps if config.steps else seconds / (60 * config.minutes)
+
+
+def is_finished(run_dir: str | Path, stage: str, config: TrainConfig) -> bool:
+    """Whether an earlier run has spent this stage's budget."""
+    path = Path(run_dir) / f"{stage}.safetensors"
+    if not path.is_file():
+        return False
+    _, note = load_tensors(path)
+    return share_of_budget(config, note["step"], note["seconds"]) >= 1
+
+
 class EMA:
     """A running average of the weights, which is what gets shipped: ema ← decay · ema + (1 − decay) · weights."""
 
@@ -93,7 +107,7 @@ def fit(
     if resume and path.is_file():
         step, seconds, history = _restore(path, model, ema, optimizers)
     device = next(model.parameters()).device
-    share = lambda: step / config.steps if config.steps else seconds / (60 * config.minutes)  # noqa: E731
+    share = lambda: share_of_budget(config, step, seconds)  # noqa: E731
     bar = tqdm(total=100, desc=stage, disable=not progress, bar_format="{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining} {postfix}")
     save = lambda: _save(path, stage, model, ema, optimizers, step, seconds, history, config)  # noqa: E731
     last_save, last_look, finished_before = seconds, seconds, share() >= 1

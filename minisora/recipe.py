@@ -15,14 +15,20 @@ from minisora.checkpoints import load_tensors, save_tensors, write_text
 from minisora.config import Preset
 from minisora.device import choose_device
 from minisora.evaluation import judge_clips, psnr_of, summarise, test_prompts, test_scenes
+from minisora.loop import is_finished
 from minisora.pipeline import MiniSora
 from minisora.text import TextVideoPair
 from minisora.training import Latents, cache_latents, train_dit, train_language, train_vae
+from minisora.viz import plot_curve, save_strips
 from minisora.world.captions import VOCABULARY, caption
 from minisora.world.dataset import ToyWorld
 from minisora.world.render import render
 
 LOOK_PROMPTS = 64  # of each family, judged while the third training runs
+SAMPLE_PROMPTS = [  # drawn from one seed at every look, so that the pictures can be compared
+    "a large red circle bouncing on a navy background", "a small yellow star spinning on a black grid",
+    "a large green heart growing on a white gradient", "a red ring hits a blue square from the left on a black background",
+]  # fmt: skip
 
 
 def world_of(preset: Preset, **options) -> ToyWorld:
@@ -36,11 +42,13 @@ def render_pool(world: ToyWorld, count: int) -> torch.Tensor:
     return torch.cat([((chunk + 1) * 127.5).round().byte() for chunk in chunks])
 
 
-def train_model(preset: Preset, run_dir: str | Path, *, resume: bool = False, device: str = "auto", progress: bool = True, look_every: float = 60.0) -> MiniSora:
+def train_model(
+    preset: Preset, run_dir: str | Path, *, resume: bool = False, device: str = "auto", progress: bool = True, look_every: float = 60.0,
+) -> MiniSora:  # fmt: skip
     """Train a whole model in `run_dir`; with `resume`, go on where a stopped run left off.
 
-    Writes `vae`, `text`, `dit` and `latents.safetensors` (checkpoints of the stages), `model/` (what `MiniSora.load` reads) and
-    `curve.json` (prompt accuracy against minutes from nothing, every stage counted).
+    Writes `vae`, `text`, `dit` and `latents.safetensors` (checkpoints of the stages), `model/` (what `MiniSora.load` reads),
+    `curve.json` and `curve.png` (prompt accuracy against minutes from nothing, every stage counted), and `samples/`.
 
     Raises:
         FileExistsError: the folder holds a run and `resume` is not set.
@@ -53,8 +61,9 @@ def train_model(preset: Preset, run_dir: str | Path, *, resume: bool = False, de
     world, options = world_of(preset), {"resume": resume, "progress": progress}
     curve = Curve(run_dir, resume)
 
-    with curve.stage("clips"):
-        videos = render_pool(world, preset.vae_clips)
+    with curve.stage("clips"):  # a finished compressor needs none
+        finished = resume and is_finished(run_dir, "vae", preset.train_vae)
+        videos = render_pool(world, 1 if finished else preset.vae_clips)
     held_back = render(test_scenes("solo", "seen", 64) + test_scenes("pair", "seen", 64))
 
     def look_at_vae(vae, record):
@@ -76,9 +85,13 @@ def train_model(preset: Preset, run_dir: str | Path, *, resume: bool = False, de
         make = lambda chunk, i: model.generate(chunk, generator=torch.Generator().manual_seed(i))  # noqa: E731
         tables = {family: summarise(judge_clips(make, test_prompts(s))) for family, s in scenes.items()}
         curve.add("dit", record["seconds"], **tables)
+        samples = model.generate(SAMPLE_PROMPTS, generator=torch.Generator().manual_seed(0))
+        save_strips(samples, run_dir / "samples" / f"step_{record['step']:06d}.png")
 
     both = nn.ModuleDict({"text": model.text, "dit": model.dit})
     train_dit(both, data, preset, run_dir, look=look_at_dit, look_every=look_every, **options)
+    if curve.points and curve.points[-1]["stage"] == "dit":
+        plot_curve(curve.points).figure.savefig(run_dir / "curve.png", dpi=150, bbox_inches="tight")
     model.save(run_dir / "model", {"curve": curve.points, "threads": torch.get_num_threads()})
     return model.eval()
 

@@ -127,6 +127,13 @@ class Clip:
             file.mux(stream.encode())
 
 
+def save_strips(videos: torch.Tensor, path: str | Path) -> None:
+    """Write film strips of videos (B, 3, T, H, W), one under the other, to a PNG."""
+    strips = [np.asarray(Clip(video).strip()) for video in videos]
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.concatenate(strips)).save(path)
+
+
 def gallery(clips: list[Clip]):
     """Clips side by side, for the end of a notebook cell."""
     return Gallery(clips)
@@ -176,7 +183,7 @@ def plot_curve(points: list[dict], ax=None):
     """Prompt accuracy against minutes from nothing, with 95 % bands, from a run's `curve.json`."""
     import matplotlib.pyplot as plt
 
-    ax = ax or plt.subplots(figsize=(6, 3.2), facecolor="white")[1]
+    ax = ax or plt.figure(figsize=(6, 3.2), facecolor="white").subplots()
     points = [p for p in points if p["stage"] == "dit"]
     minutes = [p["minutes"] for p in points]
     for family, color, marker in (("solo", "#0072B2", "o"), ("pair", "#D55E00", "s")):

@@ -19,7 +19,7 @@ ABOVE = {  # module → what it may import
     "loop": {"config", "device", "checkpoints"},
     "training": {"config", "device", "loop", "patchify", "vae", "text", "dit", "diffusion"},
     "judge": {"world"}, "viz": {"world"}, "world": {"world"}, "evaluation": {"world", "judge"},
-    "recipe": {"config", "device", "checkpoints", "vae", "text", "dit", "pipeline", "training", "world", "judge", "evaluation"},
+    "recipe": {"config", "device", "checkpoints", "vae", "text", "dit", "pipeline", "loop", "training", "world", "judge", "evaluation", "viz"},
     "benchmark": {"config", "device", "dit", "text", "training", "world"},
     "widgets": {"config", "patchify", "pipeline", "judge", "viz", "world"},
 }  # fmt: skip

@@ -170,6 +170,7 @@ def test_the_whole_recipe_runs_resumes_and_never_overwrites(preset, tmp_path, mo
     from minisora.pipeline import MiniSora
 
     train_model(preset, tmp_path / "run", device="cpu", progress=False)
+    assert {p.name for p in (tmp_path / "run").iterdir()} >= {"curve.json", "curve.png", "samples", "model"}
     first = MiniSora.load(tmp_path / "run" / "model", "cpu")
     with pytest.raises(FileExistsError, match="--resume"):
         train_model(preset, tmp_path / "run", device="cpu", progress=False)
