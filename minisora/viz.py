@@ -61,19 +61,19 @@ class Clip:
         T, H, W, _ = self.frames.shape
         return f"Clip of {T} frames, {H}×{W}, {self.fps:g} a second" + (f": {self.caption}" if self.caption else "")
 
-    def _animate(self, format: str) -> bytes:
+    def _animate(self, format: str, colors: int | None = None) -> bytes:
         images = [Image.fromarray(frame) for frame in self.frames]
         buffer, options = io.BytesIO(), {"save_all": True, "append_images": images[1:], "loop": 0, "duration": round(1000 / self.fps)}
-        if format == "GIF":
-            palette = images[len(images) // 2].quantize(64)
+        if colors:  # one palette for all frames, taken from all of them
+            palette = Image.fromarray(np.concatenate(self.frames)).quantize(colors)
             images = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
             options["append_images"] = images[1:]
         images[0].save(buffer, format=format, **options, **({"lossless": True} if format == "WEBP" else {}))
         return buffer.getvalue()
 
     def apng(self) -> bytes:
-        """The clip as an animated PNG, at its own size."""
-        return self._animate("PNG")
+        """The clip as an animated PNG, at its own size, in 40 colours so that a notebook full of them stays small."""
+        return self._animate("PNG", colors=40)
 
     def html(self) -> str:
         """A figure with the clip inside; needs no other file and survives export to HTML."""
@@ -111,7 +111,8 @@ class Clip:
         if path.suffix.lower() == ".mp4":
             self._save_mp4(path)
         else:
-            path.write_bytes(self._animate({".png": "PNG", ".gif": "GIF", ".webp": "WEBP"}[path.suffix.lower()]))
+            colors = 64 if path.suffix.lower() == ".gif" else None
+            path.write_bytes(self._animate({".png": "PNG", ".gif": "GIF", ".webp": "WEBP"}[path.suffix.lower()], colors))
         return path
 
     def _save_mp4(self, path: Path) -> None:
