@@ -1,6 +1,5 @@
 """Every notebook runs top to bottom, keeps the house rules, and its checkers tell right from wrong."""
 
-import os
 import re
 import statistics
 import sys
@@ -40,15 +39,12 @@ def test_house_rules(path):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
-def test_runs_top_to_bottom(path, shipped):
+def test_runs_top_to_bottom(path, shipped, monkeypatch):
     from nbclient import NotebookClient
 
-    nb = nbformat.read(path, as_version=4)
-    os.environ["MINISORA_FAST"] = "1"
-    try:
-        NotebookClient(nb, timeout=300, resources={"metadata": {"path": str(path.parent)}}).execute()
-    finally:
-        del os.environ["MINISORA_FAST"]
+    monkeypatch.setenv("MINISORA_FAST", "1")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    NotebookClient(nbformat.read(path, as_version=4), timeout=300, resources={"metadata": {"path": str(path.parent)}}).execute()
 
 
 @pytest.fixture
