@@ -41,10 +41,13 @@ def test_animate_keeps_the_given_tokens(model):
 
 
 def test_levels_between_are_sdedit(model):
+    """With a network that says nothing, what is left is where every token started: the more noise, the further away."""
+    torch.nn.init.zeros_(model.dit.final_layer.linear.weight)
+    torch.nn.init.zeros_(model.dit.final_layer.linear.bias)
     given = model.encode(torch.zeros(1, 3, 17, 32, 32))
     make = lambda level: model.denoise(["a red circle"], given, torch.full((5, 8, 8), level), num_inference_steps=4, generator=seeded())  # noqa: E731
     kept = model.decode(given)
-    gaps = [float((make(level) - kept).abs().mean()) for level in (0.0, 0.3, 1.0)]
+    gaps = [float((make(level) - kept).abs().mean()) for level in (0.0, 0.1, 1.0)]
     assert gaps[0] < 0.02 and gaps[0] < gaps[1] < gaps[2]
 
 
