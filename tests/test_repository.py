@@ -85,7 +85,7 @@ def test_top_level_holds_only_what_the_design_names():
 
 
 def test_no_machine_path_and_no_registry_host():
-    hosts = re.compile(r"(?<![\w/])/(root|home|work|tmp)/\w|pypi\." + r"org|python" + "hosted|registry\.npm" + "js")
+    hosts = re.compile(r"(?<![\w/])/(root|home|work|tmp)/\w|pypi\." + r"org|python" + r"hosted|registry\.npm" + "js")
     for path in files("*"):
         if path.suffix in (".py", ".md", ".toml", ".yml", ".ipynb", ".json") and path.name != "test_repository.py":
             assert not hosts.search(path.read_text(encoding="utf-8")), path
