@@ -2,13 +2,15 @@
 
 from dataclasses import asdict, dataclass, field
 
+GUIDANCE_SCALE = 2.0  # what most prompts want; data/LOG.md has the comparison
 
 @dataclass(frozen=True)
 class VAEConfig:
     patch_size: tuple[int, int, int] = (4, 4, 4)  # frames, rows, columns that one latent cell stands for
-    latent_channels: int = 8  # numbers a cell
+    latent_channels: int = 12  # numbers a cell
     hidden_size: int = 128  # channels inside
-    depth: int = 4  # transformer blocks in the encoder, and as many in the decoder
+    encoder_depth: int = 2  # residual MLPs in the encoder
+    depth: int = 4  # transformer blocks in the decoder
     num_heads: int = 4
     window: int = 3  # latent frames that a frame looks at: itself and the two before it
 
@@ -24,7 +26,7 @@ class TextConfig:
 @dataclass(frozen=True)
 class DiTConfig:
     patch_size: tuple[int, int, int] = (1, 2, 2)  # latent frames, rows, columns a token
-    latent_channels: int = 8
+    latent_channels: int = 12
     hidden_size: int = 256
     depth: int = 6
     num_heads: int = 4
@@ -55,18 +57,17 @@ class Preset:
     fps: int = 8
     pair_share: float = 0.45  # share of training clips with two objects
     vae_clips: int = 6_000  # clips that the compressor learns from
-    cached_clips: int = 12_000  # clips whose latents are kept for the second and third stage
+    cached_clips: int = 24_000  # clips whose latents are kept for the second and third stage
     captions_per_clip: int = 4  # different sentences for each of those
-    kl_weight: float = 2e-3  # per pixel, against a mean squared error
+    kl_weight: float = 1e-2  # per pixel, against a mean squared error
     prompt_dropout_prob: float = 0.1
-    image_share: float = 0.3  # share of the transformer's steps on first frames alone, four times as many of them
     shift: float = 3.0  # noise levels are moved towards noise: σ ← shift·σ / (1 + (shift - 1)·σ)
     vae: VAEConfig = field(default_factory=VAEConfig)
     text: TextConfig = field(default_factory=TextConfig)
     dit: DiTConfig = field(default_factory=DiTConfig)
-    train_vae: TrainConfig = TrainConfig(minutes=7.0, batch_size=4, learning_rate=2e-3)
+    train_vae: TrainConfig = TrainConfig(minutes=6.0, batch_size=4, learning_rate=2e-3)
     train_language: TrainConfig = TrainConfig(minutes=0.7, batch_size=128, warmup_steps=20)
-    train_dit: TrainConfig = TrainConfig(minutes=10.0, batch_size=32, learning_rate=2e-3)
+    train_dit: TrainConfig = TrainConfig(minutes=9.0, batch_size=48, learning_rate=2e-3)
 
     def to_dict(self) -> dict:
         return asdict(self)

@@ -12,7 +12,7 @@ import torch
 import torch.nn as nn
 
 from minisora.checkpoints import CheckpointError, load_tensors, save_tensors, write_text
-from minisora.config import Preset
+from minisora.config import GUIDANCE_SCALE, Preset
 from minisora.device import autocast, choose_device
 from minisora.diffusion import sigma_schedule
 from minisora.dit import DiT
@@ -24,7 +24,6 @@ from minisora.vae import VideoVAE
 SHIPPED = Path(__file__).resolve().parent.parent / "data" / "checkpoints"  # in a clone
 if not SHIPPED.is_dir():
     SHIPPED = Path(__file__).resolve().parent / "shipped"  # in an installed package
-GUIDANCE_SCALE = 2.0
 
 
 class MiniSora(nn.Module):

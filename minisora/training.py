@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from tqdm.auto import tqdm
 
 from minisora.config import Preset
-from minisora.device import autocast
+from minisora.device import autocast, compiled
 from minisora.diffusion import add_noise, draw_sigma, flow_loss
 from minisora.loop import fit
 from minisora.patchify import grid_of, patchify, positions_of
@@ -25,22 +25,25 @@ from minisora.vae import VideoVAE
 # ------------------------------------------------------------------------------------------------------------ 1 compressor
 
 
-def train_vae(vae: VideoVAE, videos: torch.Tensor, preset: Preset, run_dir: str | Path, **options) -> list[dict]:
+def train_vae(
+    vae: VideoVAE, videos: torch.Tensor, preset: Preset, run_dir: str | Path, compile: bool = False, **options
+) -> list[dict]:  # fmt: skip
     """Teach the compressor to give back what it was given: mean squared error + kl_weight · KL per pixel.
 
     Args:
         videos: (M, 3, T, H, W) uint8; batches are drawn from these.
-        options: of `fit`.
+        compile: see `device.compiled`. options: of `fit`.
     """
     batch_size, weight = preset.train_vae.batch_size, preset.kl_weight
+    reconstruct = compiled(vae, compile)
 
     def loss_of(step: int, generator: torch.Generator):
         rows = torch.randint(len(videos), (batch_size,), generator=generator, device=generator.device)
         video = videos[rows.cpu()].to(generator.device).float() / 127.5 - 1
-        posterior = vae.encode(video)
-        decoded = vae.decode(posterior.sample(generator))
-        error = F.mse_loss(decoded, video)
-        kl = posterior.kl().mean()
+        latents = (vae.config.latent_channels, *vae.latent_shape(*video.shape[2:]))
+        noise = torch.randn(len(video), *latents, generator=generator, device=generator.device)
+        decoded, kl = reconstruct(video, noise)
+        error, kl = F.mse_loss(decoded, video), kl.mean()
         return error + weight * kl / video[0].numel(), {"mse": error.item(), "kl": kl.item()}
 
     return fit("vae", vae, loss_of, preset.train_vae, run_dir, **options)
@@ -107,19 +110,20 @@ def train_language(pair: TextVideoPair, data: Latents, preset: Preset, run_dir: 
 NOISE_BINS = (0.25, 0.5, 0.75, 1.0)  # upper edges
 
 
-def train_dit(model: nn.ModuleDict, data: Latents, preset: Preset, run_dir: str | Path, **options) -> list[dict]:
+def train_dit(
+    model: nn.ModuleDict, data: Latents, preset: Preset, run_dir: str | Path, compile: bool = False, **options
+) -> list[dict]:  # fmt: skip
     """Teach the transformer the velocity of every token, whatever is given and whatever is asked for.
 
     Args:
         model: {"text": TextEncoder, "dit": DiT}; the text encoder goes on learning.
+        compile: see `device.compiled`. options: of `fit`.
     """
     text, dit = model["text"], model["dit"]
+    predict = compiled(dit, compile)
 
     def loss_of(step: int, generator: torch.Generator):
-        images = torch.rand(1, generator=generator, device=generator.device).item() < preset.image_share
-        latents, ids, attention_mask = data.draw(preset.train_dit.batch_size * (4 if images else 1), generator)
-        if images:  # a first frame is a video of one frame: many more shapes and colours for the same work
-            latents = latents[:, :, :1]
+        latents, ids, _ = data.draw(preset.train_dit.batch_size, generator)
         drop = torch.rand(len(ids), generator=generator, device=ids.device) < preset.prompt_dropout_prob
         ids = torch.where(drop[:, None], torch.zeros_like(ids), ids)
         ids[drop, 0] = END  # the null prompt
@@ -129,7 +133,7 @@ def train_dit(model: nn.ModuleDict, data: Latents, preset: Preset, run_dir: str 
         noise = torch.randn(x_0.shape, generator=generator, device=x_0.device)
         sigma = draw_sigma(len(x_0), grid, generator, preset.shift)  # (B, N)
         x_t = add_noise(x_0, noise, sigma[..., None])
-        velocity = dit(x_t, sigma, positions_of(grid, device=x_0.device), text(ids, attention_mask), attention_mask)
+        velocity = predict(x_t, sigma, positions_of(grid, device=x_0.device), text(ids, attention_mask), attention_mask)
         error = flow_loss(velocity, x_0, noise, sigma)  # (B, N)
         return error.sum() / (sigma > 0).sum(), _by_noise_level(error.detach(), sigma)
 

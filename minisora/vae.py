@@ -2,10 +2,11 @@
 
     video (B, 3, T, H, W) in [-1, 1], T = 4k + 1 ── encode ──► latents (B, Cz, Tz, Hz, Wz) ── decode ──► video
 
-Pixels are cut into cells of 4×4×4, and transformer blocks let cells talk, a frame only to itself and to the few before it: what
-comes later can never change what came earlier (causal, as in MAGVIT-v2, arXiv:2310.05737, section 3.3, whose 4k + 1 frames we
-keep, but with attention where it has convolutions, because on two cores that learns faster; data/LOG.md has the numbers). The
-first frame is a cell of its own, so an image is a video of one frame. Objective: Eq. (3) of arXiv:1312.6114.
+Pixels are cut into cells of 4×4×4. The encoder looks at each cell on its own, so a latent stands for its own pixels and for nothing
+else. The decoder lets cells talk, a frame only to itself and to the few before it: what comes later can never change what came
+earlier (causal, as in MAGVIT-v2, arXiv:2310.05737, section 3.3, whose 4k + 1 frames we keep; but with attention where it has
+convolutions, because on two cores that learns faster: data/LOG.md has the numbers). The first frame is a cell of its own, so an
+image is a video of one frame. Objective: Eq. (3) of arXiv:1312.6114.
 """
 
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import torch
 import torch.nn as nn
 
 from minisora.config import VAEConfig
-from minisora.layers import Block, RMSNorm, rotary_angles
+from minisora.layers import MLP, Attention, Block, RMSNorm, rotary_angles
 from minisora.patchify import grid_of, patchify, positions_of, unpatchify
 
 
@@ -27,7 +28,9 @@ class Posterior:
 
     def sample(self, generator: torch.Generator | None = None) -> torch.Tensor:
         """Draw latents as mean + std · noise, so that gradients reach mean and std (the reparameterisation)."""
-        noise = torch.randn(self.mean.shape, generator=generator, device=self.mean.device)
+        return self.at(torch.randn(self.mean.shape, generator=generator, device=self.mean.device))
+
+    def at(self, noise: torch.Tensor) -> torch.Tensor:
         return self.mean + (0.5 * self.logvar).exp() * noise
 
     def kl(self) -> torch.Tensor:
@@ -35,22 +38,38 @@ class Posterior:
         return 0.5 * (self.mean**2 + self.logvar.exp() - 1 - self.logvar).flatten(1).sum(1)
 
 
-class Stack(nn.Module):
-    """Cells in, cells out: linear, blocks with causal attention in time, norm, linear. Encoder and decoder are one each."""
+class Encoder(nn.Module):
+    """Cells (B, N, pixels) → mean and log variance (B, N, 2·Cz): linear, residual MLPs, norm, linear."""
 
-    def __init__(self, in_size: int, out_size: int, config: VAEConfig):
+    def __init__(self, config: VAEConfig, pixels: int):
         super().__init__()
-        self.config = config
-        self.embed = nn.Linear(in_size, config.hidden_size)
-        self.blocks = nn.ModuleList(Block(config.hidden_size, config.num_heads) for _ in range(config.depth))
-        self.norm = RMSNorm(config.hidden_size)
-        self.out = nn.Linear(config.hidden_size, out_size)
+        D = config.hidden_size
+        self.embed = nn.Linear(pixels, D)
+        self.blocks = nn.ModuleList(nn.Sequential(RMSNorm(D), MLP(D)) for _ in range(config.encoder_depth))
+        self.norm, self.out = RMSNorm(D), nn.Linear(D, 2 * config.latent_channels)
+
+    def forward(self, cells: torch.Tensor) -> torch.Tensor:
+        x = self.embed(cells)  # (B, N, hidden)
+        for block in self.blocks:
+            x = x + block(x)
+        return self.out(self.norm(x))
+
+
+class Decoder(nn.Module):
+    """Latent cells (B, N, Cz) → pixels (B, N, pixels): linear, transformer blocks with causal attention in time, norm, linear."""
+
+    def __init__(self, config: VAEConfig, pixels: int):
+        super().__init__()
+        D, self.window, self.head_size = config.hidden_size, config.window, config.hidden_size // config.num_heads
+        self.embed = nn.Linear(config.latent_channels, D)
+        self.blocks = nn.ModuleList(Block(D, config.num_heads) for _ in range(config.depth))
+        self.norm, self.out = RMSNorm(D), nn.Linear(D, pixels)
 
     def forward(self, cells: torch.Tensor, grid: tuple[int, int, int]) -> torch.Tensor:
         positions = positions_of(grid, device=cells.device)  # (N, 3)
         past = positions[:, None, 0] - positions[None, :, 0]  # (N, N): how many latent frames ago
-        mask = (past >= 0) & (past < self.config.window)
-        rotary = rotary_angles(positions, self.config.hidden_size // self.config.num_heads)
+        mask = (past >= 0) & (past < self.window)
+        rotary = rotary_angles(positions, self.head_size)
         x = self.embed(cells)  # (B, N, hidden)
         for block in self.blocks:
             x = block(x, mask, rotary)
@@ -62,8 +81,7 @@ class VideoVAE(nn.Module):
         super().__init__()
         self.config = config
         pixels = 3 * config.patch_size[0] * config.patch_size[1] * config.patch_size[2]
-        self.encoder = Stack(pixels, 2 * config.latent_channels, config)
-        self.decoder = Stack(config.latent_channels, pixels, config)
+        self.encoder, self.decoder = Encoder(config, pixels), Decoder(config, pixels)
         # per-channel statistics of the latents over the training clips, set once the VAE is trained
         self.register_buffer("latents_mean", torch.zeros(config.latent_channels))
         self.register_buffer("latents_std", torch.ones(config.latent_channels))
@@ -82,9 +100,10 @@ class VideoVAE(nn.Module):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
         for module in self.modules():
-            if isinstance(module, Block):
-                nn.init.zeros_(module.attention.to_out.weight)
-                nn.init.zeros_(module.mlp.down.weight)
+            if isinstance(module, Attention):
+                nn.init.zeros_(module.to_out.weight)
+            if isinstance(module, MLP):
+                nn.init.zeros_(module.down.weight)
 
     def latent_shape(self, num_frames: int, height: int, width: int) -> tuple[int, int, int]:
         """(Tz, Hz, Wz) of a clip; ValueError where the frame count is not 4k + 1 or a side does not divide."""
@@ -100,7 +119,7 @@ class VideoVAE(nn.Module):
         grid = self.latent_shape(T, H, W)
         first = video[:, :, :1].expand(-1, -1, self.config.patch_size[0] - 1, -1, -1)
         video = torch.cat([first, video], dim=2)  # (B, 3, T + 3, H, W): the first frame fills a cell of its own
-        cells = self.encoder(patchify(video, self.config.patch_size), grid)  # (B, N, 2·Cz)
+        cells = self.encoder(patchify(video, self.config.patch_size))  # (B, N, 2·Cz)
         mean, logvar = unpatchify(cells, grid, (1, 1, 1)).float().chunk(2, dim=1)
         return Posterior(mean, logvar.clamp(-20, 10))
 
@@ -109,6 +128,15 @@ class VideoVAE(nn.Module):
         grid = tuple(latents.shape[2:])
         cells = self.decoder(patchify(latents, (1, 1, 1)), grid)  # (B, N, pixels of a cell)
         return unpatchify(cells, grid, self.config.patch_size)[:, :, self.config.patch_size[0] - 1 :].float()
+
+    def forward(self, video: torch.Tensor, noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """What training does: encode video (B, 3, T, H, W), move each latent by its own uncertainty × noise (B, Cz, Tz, Hz, Wz), decode.
+
+        Returns:
+            The reconstruction (B, 3, T, H, W), and the posterior's KL in nats (B,).
+        """
+        posterior = self.encode(video)
+        return self.decode(posterior.at(noise)), posterior.kl()
 
     def decode_chunks(self, latents: torch.Tensor, size: int = 4):
         """Decode a long clip a few latent frames at a time: yields videos whose concatenation equals `decode`.

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from minisora.config import DiTConfig
+from minisora.device import can_compile, compiled
 from minisora.diffusion import add_noise, draw_sigma, flow_loss
 from minisora.dit import DiT
 from minisora.patchify import positions_of
@@ -12,7 +13,7 @@ CONFIG = DiTConfig(hidden_size=48, depth=2, num_heads=2, text_size=16)
 
 def inputs(B=2, grid=(3, 2, 4), S=5):
     n = grid[0] * grid[1] * grid[2]
-    return torch.randn(B, n, 32), torch.rand(B, n), positions_of(grid), torch.randn(B, S, 16), torch.ones(B, S, dtype=torch.bool)
+    return torch.randn(B, n, 4 * CONFIG.latent_channels), torch.rand(B, n), positions_of(grid), torch.randn(B, S, 16), torch.ones(B, S, dtype=torch.bool)
 
 
 @pytest.fixture
@@ -92,3 +93,16 @@ def test_one_batch_can_be_overfitted():
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.15 * losses[0]
+
+
+@pytest.mark.skipif(not can_compile(), reason="no C++ compiler on this machine")
+def test_compiled_learns_the_same():
+    torch.manual_seed(0)
+    plain = DiT(DiTConfig(hidden_size=48, depth=1, num_heads=2, text_size=16))
+    wake(plain)
+    batch, grads = inputs(), []
+    for module in (plain, compiled(plain, True)):
+        plain.zero_grad()
+        module(*batch).square().mean().backward()
+        grads.append([p.grad.clone() for p in plain.parameters()])
+    assert all(torch.allclose(a, b, rtol=1e-3, atol=1e-5) for a, b in zip(*grads, strict=True))

@@ -139,7 +139,7 @@ def test_vae_overfits_one_batch(preset, tmp_path):
     assert history[-1]["mse"] < 0.35 * history[0]["mse"]
 
 
-def test_cached_latents_are_normalised_and_captions_go_with_their_clips(model, tmp_path):
+def test_cached_latents_are_normalised_and_captions_go_with_their_clips(model, preset, tmp_path):
     world = world_of(model.preset)
 
     def clips(start, size):
@@ -147,17 +147,17 @@ def test_cached_latents_are_normalised_and_captions_go_with_their_clips(model, t
         return batch.videos, [[c, "a red circle"] for c in batch.captions]
 
     data = cache_latents(model.vae, model.tokenizer, clips, 12, progress=False, chunk=5)
-    assert data.latents.shape == (12, 8, 5, 8, 8) and data.ids.shape[:2] == (12, 2)
+    assert data.latents.shape == (12, preset.vae.latent_channels, 5, 8, 8) and data.ids.shape[:2] == (12, 2)
     values = data.latents.float()
     assert values.mean((0, 2, 3, 4)).abs().max() < 1e-2 and (values.std((0, 2, 3, 4)) - 1).abs().max() < 1e-2
     row = model.tokenizer([world.batch(7, 1).captions[0]])[0][0]
     assert data.ids[7, 0, : len(row)].tolist() == row.tolist()
     latents, ids, mask = data.draw(6, torch.Generator().manual_seed(0))
-    assert latents.shape == (6, 8, 5, 8, 8) and ((ids != PAD) == mask).all()
+    assert latents.shape == (6, preset.vae.latent_channels, 5, 8, 8) and ((ids != PAD) == mask).all()
 
 
 def test_dit_training_lowers_the_loss_and_says_it_by_noise_level(model, preset, tmp_path):
-    data = Latents(torch.randn(1, 8, 5, 8, 8).half(), torch.tensor([[[2, 3, 1]]]).to(torch.int16))
+    data = Latents(torch.randn(1, preset.vae.latent_channels, 5, 8, 8).half(), torch.tensor([[[2, 3, 1]]]).to(torch.int16))
     both = nn.ModuleDict({"text": model.text, "dit": model.dit})
     config = replace(CONFIG, steps=80, batch_size=8)
     history = train_dit(both, data, replace(preset, train_dit=config), tmp_path, progress=False)

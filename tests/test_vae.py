@@ -21,7 +21,7 @@ def vae():
 def test_shapes(vae, shape):
     T, H, W = shape
     posterior = vae.encode(torch.zeros(2, 3, T, H, W))
-    assert posterior.mean.shape == (2, 8, (T + 3) // 4, H // 4, W // 4)
+    assert posterior.mean.shape == (2, CONFIG.latent_channels, (T + 3) // 4, H // 4, W // 4)
     assert vae.decode(posterior.mean).shape == (2, 3, T, H, W)
 
 
@@ -41,6 +41,24 @@ def test_is_causal_bit_for_bit(vae):
 
 
 @torch.no_grad()
+def test_a_latent_stands_for_its_own_pixels_alone(vae):
+    video = torch.randn(1, 3, 9, 16, 24)
+    latents = vae.encode(video).mean
+    changed = video.clone()
+    changed[:, :, 1:5, 4:8, 8:12] += 1  # the pixels of latent frame 1, row 1, column 2
+    moved = (vae.encode(changed).mean != latents).any(1)[0].nonzero().tolist()
+    assert moved == [[1, 1, 2]]
+
+
+def test_forward_is_encode_sample_decode(vae):
+    video, noise = torch.randn(2, 3, 5, 16, 16), torch.randn(2, CONFIG.latent_channels, 2, 4, 4)
+    decoded, kl = vae(video, noise)
+    posterior = vae.encode(video)
+    assert torch.equal(decoded, vae.decode(posterior.mean + (0.5 * posterior.logvar).exp() * noise))
+    assert torch.equal(kl, posterior.kl())
+
+
+@torch.no_grad()
 def test_an_image_is_a_video_of_one_frame(vae):
     video = torch.randn(1, 3, 17, 16, 16)
     assert torch.allclose(vae.encode(video[:, :, :1]).mean, vae.encode(video).mean[:, :, :1], atol=1e-5)
@@ -49,7 +67,7 @@ def test_an_image_is_a_video_of_one_frame(vae):
 @pytest.mark.parametrize("size", [1, 3, 4])
 @torch.no_grad()
 def test_chunked_decoding_equals_whole(vae, size):
-    latents = torch.randn(1, 8, 14, 4, 4)
+    latents = torch.randn(1, CONFIG.latent_channels, 14, 4, 4)
     chunks = list(vae.decode_chunks(latents, size))
     assert torch.allclose(torch.cat(chunks, dim=2), vae.decode(latents), atol=1e-5)
 
@@ -77,7 +95,7 @@ def test_normalising_is_undone():
     vae = VideoVAE(CONFIG)
     vae.latents_mean.normal_()
     vae.latents_std.uniform_(0.5, 2)
-    x = torch.randn(2, 8, 3, 4, 4)
+    x = torch.randn(2, CONFIG.latent_channels, 3, 4, 4)
     assert torch.allclose(vae.denormalise(vae.normalise(x)), x, atol=1e-5)
 
 

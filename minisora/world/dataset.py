@@ -136,15 +136,15 @@ def _place(rng: random.Random, thing: Thing, frame: tuple[float, float], duratio
             y = rng.uniform(ceiling, floor - travel) if dy > 0 else rng.uniform(ceiling + travel, floor)
         return replace(thing, x=x, y=y, vx=dx * travel * slant / duration, vy=dy * travel / duration)
     if motion in ("falling", "bouncing"):
-        drop = rng.uniform(0.65, max(0.65, floor - ceiling))
+        drop = rng.uniform(0.6, 0.9 if motion == "bouncing" else max(0.6, floor - ceiling))  # on the floor after 1.1 to 1.5 seconds
         return replace(thing, x=x, y=floor - drop, gravity=GRAVITY, restitution=float(motion == "bouncing"))
     if motion == "thrown":
-        up = rng.uniform(1.5, 2.0)  # so high that it is in the air for 1.5 to 2 seconds
+        up = rng.uniform(0.8, 1.05)  # in the air for 1.6 to 2.1 seconds
         travel = rng.uniform(0.5, 1.0) * _sign(rng)
         x = rng.uniform(max(left, left - travel), min(right, right - travel))
         return replace(thing, x=x, y=floor, vx=travel * GRAVITY / (2 * up), vy=-up, gravity=GRAVITY, restitution=0.0)
     if motion == "circling":
-        orbit, turn, phase = rng.uniform(0.33, 0.5), rng.uniform(2.3, 3.2) * _sign(rng), rng.uniform(0, 2 * math.pi)
+        orbit, turn, phase = rng.uniform(0.33, 0.5), rng.uniform(1.7, 2.5) * _sign(rng), rng.uniform(0, 2 * math.pi)
         cx, cy = rng.uniform(left + orbit, right - orbit), rng.uniform(ceiling + orbit, floor - orbit)
         cos, sin = math.cos(phase), math.sin(phase)
         return replace(thing, x=cx + orbit * cos, y=cy + orbit * sin, vx=-orbit * turn * sin, vy=orbit * turn * cos, turn=turn)

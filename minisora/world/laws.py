@@ -123,7 +123,7 @@ def _gravity(positions: torch.Tensor, times: torch.Tensor, shape: str, radius: f
     for motion, candidates in (("falling", falling), ("bouncing", bouncing)):
         best = candidates[(candidates - y).square().mean(1).argmin()]
         laws.append((motion, _miss(positions, torch.stack([x.mean().expand_as(best), best], 1)), (0.0, 0.0)))
-    up = torch.linspace(1.2, 2.3, 56)[:, None]  # candidates for the first speed upwards
+    up = torch.linspace(0.6, 1.3, 71)[:, None]  # candidates for the first speed upwards
     start = floor - y[0].clamp(max=floor)
     flight = (up + (up**2 + 2 * GRAVITY * start).sqrt()) / GRAVITY
     aloft = torch.minimum(times, flight)

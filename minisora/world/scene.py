@@ -25,7 +25,7 @@ MOTIONS = ("still", *DIRECTIONS, "diagonal", "falling", "thrown", "bouncing", "c
 RELATIONS = {"left of": (-1, 0), "right of": (1, 0), "above": (0, -1), "below": (0, 1)}  # where the first object is, seen from the second
 ROUND = ("circle", "ring")  # spinning does not show in these, so they are never made or captioned spinning
 
-GRAVITY = 2.0  # half-widths per second squared
+GRAVITY = 1.0  # half-widths per second squared: an object falls half of the frame in 1.4 seconds
 GROWTH = (1.45, 1.60)  # growing ends this much larger after two seconds; shrinking this much smaller
 SPIN = (1.2, 1.9)  # radians per second, either way round
 FPS = 8
