@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from minisora.config import GUIDANCE_SCALE
+
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="A whole Sora, small: text to video on two CPU cores.")
 
 PROMPT = Annotated[str, typer.Argument(help='A sentence of the toy world, such as "a large red circle bouncing on a navy background".')]
@@ -30,7 +32,7 @@ JSON = Annotated[Path | None, typer.Option("--json", help="Also write the figure
 
 @app.command()
 def generate(
-    prompt: PROMPT, out: OUT = Path("clip.png"), seed: SEED = None, num_inference_steps: STEPS = 20, guidance_scale: GUIDANCE = 2.0,
+    prompt: PROMPT, out: OUT = Path("clip.png"), seed: SEED = None, num_inference_steps: STEPS = 20, guidance_scale: GUIDANCE = GUIDANCE_SCALE,
     negative_prompt: NEGATIVE = "", num_frames: FRAMES = None, height: HEIGHT = None, width: WIDTH = None, fps: RATE = 8.0,
     preset: MODEL = "tiny", device: DEVICE = "auto", force: FORCE = False,
 ) -> None:  # fmt: skip
@@ -48,7 +50,7 @@ def generate(
 @app.command()
 def animate(
     image: Annotated[Path, typer.Argument(help="The first frame: PNG, JPEG, GIF or WebP; cropped to the middle and resized.")],
-    prompt: PROMPT, out: OUT = Path("clip.png"), seed: SEED = None, num_inference_steps: STEPS = 20, guidance_scale: GUIDANCE = 2.0,
+    prompt: PROMPT, out: OUT = Path("clip.png"), seed: SEED = None, num_inference_steps: STEPS = 20, guidance_scale: GUIDANCE = GUIDANCE_SCALE,
     negative_prompt: NEGATIVE = "", num_frames: FRAMES = None, height: HEIGHT = None, width: WIDTH = None, fps: RATE = 8.0,
     preset: MODEL = "tiny", device: DEVICE = "auto", force: FORCE = False,
 ) -> None:  # fmt: skip
@@ -77,10 +79,14 @@ def train(
     vae_clips: Annotated[int | None, typer.Option(help="Clips that the compressor learns from.", min=8)] = None,
     cached_clips: Annotated[int | None, typer.Option(help="Clips whose latents the other two learn from.", min=64)] = None,
     look_every: Annotated[float, typer.Option(help="Seconds of training between two looks at samples.", min=1)] = 60.0,
+    compile: Annotated[
+        bool | None, typer.Option(help="Translate the networks to machine code first: a minute each, then faster. Left out: where it pays.")
+    ] = None,
     device: DEVICE = "auto",
 ) -> None:
     """Train a model from nothing: compressor, text encoder, transformer. Ctrl-C keeps what was learned; --resume goes on."""
     from minisora.config import PRESETS
+    from minisora.device import can_compile
     from minisora.recipe import train_model
     from minisora.world.scene import check_choice
 
@@ -93,14 +99,16 @@ def train(
         chosen = replace(chosen, **{name: value}) if value is not None else chosen
     minutes = sum(c.minutes for c in (chosen.train_vae, chosen.train_language, chosen.train_dit))
     typer.echo(f"training {preset} in {out}: {minutes:.0f} minutes of training, and some for its clips and samples; stop with Ctrl-C")
-    train_model(chosen, out, resume=resume, device=device, look_every=look_every)
+    if compile is None:
+        compile = can_compile() and min(chosen.train_vae.minutes, chosen.train_dit.minutes) >= 4
+    train_model(chosen, out, resume=resume, device=device, compile=compile, look_every=look_every)
     typer.echo(f"done: minisora generate \"a small blue star spinning\" --preset {out / 'model'}")
 
 
 @app.command()
 def evaluate(
     prompts: Annotated[int, typer.Option(help="Prompts a family and split.", min=1)] = 512,
-    json_file: JSON = None, num_inference_steps: STEPS = 20, guidance_scale: GUIDANCE = 2.0,
+    json_file: JSON = None, num_inference_steps: STEPS = 20, guidance_scale: GUIDANCE = GUIDANCE_SCALE,
     seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 0,
     preset: MODEL = "tiny", device: DEVICE = "auto", force: FORCE = False,
 ) -> None:  # fmt: skip
@@ -126,6 +134,24 @@ def evaluate(
             typer.echo(f"compressor, {family}, {split}: PSNR {figures['psnr_mean']} dB mean, {figures['psnr_worst_decile']} dB worst decile; "
                        f"judge reads {100 * figures['judge']['all']['value']:.1f} % rightly")  # fmt: skip
     _write_json(json_file, table)
+
+
+@app.command()
+def limits(
+    clips: Annotated[int, typer.Option(help="Clips a figure.", min=1)] = 200,
+    json_file: JSON = None, num_inference_steps: STEPS = 20, guidance_scale: GUIDANCE = GUIDANCE_SCALE,
+    seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 0,
+    preset: MODEL = "tiny", device: DEVICE = "auto", force: FORCE = False,
+) -> None:  # fmt: skip
+    """Measure where a model breaks: physics, space and time, interaction, length, plausibility, with 95 % intervals."""
+    from minisora.limits import measure_limits
+
+    _refuse(json_file, force)
+    model, _, _ = _model(preset, device, seed)
+    options = {"num_inference_steps": num_inference_steps, "guidance_scale": guidance_scale}
+    table = measure_limits(model, clips, seed, lambda name: typer.echo(f"measuring {name} …"), **options)
+    _print_nested(table)
+    _write_json(json_file, {**table, "settings": {"preset": preset, "clips": clips, "seed": seed, **options}})
 
 
 @app.command()
@@ -198,6 +224,15 @@ def _print_shares(title: str, figures: dict) -> None:
     typer.echo(title)
     for name, f in figures.items():
         typer.echo(f"  {name:<12} {100 * f['value']:5.1f} %   [{100 * f['low']:.1f}, {100 * f['high']:.1f}]   n = {f['n']}")
+
+
+def _print_nested(table: dict, path: str = "") -> None:
+    for name, f in table.items():
+        if isinstance(f, dict) and "n" not in f:
+            _print_nested(f, f"{path}{name} · ")
+        elif isinstance(f, dict):
+            scale, unit, value = (100, "%", f["value"]) if "value" in f else (1, "", f["mean"])
+            typer.echo(f"  {path + name:<44} {scale * value:7.3f} {unit:<2} [{scale * f['low']:.3f}, {scale * f['high']:.3f}]   n = {f['n']}")
 
 
 def _write_json(path: Path | None, table: dict) -> None:

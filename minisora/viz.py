@@ -180,6 +180,30 @@ def latents_to_rgb(latents: torch.Tensor) -> torch.Tensor:
     return colors.T.reshape(3, *latents.shape[1:])
 
 
+def new_axes(width: float = 6.0, height: float = 3.2, columns: int = 1, rows: int = 1, **options):
+    """A figure on opaque white that no one shows by accident, and its axes: one, or an array of rows × columns."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), facecolor="white", layout="constrained")
+    return figure, figure.subplots(rows, columns, **options)
+
+
+def image_html(image: Image.Image, alt: str, scale: int = 1, colors: int = 64) -> str:
+    """A picture as an image tag with words for those who do not see it, in few colours so that a notebook full of them stays small."""
+    buffer, alt = io.BytesIO(), html.escape(alt, quote=True)
+    image.convert("RGB").quantize(colors, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(buffer, format="PNG", optimize=True)
+    size = "max-width:100%" if scale == 1 else f"width:{image.width * scale}px;height:{image.height * scale}px;image-rendering:pixelated"
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return f'<img alt="{alt}" title="{alt}" style="{size};background:#fff" src="data:image/png;base64,{data}">'
+
+
+def figure_html(figure, alt: str, dpi: int = 90) -> str:
+    """A matplotlib figure as an image tag."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi)
+    return image_html(Image.open(buffer), alt)
+
+
 def plot_curve(points: list[dict], ax=None):
     """Prompt accuracy against minutes from nothing, with 95 % bands, from a run's `curve.json`."""
     import matplotlib.pyplot as plt

@@ -1,82 +1,19 @@
-"""What a reader drags and presses: a pure `render(state)` for every widget, and the controls around it.
+"""The prompt builder (notebook 00): menus and a free line → a clip, with everything that passed on the way."""
 
-The only place that imports ipywidgets, and only when a widget is made. It uses what ipywidgets 7.7 and 8 share.
-"""
-
-import base64
 import html
-import io
-import os
 import time
 from dataclasses import dataclass
 
 import torch
-from PIL import Image
 
+from minisora.config import GUIDANCE_SCALE
 from minisora.judge import read, verdict
 from minisora.patchify import grid_of, unpatchify
-from minisora.pipeline import GUIDANCE_SCALE, MiniSora
+from minisora.pipeline import MiniSora
 from minisora.viz import Clip, latents_to_rgb, to_frames
+from minisora.widgets.common import picture, pipeline_map, tip
 from minisora.world.captions import PHRASES, parse
 from minisora.world.scene import BACKGROUND_COLORS, COLORS, MOTIONS, SHAPES, SIZES, TEXTURES
-
-STAGES = ("prompt", "text encoder", "noise", "transformer", "latents", "decoder", "video")
-
-
-@dataclass(frozen=True)
-class Mode:
-    """How a notebook runs: `fast` for tests, `train` to train live."""
-
-    fast: bool
-    train: bool
-
-
-def setup(train: bool = False) -> Mode:
-    """Say where this notebook runs and how; safe to call again."""
-    import platform
-
-    mode = Mode(fast=os.environ.get("MINISORA_FAST") == "1", train=train)
-    device = "GPU" if torch.cuda.is_available() else "CPU"
-    name = "FAST (test)" if mode.fast else "TRAIN" if train else "LOAD"
-    print(f"minisora on {device} · Python {platform.python_version()} · torch {torch.__version__.split('+')[0]} · mode {name}")
-    return mode
-
-
-# ------------------------------------------------------------------------------------------------------------ pipeline map
-
-
-def _picture(frame, alt: str, size: int = 96) -> str:
-    """One frame (H, W, 3) uint8 as an image tag."""
-    buffer = io.BytesIO()
-    Image.fromarray(frame).save(buffer, format="PNG")
-    data, alt = base64.b64encode(buffer.getvalue()).decode(), html.escape(alt, quote=True)
-    return f'<img alt="{alt}" title="{alt}" style="width:{size}px;height:{size}px;image-rendering:pixelated" src="data:image/png;base64,{data}">'
-
-
-def pipeline_map(lit: tuple[str, ...] = STAGES, pictures: dict[str, str] | None = None) -> str:
-    """The stages from prompt to video as HTML; `lit` ones are bright, and `pictures` (stage → HTML) stand under their names."""
-    boxes = []
-    for stage in STAGES:
-        on = stage in lit
-        style = "border:2px solid #0072B2;background:#fff" if on else "border:2px solid #bbb;background:#f2f2f2;color:#555"
-        mark = "● " if on else "○ "
-        boxes.append(f'<div style="{style};border-radius:6px;padding:4px 8px;margin:2px;text-align:center;vertical-align:top">'
-                     f'<b>{mark}{stage}</b><br>{(pictures or {}).get(stage, "")}</div>')  # fmt: skip
-    arrow = '<div style="align-self:center;padding:0 2px">→</div>'
-    return f'<div style="display:flex;flex-wrap:wrap;background:#fff;color:#000;font-size:13px;padding:4px">{arrow.join(boxes)}</div>'
-
-
-class Html:
-    """HTML that Jupyter shows, with words for those who see none."""
-
-    def __init__(self, text: str, words: str):
-        self.text, self.words = text, words
-
-    def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
-        return {"text/html": self.text, "text/plain": self.words}
-
-
-# ---------------------------------------------------------------------------------------------------------- prompt builder
 
 
 @dataclass(frozen=True)
@@ -122,14 +59,14 @@ def render_prompt(model: MiniSora, state: PromptState) -> PromptResult:
     grid = grid_of(model.vae.latent_shape(*video.shape[1:]), patch)
     latents_of = lambda tokens: unpatchify(tokens.float(), grid, patch)  # noqa: E731
     middle = video.shape[1] // 2
-    show = lambda x, alt, size=64: _picture(to_frames(x)[min(middle, x.shape[1] - 1)], alt, size)  # noqa: E731
+    show = lambda x, alt, size=64: picture(to_frames(x)[min(middle, x.shape[1] - 1)], alt, size)  # noqa: E731
     picks = sorted({0, len(seen) // 4, len(seen) // 2, 3 * len(seen) // 4})
     guesses = "".join(
         show(model.decode(latents_of(seen[i][2]))[0], f"guess of the clean clip at noise level {seen[i][0]:.2f}") for i in picks
     )
     final = latents_to_rgb(latents_of(seen[-1][2])[0])
     words = len(model.tokenizer.words(state.prompt))
-    frames = "".join(_picture(to_frames(video)[i], f"frame {i}", 64) for i in (0, middle))
+    frames = "".join(picture(to_frames(video)[i], f"frame {i}", 64) for i in (0, middle))
     clip = Clip(video, state.prompt or "(no prompt)")
     pictures = {
         "prompt": f"<i>{html.escape(state.prompt) or '(empty)'}</i>",
@@ -148,13 +85,6 @@ def render_prompt(model: MiniSora, state: PromptState) -> PromptResult:
     return PromptResult(clip, pipeline_map(pictures=pictures) + f'<p style="background:#fff;color:#000">{html.escape(text)}</p>', text, seconds)
 
 
-def _tip(widget, text: str):
-    """A tooltip under the name that this ipywidgets has for it."""
-    name = "tooltip" if widget.has_trait("tooltip") else "description_tooltip"
-    setattr(widget, name, text)
-    return widget
-
-
 class PromptBuilder:
     """Menus that write a sentence, a free line to change it, and a button that makes its clip.
 
@@ -166,7 +96,7 @@ class PromptBuilder:
 
         self.model, self.result, state = model, None, state or PromptState()
         wide = {"description_width": "90px"}
-        menu = lambda name, options, value: _tip(  # noqa: E731
+        menu = lambda name, options, value: tip(  # noqa: E731
             w.Dropdown(options=list(options), value=value, description=name, style=wide, layout=w.Layout(width="230px")), f"Choose the {name}"
         )
         self.menus = {
@@ -175,12 +105,12 @@ class PromptBuilder:
             "texture": menu("texture", TEXTURES, "plain"),
         }  # fmt: skip
         line = {"style": wide, "layout": w.Layout(width="700px"), "continuous_update": False}
-        self.prompt = _tip(w.Text(value=state.prompt, description="prompt", **line), "Any sentence in the toy world's words")
-        self.negative = _tip(w.Text(value=state.negative_prompt, description="negative", **line), "What to get away from")
+        self.prompt = tip(w.Text(value=state.prompt, description="prompt", **line), "Any sentence in the toy world's words")
+        self.negative = tip(w.Text(value=state.negative_prompt, description="negative", **line), "What to get away from")
         slide = {"style": wide, "layout": w.Layout(width="340px"), "continuous_update": False}
-        self.seed = _tip(w.IntSlider(value=state.seed, min=0, max=99, description="seed", **slide), "Which noise to start from")
-        self.steps = _tip(w.IntSlider(value=state.num_inference_steps, min=1, max=50, description="steps", **slide), "Steps from noise to clip")
-        self.guidance = _tip(
+        self.seed = tip(w.IntSlider(value=state.seed, min=0, max=99, description="seed", **slide), "Which noise to start from")
+        self.steps = tip(w.IntSlider(value=state.num_inference_steps, min=1, max=50, description="steps", **slide), "Steps from noise to clip")
+        self.guidance = tip(
             w.FloatSlider(value=state.guidance_scale, min=0, max=8, step=0.5, description="guidance", **slide), "How hard the prompt pulls"
         )
         self.button = w.Button(description="Make the clip", tooltip="Run the whole pipeline", button_style="primary")

@@ -1,0 +1,119 @@
+"""Two dimensions, where the whole velocity field can be seen: data, their exact field, a small network and its training.
+
+A point of the plane is a token of two numbers, so points (B, N, 2) with noise levels (B, N) go through `diffusion` and `sampling` as the
+tokens of a clip do. Data are equal Gaussian blobs, for which the field has a closed form (rectified flow, arXiv:2209.03003; flow matching,
+arXiv:2210.02747).
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+from minisora.diffusion import add_noise, flow_loss
+from minisora.layers import NoiseEmbedder
+
+DATASETS = ("moons", "spiral", "ring")
+
+
+@dataclass(frozen=True, eq=False)
+class Mixture:
+    """Equal Gaussian blobs: `means` (K, P), one `std` for all, `labels` (K,) that name each blob's class."""
+
+    means: torch.Tensor
+    std: float
+    labels: torch.Tensor
+
+    def only(self, label: int) -> "Mixture":
+        """The blobs of one class."""
+        keep = self.labels == label
+        return Mixture(self.means[keep], self.std, self.labels[keep])
+
+    def sample(self, count: int, generator: torch.Generator) -> torch.Tensor:
+        """Draw clean points, (1, count, P)."""
+        which = torch.randint(len(self.means), (count,), generator=generator)
+        return (self.means[which] + self.std * torch.randn(count, self.means.shape[1], generator=generator))[None]
+
+    def velocity(self, x_t: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+        """The exact velocity E[noise − x_0 | x_t]: the mean of the blobs' own velocities, each weighted by how likely x_t is its.
+
+        With V = (1 − σ)² std² + σ² the variance of x_t within a blob, and m the posterior mean of the blobs' centres,
+
+            m = Σ_k softmax_k(−|x_t − (1 − σ) mean_k|² / 2V) mean_k        v = (σ − (1 − σ) std²) / V · (x_t − (1 − σ) m) − m
+
+        Args:
+            x_t: (B, N, P). sigma: (B, N) in [0, 1]; above 0 where std is 0.
+        """
+        means, s = self.means.to(x_t), sigma[..., None]
+        variance = (1 - s) ** 2 * self.std**2 + s**2  # (B, N, 1)
+        far = (x_t[..., None, :] - (1 - s)[..., None] * means).square().sum(-1)  # (B, N, K)
+        mean = (-far / (2 * variance)).softmax(-1) @ means  # (B, N, P)
+        return (s - (1 - s) * self.std**2) / variance * (x_t - (1 - s) * mean) - mean
+
+
+def mixture(name: str) -> Mixture:
+    """Two classes each: `moons`, two crescents; `spiral`, two arms; `ring`, eight blobs in turn of one and the other class.
+
+    Raises:
+        ValueError: another name.
+    """
+    if name not in DATASETS:
+        raise ValueError(f"dataset {name!r} is not known; it is one of {', '.join(DATASETS)}")
+    along, turn = torch.linspace(0, 1, 32), lambda angle: torch.stack([angle.cos(), angle.sin()], -1)
+    if name == "ring":
+        return Mixture(2.0 * turn(math.pi / 4 * torch.arange(8)), 0.15, torch.arange(8) % 2)
+    if name == "moons":
+        arm = 1.5 * turn(math.pi * along) - torch.tensor([0.75, 0.375])
+    else:
+        arm = (0.25 + 2.2 * along.sqrt()[:, None]) * turn(5.7 * along.sqrt())
+    return Mixture(torch.cat([arm, -arm]), 0.1, torch.arange(2).repeat_interleave(32))
+
+
+class PlaneNet(nn.Module):
+    """A velocity network for points: place and noise level embedded and added, then MLPs that each add to what is there."""
+
+    def __init__(self, hidden_size: int = 128, depth: int = 3):
+        super().__init__()
+        self.x_embedder, self.t_embedder = nn.Linear(2, hidden_size), NoiseEmbedder(hidden_size)
+        self.blocks = nn.ModuleList(nn.Linear(hidden_size, hidden_size) for _ in range(depth))
+        self.final_layer = nn.Linear(hidden_size, 2)
+
+    def forward(self, x_t: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+        """x_t (B, N, 2), sigma (B, N) → velocity (B, N, 2)."""
+        x = self.x_embedder(x_t) + self.t_embedder(sigma)
+        for block in self.blocks:
+            x = x + block(F.silu(x))
+        return self.final_layer(F.silu(x))
+
+
+def train_plane(
+    network: nn.Module, data: Mixture, steps: int, generator: torch.Generator, batch_size: int = 512, learning_rate: float = 3e-3,
+    callback: Callable[[int, float], None] | None = None,
+) -> list[float]:  # fmt: skip
+    """Teach a network the velocities of random lines between noise and data; Ctrl-C stops and keeps what was learned.
+
+    Args:
+        callback: called after every step with the step and its loss.
+
+    Returns:
+        The loss of every step. Eq. (1) of arXiv:2209.03003.
+    """
+    optimizer, losses = torch.optim.Adam(network.parameters()), []
+    try:
+        for step in range(steps):
+            optimizer.param_groups[0]["lr"] = learning_rate * min(1.0, 2.0 * (1 - step / steps))  # held, then down to zero
+            x_0 = data.sample(batch_size, generator)
+            noise, sigma = torch.randn(x_0.shape, generator=generator), torch.rand(x_0.shape[:2], generator=generator)
+            loss = flow_loss(network(add_noise(x_0, noise, sigma[..., None]), sigma), x_0, noise, sigma).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+            if callback:
+                callback(step + 1, losses[-1])
+    except KeyboardInterrupt:
+        print(f"stopped after {len(losses)} steps; what was learned is kept")
+    return losses
