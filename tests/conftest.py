@@ -1,6 +1,8 @@
 """Small models and clips that tests share."""
 
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,6 +12,7 @@ from minisora.pipeline import SHIPPED, MiniSora
 from minisora.world.captions import VOCABULARY
 from minisora.world.dataset import ToyWorld
 
+ROOT = Path(__file__).resolve().parent.parent
 SMALL = Preset(
     vae=VAEConfig(hidden_size=32, depth=2, num_heads=2),
     text=TextConfig(hidden_size=32, depth=1, num_heads=2),
@@ -31,6 +34,16 @@ def model(preset) -> MiniSora:
     model = MiniSora(preset, VOCABULARY).eval()
     wake(model.dit)
     return model
+
+
+@pytest.fixture
+def checks(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "notebooks"))
+    for name in [m for m in sys.modules if m.split(".")[0] == "checks"]:
+        del sys.modules[name]
+    import checks
+
+    return checks
 
 
 def wake(module: torch.nn.Module) -> None:

@@ -2,7 +2,6 @@
 
 import re
 import statistics
-import sys
 from pathlib import Path
 
 import nbformat
@@ -10,6 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+SOLUTIONS = sorted((ROOT / "notebooks" / "solutions").glob("*.ipynb"))
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
@@ -38,22 +38,25 @@ def test_house_rules(path):
     assert all("alt=" in i for i in images)
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_every_notebook_has_solutions_and_gives_none_away():
+    functions = lambda source: [f"def {part}".strip() for part in re.split(r"^def ", source, flags=re.M)[1:]]  # noqa: E731
+    assert [p.stem for p in SOLUTIONS] == [f"{p.stem}_solutions" for p in NOTEBOOKS]
+    for path, solved in zip(NOTEBOOKS, SOLUTIONS, strict=True):
+        text = "\n".join(c.source for c in nbformat.read(path, as_version=4).cells)
+        answers = [f for c in nbformat.read(solved, as_version=4).cells if c.cell_type == "code" for f in functions(c.source)]
+        assert answers, solved
+        for answer in answers:
+            body = answer.split("\n\n\n")[0]
+            assert body not in text, f"{path.name} holds an answer:\n{body}"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS + SOLUTIONS, ids=lambda p: p.stem)
 def test_runs_top_to_bottom(path, shipped, monkeypatch):
     from nbclient import NotebookClient
 
     monkeypatch.setenv("MINISORA_FAST", "1")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     NotebookClient(nbformat.read(path, as_version=4), timeout=300, resources={"metadata": {"path": str(path.parent)}}).execute()
-
-
-@pytest.fixture
-def checks(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "notebooks"))
-    sys.modules.pop("checks", None)
-    import checks
-
-    return checks
 
 
 def test_check_count_tokens(checks, capsys):

@@ -1,4 +1,4 @@
-"""Checkers for the exercises: each takes your function, says what is wrong and how far off, and never prints the answer."""
+"""Notebook 00, A video from a sentence."""
 
 import torch
 
@@ -6,10 +6,7 @@ from minisora import parse, read, verdict
 from minisora.patchify import grid_of
 from minisora.sampling import guided
 
-
-def _say(message: str, right: bool = False) -> bool:
-    print(("✓ " if right else "✗ ") + message)
-    return right
+from .common import called, say
 
 
 def check_failure(model, prompt: str, seed: int) -> bool:
@@ -17,15 +14,15 @@ def check_failure(model, prompt: str, seed: int) -> bool:
     try:
         request = parse(prompt)
     except ValueError as error:
-        return _say(f"the judge cannot read this prompt: {error}")
+        return say(f"the judge cannot read this prompt: {error}")
     if not request.objects:
-        return _say("an empty prompt asks for nothing, so nothing can be wrong")
+        return say("an empty prompt asks for nothing, so nothing can be wrong")
     video = model.generate(prompt, generator=torch.Generator().manual_seed(seed))[0]
     seen = read(video)
     result = verdict(seen, request)
     if result.all:
-        return _say(f"the model got this one right: the judge saw {seen}. Try another")
-    return _say(f"well broken: the judge saw {seen}; {result}", True)
+        return say(f"the model got this one right: the judge saw {seen}. Try another")
+    return say(f"well broken: the judge saw {seen}; {result}", True)
 
 
 def check_count_tokens(count_tokens) -> bool:
@@ -33,10 +30,9 @@ def check_count_tokens(count_tokens) -> bool:
     for T, H, W in ((17, 32, 32), (1, 32, 32), (33, 24, 40), (5, 40, 8)):
         grid = grid_of(((T + 3) // 4, H // 4, W // 4), (1, 2, 2))
         right = grid[0] * grid[1] * grid[2]
-        try:
-            yours = count_tokens(T, H, W)
-        except Exception as error:
-            return _say(f"count_tokens({T}, {H}, {W}) raised {type(error).__name__}: {error}")
+        yours = called(count_tokens, T, H, W)
+        if yours is None:
+            return False
         if yours != right:
             hint = ""
             if T == 1:
@@ -47,8 +43,8 @@ def check_count_tokens(count_tokens) -> bool:
                 hint = "; rows and columns may differ"
             elif yours == 4 * right:
                 hint = "; a token is 2 × 2 cells, not one"
-            return _say(f"count_tokens({T}, {H}, {W}) gives {yours}, which is off by a factor of {yours / right:.2f}{hint}")
-    return _say("right for images, long clips and oblong ones", True)
+            return say(f"count_tokens({T}, {H}, {W}) gives {yours}, which is off by a factor of {yours / right:.2f}{hint}")
+    return say("right for images, long clips and oblong ones", True)
 
 
 def check_guide(guide) -> bool:
@@ -58,16 +54,15 @@ def check_guide(guide) -> bool:
     for scale in (1.0, 0.0, 2.5):
         stub = lambda tokens, sigma, positions, embeds, mask: torch.cat([words, empty])[: len(tokens)] if len(tokens) > 1 else embeds  # noqa: E731
         expected = guided(stub, None, (words, mask), (empty, mask), scale)(torch.zeros(1, 6, 4), torch.zeros(1, 6))
-        try:
-            yours = guide(words, empty, scale)
-        except Exception as error:
-            return _say(f"guide raised {type(error).__name__}: {error}")
+        yours = called(guide, words, empty, scale)
+        if yours is None:
+            return False
         if not isinstance(yours, torch.Tensor) or yours.shape != words.shape:
-            return _say(f"guide should return a tensor of shape {tuple(words.shape)}")
+            return say(f"guide should return a tensor of shape {tuple(words.shape)}")
         miss = float((yours - expected).abs().max())
         if miss > 1e-9:
             hint = {1.0: "at scale 1 it should be the words' velocity", 0.0: "at scale 0 it should be the empty prompt's velocity"}.get(scale, "")
             if not hint:
                 hint = "with a scale above 1 it should lie beyond the words, seen from the empty prompt"
-            return _say(f"at scale {scale:g} it is off by up to {miss:.3f}: {hint}")
-    return _say("right at scales 0, 1 and between and beyond", True)
+            return say(f"at scale {scale:g} it is off by up to {miss:.3f}: {hint}")
+    return say("right at scales 0, 1 and between and beyond", True)

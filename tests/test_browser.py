@@ -1,0 +1,176 @@
+"""Notebooks in JupyterLab under headless Chromium: run all, move a control by keyboard, see the new picture.
+
+Needs a Chromium on this machine and the package playwright; elsewhere these tests skip. Screenshots go to `test-artefacts/`.
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+playwright = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine (Debian: apt-get install chromium)")
+HARMLESS = re.compile(r"favicon|ERR_INTERNET_DISCONNECTED|ERR_NAME_NOT_RESOLVED|jupyterlab-news|/lsp/|extensions", re.I)
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """A JupyterLab server over a copy of the notebooks; its address with the token."""
+    folder = tmp_path_factory.mktemp("lab")
+    shutil.copytree(ROOT / "notebooks", folder / "notebooks")
+    env = {**os.environ, "MINISORA_FAST": "1", "PYTHONPATH": str(ROOT), "JUPYTER_PREFER_ENV_PATH": "1"}
+    env |= {f"JUPYTER_{name}_DIR": str(folder / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
+    options = ["--no-browser", "--allow-root", "--port=0", "--expose-app-in-browser", "--LabApp.news_url=", "--LabApp.extension_manager=readonly"]
+    command = [sys.executable, "-m", "jupyterlab", *options, f"--ServerApp.root_dir={folder / 'notebooks'}"]
+    with open(folder / "log", "w") as log:
+        server = subprocess.Popen(command, env=env, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True)
+    try:
+        yield _address(server, folder)
+    finally:
+        if server.poll() is None:
+            os.killpg(server.pid, signal.SIGTERM)
+            try:
+                server.wait(10)
+            except subprocess.TimeoutExpired:
+                os.killpg(server.pid, signal.SIGKILL)
+
+
+def _address(server: subprocess.Popen, folder: Path, patience: float = 90) -> tuple[str, str]:
+    """The server's address and token, from the file that it writes when it listens."""
+    for _ in range(int(patience * 4)):
+        assert server.poll() is None, (folder / "log").read_text()
+        for path in (folder / "runtime").glob("jpserver-*.json"):
+            try:
+                note = json.loads(path.read_text())
+            except json.JSONDecodeError:
+                continue  # being written
+            return note["url"], note["token"]
+        time.sleep(0.25)
+    raise AssertionError("JupyterLab did not start: " + (folder / "log").read_text())
+
+
+CELLS = """() => {
+  const panel = window.jupyterapp && window.jupyterapp.shell.currentWidget;
+  if (!panel || !panel.content || !panel.content.model || !panel.sessionContext) return null;
+  const kernel = panel.sessionContext.session && panel.sessionContext.session.kernel;
+  const code = [...panel.content.model.cells].filter(c => c.type === 'code' && c.sharedModel.getSource().trim());
+  return {ready: !!kernel && kernel.status === 'idle', total: code.length, done: code.filter(c => c.executionCount).length,
+          errors: code.flatMap(c => c.outputs.toJSON()).filter(o => o.output_type === 'error').map(o => o.ename + ': ' + o.evalue)};
+}"""
+
+
+class Notebook:
+    """An open notebook and the page that it is on."""
+
+    def __init__(self, page, complaints: list[str]):
+        self.page, self.complaints = page, complaints
+
+    def run_all(self, patience: float = 240) -> None:
+        """Run every cell; an error in one is an error here."""
+        self.page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }")
+        state = self.wait(lambda s: (s["done"] == s["total"] and s["ready"]) or s["errors"], patience)
+        assert not state["errors"], state["errors"]
+
+    def wait(self, enough, patience: float) -> dict:
+        state = None
+        for _ in range(int(patience * 2)):
+            state = self.page.evaluate(CELLS)
+            if state and enough(state):
+                return state
+            self.page.wait_for_timeout(500)
+        self.shot("stuck")
+        raise AssertionError(f"after {patience} seconds: {state}")
+
+    def close(self, name: str) -> None:
+        """Keep a screenshot, and hold the page to an empty list of complaints."""
+        self.shot(name)
+        assert not [c for c in self.complaints if not HARMLESS.search(c)]
+        self.page.close()
+
+    def shot(self, name: str) -> None:
+        folder = ROOT / "test-artefacts"
+        folder.mkdir(exist_ok=True)
+        self.page.screenshot(path=folder / f"{name}.png")
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with playwright.sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"], timeout=60_000)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_notebook(lab, chromium):
+    url, token = lab
+    context = chromium.new_context(viewport={"width": 1300, "height": 1600})
+
+    def open_one(name: str) -> Notebook:
+        page, complaints = context.new_page(), []
+        page.set_default_timeout(60_000)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda message: message.type == "error" and complaints.append(f"{message.text} {message.location.get('url', '')}"))
+        page.goto(f"{url}doc/tree/{name}.ipynb?token={token}", wait_until="domcontentloaded")
+        notebook = Notebook(page, complaints)
+        notebook.wait(lambda s: s["ready"] and s["total"] > 0, 120)
+        return notebook
+
+    yield open_one
+    context.close()
+
+
+ANSWERS = "panel => [...panel.querySelectorAll('.widget-html-content')].map(e => e.innerHTML).join()"
+
+
+def test_prompt_builder(open_notebook):
+    notebook = open_notebook("00_a_video_from_a_sentence")
+    notebook.run_all()
+    page = notebook.page
+    button = page.get_by_role("button", name="Make the clip")
+    button.scroll_into_view_if_needed()
+    box = page.locator(".jp-OutputArea-output", has=button)
+    figure = box.locator("figure img")
+    before = figure.get_attribute("src")
+    box.locator("select").nth(3).focus()
+    page.keyboard.press("ArrowDown")  # bouncing → circling
+    button.focus()
+    page.keyboard.press("Enter")
+    playwright.expect(figure).not_to_have_attribute("src", before, timeout=30_000)
+    assert "circling" in figure.get_attribute("alt")
+    notebook.close("00_prompt_builder")
+
+
+WIDGETS = sorted(p.stem for p in (ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb") if not p.stem.startswith("00"))
+
+
+@pytest.mark.parametrize("name", WIDGETS)
+def test_a_control_moved_by_keyboard_shows_a_new_picture(open_notebook, name):
+    notebook = open_notebook(name)
+    notebook.run_all()
+    panels = notebook.page.locator(".jp-OutputArea-output > .widget-vbox, .jp-OutputArea-output .jupyter-widgets-disconnected, .lm-Panel > .widget-vbox")
+    panel = panels.first
+    panel.scroll_into_view_if_needed()
+    before = panel.evaluate(ANSWERS)
+    handle = panel.locator(".noUi-handle")
+    if handle.count():
+        handle.first.focus()
+        notebook.page.keyboard.press("ArrowRight")
+    for button in panel.locator("button.jupyter-button:enabled").all()[:1]:
+        button.focus()
+        notebook.page.keyboard.press("Enter")
+    for _ in range(80):
+        if "<img" in panel.evaluate(ANSWERS) and panel.evaluate(ANSWERS) != before:
+            break
+        notebook.page.wait_for_timeout(500)
+    assert "<img" in panel.evaluate(ANSWERS) and panel.evaluate(ANSWERS) != before
+    notebook.close(f"{name[:2]}_widget")

@@ -1,0 +1,169 @@
+"""Notebook 01: its checkers tell right from wrong, and the scene builder answers."""
+
+import re
+import time
+from dataclasses import replace
+
+import pytest
+import torch
+
+from minisora.widgets.scene import SceneBuilder, render_scene, slices
+from minisora.world.captions import PHRASES
+from minisora.world.dataset import sample_scene
+from minisora.world.render import pixel_grid, render
+from minisora.world.scene import MOTIONS, simulate
+
+
+def rejected(check, wrong: dict, capsys):
+    """Every wrong answer is refused, with its fault named."""
+    for fault, function in wrong.items():
+        capsys.readouterr()
+        assert not check(function), fault
+        said = capsys.readouterr().out
+        assert said.startswith("✗") and re.search(fault, said), (fault, said)
+
+
+def unwritten(*arguments):
+    raise NotImplementedError
+
+
+def thrown(x, floor, vx, vy, gravity, times, half=0.5, up=1, slide=False, through=False, flight_of=None):
+    aloft = times if through else times.clamp(max=-2 * vy / (flight_of or gravity))
+    y = floor + up * (vy * aloft + half * (flight_of or gravity) * aloft**2)
+    return torch.stack([x + vx * (times if slide else aloft), y], dim=1)
+
+
+def test_check_thrown(checks, capsys):
+    assert checks.check_thrown(thrown)
+    rejected(checks.check_thrown, {
+        "still to be written": unwritten,
+        "through the floor": lambda *a: thrown(*a, through=True),
+        "slides on": lambda *a: thrown(*a, slide=True),
+        "y points down": lambda *a: thrown(*a, up=-1),
+        "half of gravity": lambda *a: thrown(*a, half=1.0, through=True),
+        "gravity is an argument": lambda *a: thrown(*a, flight_of=1.0),
+        "wrong way round": lambda *a: thrown(*a).flip(-1),
+        "float64": lambda *a: thrown(*a).float(),
+        r"shape \(2, 17\)": lambda *a: thrown(*a).T,
+        "not list": lambda *a: thrown(*a).tolist(),
+        "y should be looked at": lambda *a: thrown(*a) * torch.tensor([1.0, 0.9]),
+    }, capsys)  # fmt: skip
+
+
+def describe(scene, size=True, texture=True, motion=lambda m: PHRASES["motion"][m][0]):
+    thing = scene.objects[0]
+    size, texture = thing.size if size else "", scene.texture if texture else "plain"
+    return f"a {size} {thing.color} {thing.shape} {motion(thing.motion)} on a {scene.background} {texture} background"
+
+
+def test_check_describe(checks, capsys):
+    assert checks.check_describe(describe)
+    rejected(checks.check_describe, {
+        "still to be written": unwritten,
+        "leaves the size free": lambda s: describe(s, size=False),
+        "says texture 'plain'; in the scene it is": lambda s: describe(s, texture=False),
+        "leaves the motion free|unknown word": lambda s: describe(s, motion=lambda m: m),
+        "says motion 'falling'": lambda s: describe(s, motion=lambda m: "standing still" if m == "still" else "falling"),
+        "names no shape": lambda s: f"a {s.objects[0].color} thing".replace("thing", "background"),
+        "names 2 objects": lambda s: describe(s) + ", a red circle",
+        "not Thing": lambda s: s.objects[0],
+    }, capsys)  # fmt: skip
+
+
+def find(frame, stage, color, hard=False):
+    away = color[:, None, None] - stage
+    alpha = (((frame - stage) * away).sum(0) / away.square().sum(0)).clamp(0, 1)
+    alpha = (alpha > 0.02).float() if hard else alpha
+    x, y = pixel_grid(*alpha.shape)
+    return torch.stack([(alpha * x).sum(), (alpha * y).sum()]) / alpha.sum()
+
+
+def indices(frame, stage, color):
+    _, H, W = frame.shape
+    return (find(frame, stage, color) * min(H, W) + torch.tensor([W, H]) - 1) / 2
+
+
+def test_check_find(checks, capsys):
+    assert checks.check_find(find)
+    rejected(checks.check_find, {
+        "still to be written": unwritten,
+        "x comes first": lambda *a: find(*a).flip(0),
+        "columns and rows": indices,
+        "rows and columns": lambda *a: indices(*a).flip(0),
+        "y points down": lambda *a: find(*a) * torch.tensor([1.0, -1.0]),
+        "half a pixel": lambda f, s, c: find(f, s, c) - 1 / min(f.shape[1:]),
+        "shorter": lambda f, s, c: find(f, s, c) * min(f.shape[1:]) / torch.tensor([f.shape[2], f.shape[1]]),
+        "weigh(ed)? .*coverage": lambda *a: find(*a, hard=True),
+        "not a number": lambda *a: torch.full((2,), torch.nan),
+        "only the stage": lambda *a: torch.zeros(2),
+        "not tuple": lambda *a: tuple(find(*a).tolist()),
+    }, capsys)  # fmt: skip
+
+
+def leaked(training, test):
+    known = render(training)
+    return [i for i, video in enumerate(render(test)) if (known - video).abs().amax((1, 2, 3, 4)).min() < 1e-3]
+
+
+def test_check_leaked(checks, capsys):
+    assert checks.check_leaked(leaked)
+    blank = lambda s: replace(s, seed=None)  # noqa: E731
+    words = lambda s: (s.background, s.texture, {(o.shape, o.color, o.size, o.motion) for o in s.objects})  # noqa: E731
+    rejected(checks.check_leaked, {
+        "still to be written": unwritten,
+        "does not reach the pixels": lambda training, test: [i for i, s in enumerate(test) if s in training],
+        "whichever object": lambda training, test: [i for i, s in enumerate(test) if blank(s) in map(blank, training)],
+        "another place": lambda training, test: [i for i, s in enumerate(test) if words(s) in [words(t) for t in training]],
+        "equal .* in every field": lambda training, test: [],
+        "clip is new": lambda training, test: list(range(len(test))),
+        "list of indices": lambda training, test: [s for s in test if s in training],
+        "sorted": lambda training, test: leaked(training, test)[::-1],
+    }, capsys)  # fmt: skip
+
+
+@pytest.mark.parametrize("height,width,num_frames", [(32, 32, 17), (24, 40, 9), (40, 24, 1)])
+def test_slices_go_through_the_object(height, width, num_frames):
+    scene = sample_scene(2, motion="still", shape="circle", num_frames=num_frames, height=height, width=width)
+    video = render([scene], num_frames, height, width)[0]
+    truth = simulate(scene, num_frames, bottom=height / min(height, width)).positions[:, 0]
+    x_t, y_t = slices(video, truth)
+    assert x_t.shape == (3, num_frames, width) and y_t.shape == (3, num_frames, height)
+    column, row = ((truth[0] * min(height, width) + torch.tensor([width, height]) - 1) / 2).round().long().tolist()
+    assert torch.equal(x_t[:, 0], video[:, 0, row]) and torch.equal(y_t[:, 0], video[:, 0, :, column])
+
+
+def test_render_scene_is_pure_and_says_what_is_true():
+    choice = ("heart", "green", "large", "falling", "white", "grid", 3)
+    a, b = render_scene(*choice), render_scene(*choice)
+    assert (a.text, a.words) == (b.text, b.words) and a.text != render_scene(*choice[:-1], 4).text
+    assert len(re.findall(r"<img alt=\"[^\"]+", a.text)) == 2 and "as asked." in a.words and "Seen" in a.words
+    assert "Held out: no training clip shows a green circle" in render_scene("circle", "green", *choice[2:]).words
+    with pytest.raises(ValueError, match="looks like a still one"):
+        render_scene("circle", "red", "small", "spinning", "black", "plain", 0)
+
+
+@pytest.mark.parametrize("motion", MOTIONS)
+def test_every_motion_has_an_answer(motion):
+    assert f"({motion})" in render_scene("star", "red", "small", motion, "navy", "gradient", 1).words
+
+
+def test_the_scene_builder_answers_and_shows_errors(capsys):
+    pytest.importorskip("ipywidgets", reason="ipywidgets is not installed")
+    builder = SceneBuilder()
+    assert "<img" in builder.output.value and "yellow star" in builder.words.value
+    shown = builder.output.value
+    began = time.perf_counter()
+    builder.controls["seed"].value = 7
+    seconds = time.perf_counter() - began
+    assert builder.output.value != shown
+    builder.controls["motion"].value = "spinning"
+    shown = builder.output.value
+    builder.controls["shape"].value = "circle"
+    assert "✗" in builder.words.value and "looks like a still one" in builder.words.value and builder.output.value == shown
+    builder.controls["motion"].value = "growing"
+    builder.controls["color"].value = "green"
+    assert "✗" not in builder.words.value and "Held out" in builder.words.value
+    for control in builder.controls.values():
+        assert control.description and (getattr(control, "tooltip", None) or getattr(control, "description_tooltip", None))
+    with capsys.disabled():
+        print(f"\n  scene builder: a drag takes {seconds:.2f} s")
