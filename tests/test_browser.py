@@ -132,25 +132,7 @@ def open_notebook(lab, chromium):
 ANSWERS = "panel => [...panel.querySelectorAll('.widget-html-content')].map(e => e.innerHTML).join()"
 
 
-def test_prompt_builder(open_notebook):
-    notebook = open_notebook("00_a_video_from_a_sentence")
-    notebook.run_all()
-    page = notebook.page
-    button = page.get_by_role("button", name="Make the clip")
-    button.scroll_into_view_if_needed()
-    box = page.locator(".jp-OutputArea-output", has=button)
-    figure = box.locator("figure img")
-    before = figure.get_attribute("src")
-    box.locator("select").nth(3).focus()
-    page.keyboard.press("ArrowDown")  # bouncing → circling
-    button.focus()
-    page.keyboard.press("Enter")
-    playwright.expect(figure).not_to_have_attribute("src", before, timeout=30_000)
-    assert "circling" in figure.get_attribute("alt")
-    notebook.close("00_prompt_builder")
-
-
-WIDGETS = sorted(p.stem for p in (ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb") if not p.stem.startswith("00"))
+WIDGETS = sorted(p.stem for p in (ROOT / "notebooks").glob("0[1-7]_*.ipynb"))  # 00, 08 and 12 are still to be tried here
 
 
 @pytest.mark.parametrize("name", WIDGETS)
