@@ -27,6 +27,7 @@ RATE = Annotated[float, typer.Option(help="Frames a second of the file, as judge
 MODEL = Annotated[str, typer.Option("--preset", help="A shipped model's name, or a folder with a model.json.")]
 DEVICE = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 FORCE = Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")]
+NOISE_SEED = Annotated[int, typer.Option("--seed", help="Seed of the noise.")]
 JSON = Annotated[Path | None, typer.Option("--json", help="Also write the figures to this file.")]
 
 
@@ -109,8 +110,7 @@ def train(
 def evaluate(
     prompts: Annotated[int, typer.Option(help="Prompts a family and split.", min=1)] = 512,
     json_file: JSON = None, num_inference_steps: STEPS = 20, guidance_scale: GUIDANCE = GUIDANCE_SCALE,
-    seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 0,
-    preset: MODEL = "tiny", device: DEVICE = "auto", force: FORCE = False,
+    seed: NOISE_SEED = 0, preset: MODEL = "tiny", device: DEVICE = "auto", force: FORCE = False,
 ) -> None:  # fmt: skip
     """Measure a model: the compressor, text to video and image to video, with 95 % intervals."""
     from tqdm import tqdm
@@ -140,8 +140,7 @@ def evaluate(
 def limits(
     clips: Annotated[int, typer.Option(help="Clips a figure.", min=1)] = 200,
     json_file: JSON = None, num_inference_steps: STEPS = 20, guidance_scale: GUIDANCE = GUIDANCE_SCALE,
-    seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 0,
-    preset: MODEL = "tiny", device: DEVICE = "auto", force: FORCE = False,
+    seed: NOISE_SEED = 0, preset: MODEL = "tiny", device: DEVICE = "auto", force: FORCE = False,
 ) -> None:  # fmt: skip
     """Measure where a model breaks: physics, space and time, interaction, length, plausibility, with 95 % intervals."""
     from minisora.limits import measure_limits

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, field
 
 GUIDANCE_SCALE = 2.0  # what most prompts want; data/LOG.md has the comparison
 
+
 @dataclass(frozen=True)
 class VAEConfig:
     patch_size: tuple[int, int, int] = (4, 4, 4)  # frames, rows, columns that one latent cell stands for

@@ -18,7 +18,7 @@ from minisora.diffusion import sigma_schedule
 from minisora.dit import DiT
 from minisora.patchify import grid_of, patchify, positions_of, unpatchify
 from minisora.sampling import SAMPLERS, Callback, guided
-from minisora.text import TextEncoder, Tokenizer
+from minisora.text import PAD, TextEncoder, Tokenizer
 from minisora.vae import VideoVAE
 
 SHIPPED = Path(__file__).resolve().parent.parent / "data" / "checkpoints"  # in a clone
@@ -138,6 +138,18 @@ class MiniSora(nn.Module):
             tokens = (1 - start[..., None]) * x_0 + start[..., None] * noise
             tokens = SAMPLERS[sampler](velocity, tokens, sigmas, start=start, callback=callback)
             return self.decode(unpatchify(tokens, grid, patch))
+
+    @torch.no_grad()
+    def velocity(self, x_t: torch.Tensor, sigma: float, ids: torch.Tensor) -> torch.Tensor:
+        """Ask the transformer once, to look at what it says: latents x_t, all at noise level sigma → velocity of the same shape.
+
+        Args:
+            x_t: (B, Cz, Tz, Hz, Wz), normalised. ids: (B, S) of the prompts, from `tokenizer` or `Latents`.
+        """
+        patch, ids = self.dit.config.patch_size, ids.to(self.device).long()
+        grid, tokens, mask = grid_of(x_t.shape[2:], patch), patchify(x_t.to(self.device), patch), ids != PAD
+        level = torch.full(tokens.shape[:2], float(sigma), device=self.device)
+        return unpatchify(self.dit(tokens, level, positions_of(grid, device=self.device), self.text(ids, mask), mask), grid, patch)
 
     # -------------------------------------------------------------------------------------------------------- latents
 

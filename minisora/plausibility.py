@@ -12,11 +12,10 @@ from dataclasses import replace
 
 import torch
 
-from minisora.diffusion import add_noise, flow_loss
+from minisora.diffusion import add_noise, velocity_of
 from minisora.evaluation import wilson
 from minisora.faults import mean_of
 from minisora.judge import read
-from minisora.patchify import grid_of, patchify, positions_of
 from minisora.world.dataset import sample_scene
 from minisora.world.render import render
 from minisora.world.scene import COLORS, DIRECTIONS, EXTENT, FPS, GRAVITY, Scene, simulate
@@ -103,15 +102,12 @@ def tell_lie(kind: str, scene: Scene) -> torch.Tensor:
 @torch.no_grad()
 def denoising_loss(model, videos: torch.Tensor, prompts: list[str], sigmas=SIGMAS, seed: int = 0) -> torch.Tensor:
     """Velocity loss of clips (B, 3, T, H, W), mean over tokens and noise levels: (B,). A seed is the same noise for every clip."""
-    patch = model.dit.config.patch_size
-    latents = model.encode(videos)
-    x_0, positions = patchify(latents, patch), positions_of(grid_of(latents.shape[2:], patch), device=latents.device)
+    x_0, ids = model.encode(videos), model.tokenizer(prompts)[0]
     noise = torch.randn(1, *x_0.shape[1:], generator=torch.Generator().manual_seed(seed)).to(x_0).expand_as(x_0)
-    ids, mask = (x.to(latents.device) for x in model.tokenizer(prompts))
-    embeds, losses = model.text(ids, mask), []
+    losses = []
     for sigma in sigmas:
-        level = torch.full(x_0.shape[:2], sigma, device=x_0.device)
-        losses.append(flow_loss(model.dit(add_noise(x_0, noise, level[..., None]), level, positions, embeds, mask), x_0, noise, level).mean(1))
+        velocity = model.velocity(add_noise(x_0, noise, torch.tensor(sigma)), sigma, ids)
+        losses.append((velocity - velocity_of(x_0, noise)).square().mean((1, 2, 3, 4)))
     return torch.stack(losses).mean(0)
 
 

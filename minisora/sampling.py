@@ -56,7 +56,7 @@ def ddim(
 ) -> torch.Tensor:  # fmt: skip
     """Guess x_0 and the noise, and mix them again at the next level. Eq. (12) of arXiv:2010.02502, for x_t = (1 − σ) x_0 + σ noise.
 
-    With eta = 0 this is `euler`, written differently; with eta up to 1, that share of the noise's variance is drawn afresh.
+    With eta = 0 this is `euler`, written differently; with eta up to 1, the share eta² of the noise's variance is drawn afresh.
     """
     start = torch.ones_like(tokens[..., 0]) if start is None else start
     for step, (sigma, sigma_next) in enumerate(zip(sigmas[:-1], sigmas[1:], strict=True)):

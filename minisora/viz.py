@@ -188,27 +188,25 @@ def new_axes(width: float = 6.0, height: float = 3.2, columns: int = 1, rows: in
     return figure, figure.subplots(rows, columns, **options)
 
 
-def image_html(image: Image.Image, alt: str, scale: int = 1, colors: int = 64) -> str:
+def image_html(image: Image.Image, alt: str, scale: float = 1, colors: int = 64) -> str:
     """A picture as an image tag with words for those who do not see it, in few colours so that a notebook full of them stays small."""
     buffer, alt = io.BytesIO(), html.escape(alt, quote=True)
     image.convert("RGB").quantize(colors, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(buffer, format="PNG", optimize=True)
-    size = "max-width:100%" if scale == 1 else f"width:{image.width * scale}px;height:{image.height * scale}px;image-rendering:pixelated"
+    size = "max-width:100%" if scale == 1 else f"width:{image.width * scale:g}px;height:{image.height * scale:g}px;image-rendering:pixelated"
     data = base64.b64encode(buffer.getvalue()).decode()
-    return f'<img alt="{alt}" title="{alt}" style="{size};background:#fff" src="data:image/png;base64,{data}">'
+    return f'<img alt="{alt}" title="{alt}" style="{size};vertical-align:middle;background:#fff" src="data:image/png;base64,{data}">'
 
 
-def figure_html(figure, alt: str, dpi: int = 90) -> str:
-    """A matplotlib figure as an image tag."""
+def figure_html(figure, alt: str, dpi: int = 80, colors: int = 64) -> str:
+    """A matplotlib figure as an image tag; with pictures of many hues in it, more `colors`."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi)
-    return image_html(Image.open(buffer), alt)
+    return image_html(Image.open(buffer), alt, colors=colors)
 
 
 def plot_curve(points: list[dict], ax=None):
     """Prompt accuracy against minutes from nothing, with 95 % bands, from a run's `curve.json`."""
-    import matplotlib.pyplot as plt
-
-    ax = ax or plt.figure(figsize=(6, 3.2), facecolor="white").subplots()
+    ax = ax or new_axes()[1]
     points = [p for p in points if p["stage"] == "dit"]
     minutes = [p["minutes"] for p in points]
     for family, color, marker in (("solo", "#0072B2", "o"), ("pair", "#D55E00", "s")):

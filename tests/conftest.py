@@ -1,5 +1,6 @@
 """Small models and clips that tests share."""
 
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -64,3 +65,15 @@ def shipped() -> MiniSora:
 @pytest.fixture(scope="session")
 def batch():
     return ToyWorld().batch(0, 8)
+
+def unwritten(*_, **__):
+    """An exercise that the reader has not begun."""
+    raise NotImplementedError
+
+
+def rejected(check, wrong, fault: str, capsys) -> None:
+    """A wrong answer (a tuple is several) is refused, and the message names its fault, a regular expression."""
+    capsys.readouterr()
+    assert not check(*wrong if isinstance(wrong, tuple) else (wrong,)), fault
+    said = capsys.readouterr().out
+    assert "✗" in said and re.search(fault, said), (fault, said)

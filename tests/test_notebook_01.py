@@ -12,19 +12,7 @@ from minisora.world.captions import PHRASES
 from minisora.world.dataset import sample_scene
 from minisora.world.render import pixel_grid, render
 from minisora.world.scene import MOTIONS, simulate
-
-
-def rejected(check, wrong: dict, capsys):
-    """Every wrong answer is refused, with its fault named."""
-    for fault, function in wrong.items():
-        capsys.readouterr()
-        assert not check(function), fault
-        said = capsys.readouterr().out
-        assert said.startswith("✗") and re.search(fault, said), (fault, said)
-
-
-def unwritten(*arguments):
-    raise NotImplementedError
+from tests.conftest import rejected, unwritten
 
 
 def thrown(x, floor, vx, vy, gravity, times, half=0.5, up=1, slide=False, through=False, flight_of=None):
@@ -35,7 +23,7 @@ def thrown(x, floor, vx, vy, gravity, times, half=0.5, up=1, slide=False, throug
 
 def test_check_thrown(checks, capsys):
     assert checks.check_thrown(thrown)
-    rejected(checks.check_thrown, {
+    for fault, wrong in {
         "still to be written": unwritten,
         "through the floor": lambda *a: thrown(*a, through=True),
         "slides on": lambda *a: thrown(*a, slide=True),
@@ -47,7 +35,8 @@ def test_check_thrown(checks, capsys):
         r"shape \(2, 17\)": lambda *a: thrown(*a).T,
         "not list": lambda *a: thrown(*a).tolist(),
         "y should be looked at": lambda *a: thrown(*a) * torch.tensor([1.0, 0.9]),
-    }, capsys)  # fmt: skip
+    }.items():  # fmt: skip
+        rejected(checks.check_thrown, wrong, fault, capsys)
 
 
 def describe(scene, size=True, texture=True, motion=lambda m: PHRASES["motion"][m][0]):
@@ -58,7 +47,7 @@ def describe(scene, size=True, texture=True, motion=lambda m: PHRASES["motion"][
 
 def test_check_describe(checks, capsys):
     assert checks.check_describe(describe)
-    rejected(checks.check_describe, {
+    for fault, wrong in {
         "still to be written": unwritten,
         "leaves the size free": lambda s: describe(s, size=False),
         "says texture 'plain'; in the scene it is": lambda s: describe(s, texture=False),
@@ -67,7 +56,8 @@ def test_check_describe(checks, capsys):
         "names no shape": lambda s: f"a {s.objects[0].color} thing".replace("thing", "background"),
         "names 2 objects": lambda s: describe(s) + ", a red circle",
         "not Thing": lambda s: s.objects[0],
-    }, capsys)  # fmt: skip
+    }.items():  # fmt: skip
+        rejected(checks.check_describe, wrong, fault, capsys)
 
 
 def find(frame, stage, color, hard=False):
@@ -85,7 +75,7 @@ def indices(frame, stage, color):
 
 def test_check_find(checks, capsys):
     assert checks.check_find(find)
-    rejected(checks.check_find, {
+    for fault, wrong in {
         "still to be written": unwritten,
         "x comes first": lambda *a: find(*a).flip(0),
         "columns and rows": indices,
@@ -97,7 +87,8 @@ def test_check_find(checks, capsys):
         "not a number": lambda *a: torch.full((2,), torch.nan),
         "only the stage": lambda *a: torch.zeros(2),
         "not tuple": lambda *a: tuple(find(*a).tolist()),
-    }, capsys)  # fmt: skip
+    }.items():  # fmt: skip
+        rejected(checks.check_find, wrong, fault, capsys)
 
 
 def leaked(training, test):
@@ -109,7 +100,7 @@ def test_check_leaked(checks, capsys):
     assert checks.check_leaked(leaked)
     blank = lambda s: replace(s, seed=None)  # noqa: E731
     words = lambda s: (s.background, s.texture, {(o.shape, o.color, o.size, o.motion) for o in s.objects})  # noqa: E731
-    rejected(checks.check_leaked, {
+    for fault, wrong in {
         "still to be written": unwritten,
         "does not reach the pixels": lambda training, test: [i for i, s in enumerate(test) if s in training],
         "whichever object": lambda training, test: [i for i, s in enumerate(test) if blank(s) in map(blank, training)],
@@ -118,7 +109,8 @@ def test_check_leaked(checks, capsys):
         "clip is new": lambda training, test: list(range(len(test))),
         "list of indices": lambda training, test: [s for s in test if s in training],
         "sorted": lambda training, test: leaked(training, test)[::-1],
-    }, capsys)  # fmt: skip
+    }.items():  # fmt: skip
+        rejected(checks.check_leaked, wrong, fault, capsys)
 
 
 @pytest.mark.parametrize("height,width,num_frames", [(32, 32, 17), (24, 40, 9), (40, 24, 1)])

@@ -9,19 +9,11 @@ import torch.nn.functional as F
 
 from minisora.training import train_vae
 from minisora.vae import Posterior, VideoVAE
-from minisora.widgets.latent import LatentExplorer, change, drawn, film, make_atlas, render_latents
+from minisora.widgets import drawn, film
+from minisora.widgets.latent import LatentExplorer, change, make_atlas, render_latents
+from tests.conftest import rejected, unwritten
 
 NAMES = ["one", "two", "three"]
-
-
-def rejects(check, wrong, fault, capsys):
-    capsys.readouterr()
-    assert not check(wrong)
-    assert re.search(fault, capsys.readouterr().out), fault
-
-
-def unwritten(*_):
-    raise NotImplementedError
 
 
 def test_check_reparameterise(checks, capsys):
@@ -40,7 +32,7 @@ def test_check_reparameterise(checks, capsys):
         (lambda mean, logvar, noise: 3.0, "tensor"),
         (unwritten, "still to be written"),
     ):
-        rejects(check, wrong, fault, capsys)
+        rejected(check, wrong, fault, capsys)
 
 
 def padded(x, before, after, mode="replicate"):
@@ -60,7 +52,7 @@ def test_check_causal_conv(checks, capsys):
         (lambda x, w: 2 * F.conv1d(padded(x, w.shape[-1] - 1, 0), w), "off by"),
         (unwritten, "still to be written"),
     ):
-        rejects(check, wrong, fault, capsys)
+        rejected(check, wrong, fault, capsys)
 
 
 def kl_of(q):
@@ -82,7 +74,7 @@ def test_check_find_collapsed(checks, capsys):
         (lambda q: 5, "list"),
         (unwritten, "still to be written"),
     ):
-        rejects(check, wrong, fault, capsys)
+        rejected(check, wrong, fault, capsys)
 
 
 def test_check_kl(checks, capsys):
@@ -102,7 +94,7 @@ def test_check_kl(checks, capsys):
         (lambda m, v: 0.5 * (m**2 + v - 1 - v.exp()).flatten(1).sum(1), "changed places"),
         (unwritten, "still to be written"),
     ):
-        rejects(check, wrong, fault, capsys)
+        rejected(check, wrong, fault, capsys)
 
 
 def test_change_does_what_it_says(model, batch):

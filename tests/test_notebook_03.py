@@ -11,13 +11,7 @@ from einops import rearrange
 from minisora.benchmark import step_flops
 from minisora.dit import DiT
 from minisora.widgets.tokens import TokenExplorer, cube_of, forward_flops, render_tokens, token_grid
-
-
-def rejected(check, wrong, fault, capsys):
-    capsys.readouterr()
-    assert not check(*wrong if isinstance(wrong, tuple) else (wrong,))
-    said = capsys.readouterr().out
-    assert said.startswith("✗") and re.search(fault, said), said
+from tests.conftest import rejected, unwritten
 
 
 def test_check_patchify_line(checks, capsys):
@@ -97,9 +91,6 @@ def test_check_rotary_1d(checks, capsys):
         (lambda x, p, theta=16.0: 2 * rotary(x, p, theta), "keeps lengths"),
     ):
         rejected(checks.check_rotary_1d, wrong, fault, capsys)
-
-    def unwritten(x, positions, theta=16.0):
-        raise NotImplementedError
 
     rejected(checks.check_rotary_1d, unwritten, "still to be written", capsys)
 

@@ -8,19 +8,9 @@ import torch
 
 from minisora import render, sample_scene
 from minisora.diffusion import add_noise, shift_sigma, v_from
-from minisora.widgets.noise import SCHEDULES, SHARE, NoiseExplorer, film, guess, render_noise, schedule_db, snr_db, tint
-
-
-def rejected(check, wrongs, capsys):
-    for wrong, fault in wrongs:
-        capsys.readouterr()
-        assert check(wrong) is False
-        out = capsys.readouterr().out
-        assert re.search(fault, out) and "✓" not in out, out
-
-
-def unfinished(*_):
-    raise NotImplementedError
+from minisora.widgets import film
+from minisora.widgets.noise import SCHEDULES, SHARE, NoiseExplorer, guess, render_noise, schedule_db, snr_db, tint
+from tests.conftest import rejected, unwritten
 
 
 def test_check_noised(checks, capsys):
@@ -29,7 +19,7 @@ def test_check_noised(checks, capsys):
 
     power = lambda sigma: ((1 - sigma) / sigma) ** 2  # noqa: E731
     assert checks.check_noised(noised)
-    rejected(checks.check_noised, (
+    for wrong, fault in (
         (lambda x, n, s: ((1 - s) * x + s * n, power(s)), "wrong axis"),
         (lambda x, n, s: (add_noise(n, x, s[..., None]), power(s)), "changed places"),
         (lambda x, n, s: ((1 - s[..., None]).sqrt() * x + s[..., None].sqrt() * n, power(s)), "DDPM"),
@@ -38,13 +28,14 @@ def test_check_noised(checks, capsys):
         (lambda x, n, s: (noised(x, n, s)[0], 10 * power(s).log10()), "decibels"),
         (lambda x, n, s: (noised(x, n, s)[0], power(s[..., None])), r"snr has the shape"),
         (lambda x, n, s: noised(x, n, s)[0], "two things"),
-        (unfinished, "still to be written"),
-    ), capsys)  # fmt: skip
+        (unwritten, "still to be written"),
+    ):  # fmt: skip
+        rejected(checks.check_noised, wrong, fault, capsys)
 
 
 def test_check_from_velocity(checks, capsys):
     assert checks.check_from_velocity(lambda x, v, s: (x - s * v, x + (1 - s) * v))
-    rejected(checks.check_from_velocity, (
+    for wrong, fault in (
         (lambda x, v, s: (x + (1 - s) * v, x - s * v), "changed places"),
         (lambda x, v, s: (x + s * v, x + (1 - s) * v), "turned round"),
         (lambda x, v, s: (x - v, x + (1 - s) * v), "only σ of it"),
@@ -52,8 +43,9 @@ def test_check_from_velocity(checks, capsys):
         (lambda x, v, s: (x - s * v, (x - (1 - s) * (x - s * v)) / s), "divided"),
         (lambda x, v, s: ((x - s * (x + (1 - s) * v)) / (1 - s), x + (1 - s) * v), "divided"),
         (lambda x, v, s: x - s * v, "two things"),
-        (unfinished, "still to be written"),
-    ), capsys)  # fmt: skip
+        (unwritten, "still to be written"),
+    ):  # fmt: skip
+        rejected(checks.check_from_velocity, wrong, fault, capsys)
 
 
 def test_check_v_from_noise(checks, capsys):
@@ -62,14 +54,15 @@ def test_check_v_from_noise(checks, capsys):
 
     assert checks.check_v_from_noise(right)
     x_0 = lambda x_t, n, bar: (x_t - (1 - bar).sqrt() * n) / bar.sqrt()  # noqa: E731
-    rejected(checks.check_v_from_noise, (
+    for wrong, fault in (
         (lambda x, n, b: n, "noise itself"),
         (lambda x, n, b: -right(x, n, b), "turned round"),
         (lambda x, n, b: n - x_0(x, n, b), "rectified flow"),
         (lambda x, n, b: v_from(x, n, b), "where x_0 should"),
         (lambda x, n, b: b * n - (1 - b) * x_0(x, n, b), "root"),
         (lambda x, n, b: 1.0, "tensor"),
-    ), capsys)  # fmt: skip
+    ):  # fmt: skip
+        rejected(checks.check_v_from_noise, wrong, fault, capsys)
 
 
 def test_check_share_drowned(checks, capsys):
@@ -80,15 +73,16 @@ def test_check_share_drowned(checks, capsys):
     assert checks.check_share_drowned(right)
     u = torch.rand(200_000, generator=torch.Generator().manual_seed(0))
     assert right(-12.0, 3.0) == pytest.approx(float((snr_db(shift_sigma(u, 3.0)) < -12).double().mean()), abs=0.005)
-    rejected(checks.check_share_drowned, (
+    for wrong, fault in (
         (lambda d, s: 1 - right(d, s), "above"),
         (lambda d, s: right(d, 1.0), "leaves the shift out"),
         (lambda d, s: right(d, 1 / s), "wrong way"),
         (lambda d, s: right(2 * d, s), "20 in front"),
         (lambda d, s: 0.0, "off by"),
         (lambda d, s: "much", "a number"),
-        (unfinished, "still to be written"),
-    ), capsys)  # fmt: skip
+        (unwritten, "still to be written"),
+    ):  # fmt: skip
+        rejected(checks.check_share_drowned, wrong, fault, capsys)
 
 
 def test_check_levels_given(checks, capsys):
@@ -109,7 +103,7 @@ def test_check_levels_given(checks, capsys):
         return levels
 
     assert checks.check_levels_given(right)
-    rejected(checks.check_levels_given, (
+    for wrong, fault in (
         (frames, "levels a frame|shape"),
         (lambda s, g, given: s[:, None] - right(s, g, given), "wrong way round"),
         (lambda s, g, given: frames(s, g, given).repeat(1, g[1] * g[2]), "order"),
@@ -117,8 +111,9 @@ def test_check_levels_given(checks, capsys):
         (lambda s, g, given: right(s, g, [f for f in given if f >= 0]), "last frame"),
         (lambda s, g, given: s[:, None].repeat(1, g[0] * g[1] * g[2]), "nothing is given"),
         (in_place, "copy"),
-        (unfinished, "still to be written"),
-    ), capsys)  # fmt: skip
+        (unwritten, "still to be written"),
+    ):  # fmt: skip
+        rejected(checks.check_levels_given, wrong, fault, capsys)
 
 
 # ------------------------------------------------------------------------------------------------------------- the widget
@@ -160,7 +155,7 @@ def test_a_level_is_shown(model, clips, sigma, snr):
 def test_other_sizes_and_mistakes(model):
     video = render([sample_scene(3, height=24, width=40)], num_frames=5, height=24, width=40)[0]
     assert "guess of x_0" in render_noise(model, video, "", 0.4, 1, "rectified flow").text
-    assert "width:162px;height:48px" in film(video, "two frames", 2), "two frames of 40 and a gap of 1, twice as large"
+    assert "width:162px;height:48px" in film(video, "two frames", 2, 2), "two frames of 40 and a gap of 1, twice as large"
     for sigma, prompt, schedule, fault in (
         (1.2, "", "rectified flow", "0 is clean"), (0.5, "a purple circle", "rectified flow", "never met"), (0.5, "", "cosine", "DDPM cosine"),
     ):  # fmt: skip

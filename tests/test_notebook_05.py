@@ -8,13 +8,7 @@ import torch
 
 from minisora.plane import PlaneNet
 from minisora.widgets.flow import FlowExplorer, exact_walk, path_to, render_flow
-
-
-def rejected(check, wrong, fault, capsys):
-    capsys.readouterr()
-    assert not check(wrong)
-    said = capsys.readouterr().out
-    assert re.search(fault, said), said
+from tests.conftest import rejected
 
 
 def test_check_ddim_step(checks, capsys):

@@ -1,7 +1,6 @@
 """Notebook 06: its checkers tell right from wrong, and its widget answers."""
 
 import math
-import re
 import time
 
 import pytest
@@ -12,14 +11,7 @@ from minisora.patchify import positions_of
 from minisora.widgets.attention import AttentionExplorer, attention_maps, look_of, render_attention
 from minisora.world.dataset import sample_scene
 from minisora.world.render import render
-
-
-def refuses(check, wrong, fault, capsys):
-    capsys.readouterr()
-    assert not check(wrong)
-    said = capsys.readouterr().out
-    assert re.search(fault, said), said
-    assert said.count("✗") == 1
+from tests.conftest import rejected
 
 
 def scored(q, k, mask, scale=None, axis=-1, far=-1e4):
@@ -48,7 +40,7 @@ def unread(q, k, v, mask):
     ],
 )
 def test_check_attention_names_the_fault(checks, capsys, wrong, fault):
-    refuses(checks.check_attention, wrong, fault, capsys)
+    rejected(checks.check_attention, wrong, fault, capsys)
 
 
 def test_check_attention_takes_the_right_one(checks):
@@ -85,7 +77,7 @@ def gated(one=1.0, gate_one=0.0, order=(0, 1, 2, 3, 4, 5), parallel=False, norme
     ],
 )
 def test_check_adaln_zero_names_the_fault(checks, capsys, wrong, fault):
-    refuses(checks.check_adaln_zero, wrong, fault, capsys)
+    rejected(checks.check_adaln_zero, wrong, fault, capsys)
 
 
 def test_check_adaln_zero_takes_the_right_one(checks):
@@ -117,7 +109,7 @@ def count(c, **change):
     ],
 )
 def test_check_count_parameters_names_the_fault(checks, capsys, wrong, fault):
-    refuses(checks.check_count_parameters, wrong, fault, capsys)
+    rejected(checks.check_count_parameters, wrong, fault, capsys)
 
 
 def test_check_count_parameters_takes_the_right_one(checks):
@@ -147,7 +139,7 @@ def moved(shift, tolerance=1e-3):
     ],
 )
 def test_check_relative_names_the_fault(checks, capsys, wrong, fault):
-    refuses(checks.check_relative, wrong, fault, capsys)
+    rejected(checks.check_relative, wrong, fault, capsys)
 
 
 def test_check_relative_takes_the_right_one(checks):

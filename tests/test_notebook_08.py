@@ -10,15 +10,9 @@ import torch.nn.functional as F
 from minisora.widgets.guidance import GuidanceDesk, at_scales, render_guidance, word_bars, word_changes, word_importance
 from minisora.world.captions import parse
 from minisora.world.dataset import is_held_out
+from tests.conftest import rejected
 
 PROMPT = "a red ring on a navy grid"
-
-
-def wrong(check, capsys, answer, fault):
-    capsys.readouterr()
-    assert not check(answer)
-    out = capsys.readouterr().out
-    assert re.search(fault, out), out
 
 
 # --------------------------------------------------------------------------------------------------------------- checkers
@@ -45,7 +39,7 @@ def test_check_guided_velocity(checks, capsys):
         (lambda both, s: None, "gave nothing"),
         (lambda both, s: both.chunk(2)[1] + s * (both.chunk(2)[0] - both.chunk(2)[1]), "line (them|the scales) up|axis"),
     ):
-        wrong(checks.check_guided_velocity, capsys, answer, fault)
+        rejected(checks.check_guided_velocity, answer, fault, capsys)
 
 
 def tokenizer(start=2, end=(1,), left=False, lower=True, pattern=r"[a-z0-9]+(?:-[a-z0-9]+)*", mask=lambda ids: ids != 0, lost=None):
@@ -81,7 +75,7 @@ def test_check_tokenize(checks, capsys):
         (tokenizer(lost=2), "nothing was raised"),
         (lambda prompts, vocabulary: torch.zeros(2), "two tensors"),
     ):
-        wrong(checks.check_tokenize, capsys, answer, fault)
+        rejected(checks.check_tokenize, answer, fault, capsys)
 
 
 def contrast(loss=lambda r, c: (r + c) / 2, scale=lambda s: s.exp().clamp(max=100)):
@@ -106,7 +100,7 @@ def test_check_contrastive_loss(checks, capsys):
         (lambda v, t, s: v, "shape"),
         (lambda v, t, s: 1 / 0, "ZeroDivisionError"),
     ):
-        wrong(checks.check_contrastive_loss, capsys, answer, fault)
+        rejected(checks.check_contrastive_loss, answer, fault, capsys)
 
 
 def looks(prompts):
@@ -129,7 +123,7 @@ def test_check_unseen_looks(checks, capsys):
         (lambda prompts: sorted((c, s) for s, c in looks(prompts)), "shape comes first"),
         (lambda prompts: looks(prompts), "list of pairs"),
     ):
-        wrong(checks.check_unseen_looks, capsys, answer, fault)
+        rejected(checks.check_unseen_looks, answer, fault, capsys)
 
 
 # --------------------------------------------------------------------------------------------------------------- the desk

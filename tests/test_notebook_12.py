@@ -1,7 +1,6 @@
 """Notebook 12: its checkers tell right from wrong, and the failure gallery answers."""
 
 import math
-import re
 import time
 
 import pytest
@@ -14,19 +13,7 @@ from minisora.widgets.failures import KINDS, FailureGallery, compare, draw_track
 from minisora.world.captions import parse
 from minisora.world.dataset import TEST_SEEDS, is_held_out, sample_scene
 from minisora.world.render import render
-
-
-def rejected(check, wrong: dict, capsys):
-    """Every wrong answer is refused, with its fault named."""
-    for fault, function in wrong.items():
-        capsys.readouterr()
-        assert not check(function), fault
-        said = capsys.readouterr().out
-        assert said.startswith("✗") and re.search(fault, said), (fault, said)
-
-
-def unwritten(*arguments):
-    raise NotImplementedError
+from tests.conftest import rejected, unwritten
 
 
 def velocity_error(p, q, fps):
@@ -40,7 +27,7 @@ def test_check_velocity_error(checks, capsys):
     def gap(p, q, fps):
         return (p - q).diff(dim=0) * fps
 
-    rejected(checks.check_velocity_error, {
+    for fault, wrong in {
         "still to be written": unwritten,
         "per second": lambda p, q, fps: gap(p, q, 1).norm(dim=-1).nanmean(),
         "divided by the frame rate": lambda p, q, fps: gap(p, q, 1 / fps).norm(dim=-1).nanmean(),
@@ -55,12 +42,13 @@ def test_check_velocity_error(checks, capsys):
         "nanmean": lambda p, q, fps: gap(p, q, fps).norm(dim=-1).mean(),
         "both|without lost frames": lambda p, q, fps: gap(p.nan_to_num(), q, fps).norm(dim=-1).mean(),
         "one number": lambda p, q, fps: gap(p, q, fps).norm(dim=-1),
-    }, capsys)  # fmt: skip
+    }.items():  # fmt: skip
+        rejected(checks.check_velocity_error, wrong, fault, capsys)
 
 
 def test_check_preference_error(checks, capsys):
     assert checks.check_preference_error(lambda v, i: (v > i).double().mean())
-    rejected(checks.check_preference_error, {
+    for fault, wrong in {
         "still to be written": unwritten,
         "preferred rightly": lambda v, i: (v < i).double().mean(),
         "in percent": lambda v, i: 100 * (v > i).double().mean(),
@@ -70,7 +58,8 @@ def test_check_preference_error(checks, capsys):
         "how large": lambda v, i: (v - i).mean(),
         "one number": lambda v, i: v > i,
         "raised TypeError": lambda v: 0.0,
-    }, capsys)  # fmt: skip
+    }.items():  # fmt: skip
+        rejected(checks.check_preference_error, wrong, fault, capsys)
 
 
 def interval(k, n, z=1.96):
@@ -88,7 +77,7 @@ def test_check_wilson(checks, capsys):
         p, half = k / n, 1.96 * math.sqrt(k / n * (1 - k / n) / n)
         return (max(0, p - half), min(1, p + half)) if cut else (p - half, p + half)
 
-    rejected(checks.check_wilson, {
+    for fault, wrong in {
         "still to be written": unwritten,
         "no width": wald,
         "cut at 0 and 1": lambda k, n: wald(k, n, True),
@@ -97,7 +86,8 @@ def test_check_wilson(checks, capsys):
         r"1 \+ z² / n is missing": lambda k, n: tuple(v * (1 + 1.96**2 / n) for v in interval(k, n)),
         "two numbers": lambda k, n: k / n,
         "off by": lambda k, n: interval(k, n, 1.645),
-    }, capsys)  # fmt: skip
+    }.items():  # fmt: skip
+        rejected(checks.check_wilson, wrong, fault, capsys)
 
 
 class Lucky:
@@ -123,7 +113,7 @@ def test_check_better(checks, capsys):
         return checks.check_better(model, better)
 
     assert check(with_seed(1)) and "10 of 24 plain, 24 of 24 yours; 14 mended, 0 broken" in capsys.readouterr().out
-    rejected(check, {
+    for fault, wrong in {
         "still to be written": unwritten,
         "plain clips: nothing": make,
         "a coin does as well": with_seed(2),
@@ -134,7 +124,8 @@ def test_check_better(checks, capsys):
         "not list": lambda m, prompts, seed: list(make(m, prompts, 1)),
         "other values": lambda m, prompts, seed: 255 * make(m, prompts, 1),
         "raised": lambda m, prompts, seed: m.animate(prompts),
-    }, capsys)  # fmt: skip
+    }.items():  # fmt: skip
+        rejected(check, wrong, fault, capsys)
     assert not checks.check_better(Lucky(lambda seed, i: True), lambda m, prompts, seed: -make(m, prompts, seed))
     assert "never wrong" in capsys.readouterr().out
 

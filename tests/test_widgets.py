@@ -14,10 +14,10 @@ def test_render_is_pure(model):
     state = PromptState("a red circle", num_inference_steps=3, seed=5)
     a, b = render_prompt(model, state), render_prompt(model, state)
     strip = lambda text: re.sub(r"\d+\.\d\d s", "", text)  # noqa: E731
-    assert strip(a.html) == strip(b.html) and (a.clip.frames == b.clip.frames).all()
+    assert strip(a.text) == strip(b.text) and (a.clip.frames == b.clip.frames).all()
     other = render_prompt(model, PromptState("a red circle", num_inference_steps=3, seed=6))
     assert (a.clip.frames != other.clip.frames).any()
-    assert all("alt=" in tag for tag in re.findall(r"<img[^>]*>", a.html)) and "judge saw" in a.words
+    assert all("alt=" in tag for tag in re.findall(r"<img[^>]*>", a.text)) and "judge saw" in a.words
 
 
 def test_menus_write_sentences_that_can_be_read():
@@ -32,17 +32,17 @@ def test_the_prompt_builder_answers_and_shows_errors(model):
     pytest.importorskip("ipywidgets", reason="ipywidgets is not installed")
     builder = PromptBuilder(model, PromptState(num_inference_steps=2))
     builder.menus["color"].value = "blue"
-    assert "blue" in builder.prompt.value
+    assert "blue" in builder.controls["prompt"].value
     builder.button.click()
     assert "<img" in builder.output.value and "judge saw" in builder.words.value
     shown = builder.output.value
-    builder.seed.value = 7
+    builder.controls["seed"].value = 7
     builder.press()
     assert builder.output.value != shown
-    builder.prompt.value = "a purple circle"
+    builder.controls["prompt"].value = "a purple circle"
     builder.press()
     assert "purple" in builder.words.value and "✗" in builder.words.value
-    for control in (*builder.menus.values(), builder.prompt, builder.seed, builder.steps, builder.guidance):
+    for control in (*builder.menus.values(), *builder.controls.values()):
         assert control.description and (getattr(control, "tooltip", None) or getattr(control, "description_tooltip", None))
 
 

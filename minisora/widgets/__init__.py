@@ -1,8 +1,8 @@
 """What a reader drags and presses: a file a widget, each with a pure `render_…` and the controls around it."""
 
-from minisora.widgets.common import Html, Mode, Panel, pipeline_map, setup
+from minisora.widgets.common import Html, Mode, Panel, drawn, film, pipeline_map, setup
 from minisora.widgets.prompt import PromptBuilder, PromptResult, PromptState, render_prompt, sentence
 
 __all__ = [
-    "Html", "Mode", "Panel", "PromptBuilder", "PromptResult", "PromptState", "pipeline_map", "render_prompt", "sentence", "setup",
+    "Html", "Mode", "Panel", "PromptBuilder", "PromptResult", "PromptState", "drawn", "film", "pipeline_map", "render_prompt", "sentence", "setup",
 ]  # fmt: skip

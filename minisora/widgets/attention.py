@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 from minisora.diffusion import add_noise
-from minisora.patchify import Size, grid_of, patchify, positions_of
+from minisora.patchify import Size, grid_of
 from minisora.pipeline import MiniSora
 from minisora.viz import Clip, to_frames
-from minisora.widgets.common import Html, Panel, menu, slider, tip
+from minisora.widgets.common import Html, Panel, line, menu, slider
 
 CIVIDIS = np.array([(0, 34, 78), (53, 69, 108), (102, 105, 112), (148, 142, 119), (200, 184, 102), (254, 232, 56)], float)
 MEAN = -1  # in place of a head: all heads together
@@ -34,21 +34,19 @@ def attention_maps(model: MiniSora, video: torch.Tensor, prompt: str, sigma: flo
     """Put noise on a clip (3, T, H, W), run the transformer once, and keep every map. ValueError for a word that it does not know."""
     if not 0 <= sigma <= 1:
         raise ValueError(f"sigma={sigma:g} is not a noise level; it lies between 0 (clean) and 1 (noise)")
-    ids, mask = (x.to(model.device) for x in model.tokenizer([prompt]))
-    latents, patch = model.encode(video[None]).float(), model.dit.config.patch_size
-    grid, x_0 = grid_of(tuple(latents.shape[2:]), patch), patchify(latents, patch)
-    noise = torch.randn(x_0.shape, generator=torch.Generator().manual_seed(seed)).to(x_0.device)
-    levels = torch.full(x_0.shape[:2], float(sigma), device=x_0.device)
+    ids, x_0 = model.tokenizer([prompt])[0], model.encode(video[None]).float()
+    noise = torch.randn(x_0.shape, generator=torch.Generator().manual_seed(seed)).to(x_0)
+    x_t = add_noise(x_0, noise, torch.tensor(float(sigma)))
     layers = [block.attention for block in model.dit.blocks] + [block.cross_attention for block in model.dit.blocks]
     try:
         for layer in layers:
             layer.keep_map = True
-        model.dit(add_noise(x_0, noise, levels[..., None]), levels, positions_of(grid, device=x_0.device), model.text(ids, mask), mask)
+        model.velocity(x_t, sigma, ids)
         maps = [layer.last_map[0].float().cpu() for layer in layers]
     finally:
         for layer in layers:
             layer.keep_map, layer.last_map = False, None
-    half = len(maps) // 2
+    half, grid = len(maps) // 2, grid_of(x_0.shape[2:], model.dit.config.patch_size)
     return Maps(torch.stack(maps[:half]), torch.stack(maps[half:]), [*model.tokenizer.words(prompt), "(end)"], grid)
 
 
@@ -131,12 +129,9 @@ class AttentionExplorer(Panel):
     """Sliders for a token, a block, a head and a noise level; a line for the prompt. Forward passes are kept, so most drags cost none."""
 
     def __init__(self, model: MiniSora, video: torch.Tensor, prompt: str):
-        import ipywidgets as w
-
         self.cache = {(prompt, 0.6, 0): attention_maps(model, video, prompt, 0.6)}
         (t, h, r), config = self.cache[prompt, 0.6, 0].grid, model.dit.config
         heads = [("all together", MEAN), *((f"head {i}", i) for i in range(config.num_heads))]
-        style = {"continuous_update": False, "style": {"description_width": "110px"}, "layout": w.Layout(width="340px")}
         controls = {
             "frame": slider("frame", t // 2, 0, t - 1, about="Latent frame of the token that looks"),
             "sigma": slider("noise level σ", 0.6, 0.0, 1.0, 0.05, "How noisy the clip is that the network sees"),
@@ -144,7 +139,7 @@ class AttentionExplorer(Panel):
             "block": slider("block", config.depth // 2, 0, config.depth - 1, about="Which of the blocks, from the first"),
             "column": slider("column", r // 2, 0, r - 1, about="Column of the token, from the left"),
             "head": menu("head", heads, about="One head, or the mean of all"),
-            "prompt": tip(w.Text(value=prompt, description="prompt", **style), "What the network is told; the clip stays the same"),
+            "prompt": line("prompt", prompt, "What the network is told; the clip stays the same", width="340px"),
             "seed": slider("noise", 0, 0, 9, about="Which noise lies on the clip"),
         }
         super().__init__(lambda **values: render_attention(model, video, cache=self.cache, **values), controls, height=330)

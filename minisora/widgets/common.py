@@ -3,15 +3,15 @@
 The only folder that imports ipywidgets, and only when a widget is made. It uses what ipywidgets 7.7 and 8 share.
 """
 
-import base64
 import html
-import io
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from PIL import Image
+
+from minisora.viz import Clip, figure_html, image_html
 
 STAGES = ("prompt", "text encoder", "noise", "transformer", "latents", "decoder", "video")
 
@@ -36,11 +36,13 @@ def setup(train: bool = False) -> Mode:
 
 
 def picture(frame, alt: str, size: int = 96) -> str:
-    """One frame (H, W, 3) uint8 as an image tag."""
-    buffer = io.BytesIO()
-    Image.fromarray(frame).save(buffer, format="PNG")
-    data, alt = base64.b64encode(buffer.getvalue()).decode(), html.escape(alt, quote=True)
-    return f'<img alt="{alt}" title="{alt}" style="width:{size}px;height:{size}px;image-rendering:pixelated" src="data:image/png;base64,{data}">'
+    """One frame (H, W, 3) uint8 as an image tag, `size` pixels high."""
+    return image_html(Image.fromarray(frame), alt, scale=size / len(frame), colors=256)
+
+
+def film(video: torch.Tensor, alt: str, count: int = 6, scale: int = 3) -> str:
+    """`count` frames of a video (3, T, H, W) side by side, as an image tag; values outside of [-1, 1] are shown as the nearest end."""
+    return image_html(Clip(video).strip(count, scale=1), alt, scale)
 
 
 def pipeline_map(lit: tuple[str, ...] = STAGES, pictures: dict[str, str] | None = None) -> str:
@@ -64,6 +66,11 @@ class Html:
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
         return {"text/html": self.text, "text/plain": self.words}
+
+
+def drawn(figure, words: str, dpi: int = 80, colors: int = 64) -> Html:
+    """A matplotlib figure as `Html`; the words stand for it where it cannot be seen."""
+    return Html(figure_html(figure, words, dpi, colors), words)
 
 
 def tip(widget, text: str):
@@ -97,6 +104,14 @@ def menu(name: str, options, value=None, about: str = "", width: str = "340px"):
     )
 
 
+def line(name: str, value: str = "", about: str = "", width: str = "690px"):
+    """A line of text that answers when it is left."""
+    import ipywidgets as w
+
+    style = {"description_width": "110px"}
+    return tip(w.Text(value=value, description=name, continuous_update=False, style=style, layout=w.Layout(width=width)), about or name)
+
+
 class Panel:
     """Controls, and under them what `render(**values of the controls)` makes of them.
 
@@ -116,9 +131,9 @@ class Panel:
         self.render, self.controls, self.result = render, controls, None
         self.output = w.HTML(layout=w.Layout(height=f"{height}px", overflow="auto", border="1px solid #bbb"))
         self.words = w.HTML(layout=w.Layout(height="44px", overflow="auto"))
-        rows = [w.HBox(list(controls.values())[i : i + 2]) for i in range(0, len(controls), 2)]
-        if button:
-            self.button = w.Button(description=button, tooltip=button, button_style="primary")
+        rows = [w.HBox(list(controls.values()), layout=w.Layout(flex_flow="row wrap", width="720px"))]
+        self.button = w.Button(description=button, tooltip=button, button_style="primary") if button else None
+        if self.button:
             self.button.on_click(lambda _: self.press())
             rows.append(self.button)
         else:
@@ -133,6 +148,7 @@ class Panel:
 
     def press(self) -> None:
         """Render the present state; an error is shown in words and the last picture stays."""
+        self.words.value = "working …" if self.button else self.words.value
         try:
             self.result = self.render(**self.values)
         except ValueError as error:

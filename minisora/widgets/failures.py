@@ -1,20 +1,17 @@
 """The failure gallery (notebook 12): a kind of failure, a prompt and a seed → a clip with the judge's tracks in it, asked against seen."""
 
-import base64
 import html
-import io
 from itertools import count
 
 import numpy as np
 import torch
-from PIL import Image
 
 from minisora.evaluation import test_prompts
 from minisora.judge import Reading, read, verdict
 from minisora.limits import change_word, sentence
 from minisora.pipeline import MiniSora
-from minisora.viz import Clip, new_axes, to_frames
-from minisora.widgets.common import Html, Panel, menu, slider
+from minisora.viz import Clip, figure_html, new_axes, to_frames
+from minisora.widgets.common import Html, Panel, drawn, menu, slider
 from minisora.world.captions import OPPOSITE, Request, parse
 from minisora.world.dataset import TEST_SEEDS, sample_scene
 from minisora.world.scene import FPS, check_choice
@@ -40,15 +37,6 @@ def prompt_of(kind: str, number: int) -> str:
     return sentence(change_word(scene, "color") if "changed" in what else scene)
 
 
-def small_image(figure, alt: str, dpi: int = 76) -> str:
-    """A figure as an image tag in 256 colours, a third of the size in bytes."""
-    buffer, small = io.BytesIO(), io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi)
-    Image.open(buffer).convert("RGB").quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(small, format="PNG", optimize=True)
-    data, alt = base64.b64encode(small.getvalue()).decode(), html.escape(alt, quote=True)
-    return f'<img alt="{alt}" style="max-width:100%;background:#fff" src="data:image/png;base64,{data}">'
-
-
 def draw_tracks(videos, readings: list[Reading], titles=(), shown: int = 6, fps: float = FPS) -> str:
     """Film strips of clips (3, T, H, W), one under the other, with where the judge has seen each object up to then."""
     rows = [to_frames(v) for v in videos]
@@ -70,7 +58,7 @@ def draw_tracks(videos, readings: list[Reading], titles=(), shown: int = 6, fps:
         ax.set_title(titles[i] if titles else "", fontsize=8, loc="left", pad=2)
         ax.axis("off")
     alt = "film strips with the judge's tracks drawn in: " + "; ".join(f"{t} {r}" for t, r in zip(titles or [""] * len(rows), readings, strict=True))
-    return small_image(figure, alt)
+    return figure_html(figure, alt, colors=256)
 
 
 def plot_shares(columns: dict[str, dict | None], alt: str, names: list[str] | None = None, xlabel: str = "share of clips") -> Html:
@@ -92,7 +80,7 @@ def plot_shares(columns: dict[str, dict | None], alt: str, names: list[str] | No
     ax.grid(axis="x", alpha=0.3)
     ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     alt = f"{alt}. {'; '.join(words)}"
-    return Html(small_image(figure, alt, dpi=90), alt)
+    return drawn(figure, alt)
 
 
 def compare(request: Request, reading: Reading) -> list[tuple[str, str, str, bool]]:

@@ -7,15 +7,10 @@ import torch
 from minisora.diffusion import sigma_schedule
 from minisora.plane import DATASETS, mixture
 from minisora.sampling import SAMPLERS, Velocity
-from minisora.viz import figure_html, new_axes
-from minisora.widgets.common import Html, Panel, menu, slider
+from minisora.viz import new_axes
+from minisora.widgets.common import Html, Panel, drawn, menu, slider
 
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#999999"
-
-
-def show(figure, alt: str) -> Html:
-    """A figure for Jupyter."""
-    return Html(figure_html(figure, alt), alt)
 
 
 def starts(count: int = 40) -> torch.Tensor:
@@ -108,7 +103,7 @@ def render_flow(
     frame(beside, "chance: compare the clouds" if chance else f"off by {off:.3f} on average")
     calls, extra = steps * (2 if solver == "heun" else 1), f" with eta {eta:g}" if solver == "ddim" else ""
     words = f"{dataset}, {field} field, {solver}{extra}, {steps} steps ({calls} calls). Particles at σ = {sigma:.2f}: {verdict}."
-    return show(figure, words)
+    return drawn(figure, words)
 
 
 class FlowExplorer(Panel):

@@ -16,7 +16,7 @@ from minisora.patchify import Size, grid_of, patchify, positions_of, unpatchify
 from minisora.pipeline import MiniSora
 from minisora.sampling import euler, guided
 from minisora.viz import Clip
-from minisora.widgets.common import Html, Panel, slider, tip
+from minisora.widgets.common import Html, Panel, line, slider
 from minisora.world.captions import parse
 
 WALK = 8  # steps of the walk on which words are compared
@@ -133,12 +133,9 @@ class GuidanceDesk(Panel):
     """Two lines, three sliders and a button around `render_guidance`."""
 
     def __init__(self, model: MiniSora, prompt: str = "a large red star moving right on a navy background"):
-        import ipywidgets as w
-
-        line = {"style": {"description_width": "110px"}, "layout": w.Layout(width="340px"), "continuous_update": False}
         controls = {
-            "prompt": tip(w.Text(value=prompt, description="prompt", **line), "What the clip should show"),
-            "negative_prompt": tip(w.Text(value="", description="negative", **line), "What guidance moves away from; empty is the null prompt"),
+            "prompt": line("prompt", prompt, "What the clip should show"),
+            "negative_prompt": line("negative", "", "What guidance moves away from; empty is the null prompt"),
             "guidance_scale": slider("guidance", GUIDANCE_SCALE, 0.0, 8.0, 0.5, "0 is the negative prompt alone, 1 the prompt alone"),
             "num_inference_steps": slider("steps", 10, 1, 20, about="Steps from noise to clip"),
             "seed": slider("seed", 0, 0, 99, about="Which noise to start from"),

@@ -1,18 +1,14 @@
 """The latent explorer (notebook 02): a clip's latents, channel by channel, changed by hand and read back."""
 
-import base64
-import html
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import torch
-from PIL import Image
 
 from minisora.pipeline import MiniSora
 from minisora.viz import Clip
-from minisora.widgets.common import Html, Panel, menu, slider
+from minisora.widgets.common import Html, Panel, film, menu, slider
 
 NONE = -1  # no channel, no axis
 
@@ -33,26 +29,6 @@ def make_atlas(model: MiniSora, videos: torch.Tensor, names: Sequence[str]) -> A
     cells = latents.movedim(1, -1).flatten(0, -2)  # (cells, Cz)
     _, spread, axes = torch.linalg.svd(cells - cells.mean(0), full_matrices=False)
     return Atlas(tuple(names), latents, axes, spread / len(cells) ** 0.5)
-
-
-def _image(image: Image.Image, words: str, style: str) -> str:
-    buffer, words = io.BytesIO(), html.escape(words, quote=True)
-    image.save(buffer, format="PNG")
-    data = base64.b64encode(buffer.getvalue()).decode()
-    return f'<img alt="{words}" title="{words}" style="vertical-align:middle;{style}" src="data:image/png;base64,{data}">'
-
-
-def film(video: torch.Tensor, alt: str, count: int = 6, scale: int = 3) -> str:
-    """`count` frames of a video (3, T, H, W) in [-1, 1] side by side, as an image tag."""
-    strip = Clip(video).strip(count, scale=1)
-    return _image(strip, alt, f"width:{strip.width * scale}px;height:{strip.height * scale}px;image-rendering:pixelated")
-
-
-def drawn(figure, words: str) -> Html:
-    """A matplotlib figure in 64 colours, a third of the bytes of `figure_html`'s: a notebook full of them stays small."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=80)
-    return Html(_image(Image.open(buffer).convert("RGB").quantize(64, dither=Image.Dither.NONE), words, "max-width:100%"), words)
 
 
 def change(

@@ -5,10 +5,9 @@ import math
 import torch
 
 from minisora.diffusion import add_noise, alphas_cumprod, clean_from_velocity, shift_sigma
-from minisora.patchify import grid_of, patchify, positions_of, unpatchify
 from minisora.pipeline import MiniSora
-from minisora.viz import Clip, figure_html, image_html, new_axes
-from minisora.widgets.common import Html, Panel, menu, slider, tip
+from minisora.viz import figure_html, new_axes
+from minisora.widgets.common import Html, Panel, film, line, menu, slider
 
 SCHEDULES = {  # name → line style and Okabe-Ito colour
     "rectified flow": ("-", "#0072B2"), "rectified flow, shift 3": ("--", "#D55E00"),
@@ -37,11 +36,6 @@ def schedule_db(schedule: str) -> torch.Tensor:
     return snr_db(shift_sigma(SHARE, 3.0 if "shift" in schedule else 1.0))
 
 
-def film(video: torch.Tensor, alt: str, count: int = 4, scale: int = 2) -> str:
-    """A film strip of (3, T, H, W) in [-1, 1] as an image tag; what lies outside of [-1, 1] is shown as the nearest end."""
-    return image_html(Clip(video).strip(count, scale=1), alt, scale)
-
-
 def tint(latents: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     """Latents (Cz, Tz, Hz, Wz) in the three main directions of `like`, as colours: the same cell has the same colour at every σ."""
     middle = like.flatten(1).mean(1, keepdim=True)
@@ -50,24 +44,18 @@ def tint(latents: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     return (axes @ (latents.flatten(1) - middle) / reach).clamp(-1, 1).reshape(3, *latents.shape[1:])
 
 
-@torch.no_grad()
 def guess(model: MiniSora, x_t: torch.Tensor, sigma: float, prompts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
     """The network's velocity at x_t, and the x_0 that follows from it; x_t and both are (B, Cz, Tz, Hz, Wz), with B prompts."""
-    patch, device = model.dit.config.patch_size, model.device
-    grid = grid_of(x_t.shape[2:], patch)
-    ids, mask = (x.to(device) for x in model.tokenizer(prompts))
-    tokens = patchify(x_t.to(device), patch)
-    level = torch.full(tokens.shape[:2], sigma, device=device)
-    velocity = model.dit(tokens, level, positions_of(grid, device=device), model.text(ids, mask), mask)
-    return tuple(unpatchify(x, grid, patch) for x in (velocity, clean_from_velocity(tokens, velocity, level[..., None])))
+    velocity = model.velocity(x_t, sigma, model.tokenizer(prompts)[0])
+    return velocity, clean_from_velocity(x_t.to(velocity), velocity, torch.tensor(sigma))
 
 
 def curves(schedule: str, decibels: float) -> tuple[str, float]:
     """All schedules as an image tag, with a mark where `schedule` passes `decibels`; and that place in [0, 1]."""
     passed = float((schedule_db(schedule) > decibels).double().mean())
     figure, axes = new_axes(4.4, 2.9)
-    for name, (line, color) in SCHEDULES.items():
-        axes.plot(SHARE, schedule_db(name), line, color=color, label=name, linewidth=2.6 if name == schedule else 1.4)
+    for name, (dashes, color) in SCHEDULES.items():
+        axes.plot(SHARE, schedule_db(name), dashes, color=color, label=name, linewidth=2.6 if name == schedule else 1.4)
     axes.plot(passed, min(max(decibels, -40.0), 40.0), "o", color="#000000", markersize=9)
     axes.set(xlabel="share of steps, clean → noise", ylabel="SNR in dB", xlim=(0, 1), ylim=(-42, 42))
     axes.legend(fontsize=7, loc="lower left")
@@ -92,7 +80,7 @@ def render_noise(model: MiniSora, video: torch.Tensor, prompt: str, sigma: float
     rows = ""
     for name, latents, clip in (("x_0, clean", x_0, video), ("x_t", x_t, pixels[0]), ("velocity", velocity, None), ("guess of x_0", x_0_hat, pixels[1])):
         left = film(tint(latents[0], x_0[0]), f"{name} at σ = {sigma:.2f}, latents as colours", latents.shape[2], 6)
-        right = "" if clip is None else film(clip, f"{name} at σ = {sigma:.2f}, four frames")
+        right = "" if clip is None else film(clip, f"{name} at σ = {sigma:.2f}, four frames", 4, 2)
         rows += f"<tr><td><b>{name}</b></td><td>{left}</td><td>{right}</td></tr>"
     table = f'<table style="font-size:13px"><tr><th></th><th>latents, three main directions</th><th>decoded</th></tr>{rows}</table>'
     miss = float((x_0_hat - x_0).square().mean() / x_0.square().mean())
@@ -113,16 +101,13 @@ class NoiseExplorer(Panel):
     """
 
     def __init__(self, model: MiniSora, clips: list[tuple[str, torch.Tensor]], sigma: float = 0.6):
-        import ipywidgets as w
-
-        style, layout = {"description_width": "110px"}, w.Layout(width="690px")
-        line = w.Text(value=clips[0][0], description="prompt", continuous_update=False, style=style, layout=layout)
+        prompt = line("prompt", clips[0][0], "What the network is told; empty says nothing")
         which = menu("clip", [(caption, i) for i, (caption, _) in enumerate(clips)], 0, "The clip to add noise to")
-        which.observe(lambda change: setattr(line, "value", clips[change["new"]][0]), "value")
+        which.observe(lambda change: setattr(prompt, "value", clips[change["new"]][0]), "value")
         controls = {
             "sigma": slider("σ", float(sigma), 0.0, 1.0, 0.01, "The noise level: 0 is clean, 1 is noise"),
             "seed": slider("seed", 0, 0, 20, about="Which noise"),
             "schedule": menu("schedule", SCHEDULES, about="The schedule to mark"),
-            "clip": which, "prompt": tip(line, "What the network is told; empty says nothing"),
+            "clip": which, "prompt": prompt,
         }  # fmt: skip
         super().__init__(lambda clip, **state: render_noise(model, clips[clip][1], **state), controls, height=350)

@@ -11,7 +11,7 @@ from minisora.judge import read, verdict
 from minisora.patchify import grid_of, unpatchify
 from minisora.pipeline import MiniSora
 from minisora.viz import Clip, latents_to_rgb, to_frames
-from minisora.widgets.common import picture, pipeline_map, tip
+from minisora.widgets.common import Html, Panel, line, menu, picture, pipeline_map, slider
 from minisora.world.captions import PHRASES, parse
 from minisora.world.scene import BACKGROUND_COLORS, COLORS, MOTIONS, SHAPES, SIZES, TEXTURES
 
@@ -27,12 +27,12 @@ class PromptState:
     guidance_scale: float = GUIDANCE_SCALE
 
 
-@dataclass(frozen=True)
-class PromptResult:
-    clip: Clip
-    html: str  # the pipeline with its pictures, and the clip
-    words: str  # the same for those who see no pictures
-    seconds: float
+class PromptResult(Html):
+    """The pipeline with its pictures and the clip, the judge's words for those who see none, and the clip itself."""
+
+    def __init__(self, text: str, words: str, clip: Clip, seconds: float):
+        super().__init__(text, words)
+        self.clip, self.seconds = clip, seconds
 
 
 def sentence(size: str, color: str, shape: str, motion: str, background: str, texture: str) -> str:
@@ -82,64 +82,35 @@ def render_prompt(model: MiniSora, state: PromptState) -> PromptResult:
     except ValueError as error:
         says = f"The judge saw {reading}; it cannot hold that against the prompt: {error}."
     text = f"{says} {seconds:.2f} s, seed {state.seed}, {state.num_inference_steps} steps, guidance {state.guidance_scale:g}."
-    return PromptResult(clip, pipeline_map(pictures=pictures) + f'<p style="background:#fff;color:#000">{html.escape(text)}</p>', text, seconds)
+    page = pipeline_map(pictures=pictures) + f'<p style="background:#fff;color:#000">{html.escape(text)}</p>'
+    return PromptResult(page, text, clip, seconds)
 
 
-class PromptBuilder:
-    """Menus that write a sentence, a free line to change it, and a button that makes its clip.
-
-    `box` is the widget; `state` what the controls say; `press()` what the button does; `result` the last clip.
-    """
+class PromptBuilder(Panel):
+    """Menus that write a sentence, a free line to change it, and a button that makes its clip. `state` is what the controls say."""
 
     def __init__(self, model: MiniSora, state: PromptState | None = None):
         import ipywidgets as w
 
-        self.model, self.result, state = model, None, state or PromptState()
-        wide = {"description_width": "90px"}
-        menu = lambda name, options, value: tip(  # noqa: E731
-            w.Dropdown(options=list(options), value=value, description=name, style=wide, layout=w.Layout(width="230px")), f"Choose the {name}"
-        )
-        self.menus = {
-            "size": menu("size", SIZES, "large"), "color": menu("color", COLORS, "red"), "shape": menu("shape", SHAPES, "circle"),
-            "motion": menu("motion", MOTIONS, "bouncing"), "background": menu("background", BACKGROUND_COLORS, "navy"),
-            "texture": menu("texture", TEXTURES, "plain"),
-        }  # fmt: skip
-        line = {"style": wide, "layout": w.Layout(width="700px"), "continuous_update": False}
-        self.prompt = tip(w.Text(value=state.prompt, description="prompt", **line), "Any sentence in the toy world's words")
-        self.negative = tip(w.Text(value=state.negative_prompt, description="negative", **line), "What to get away from")
-        slide = {"style": wide, "layout": w.Layout(width="340px"), "continuous_update": False}
-        self.seed = tip(w.IntSlider(value=state.seed, min=0, max=99, description="seed", **slide), "Which noise to start from")
-        self.steps = tip(w.IntSlider(value=state.num_inference_steps, min=1, max=50, description="steps", **slide), "Steps from noise to clip")
-        self.guidance = tip(
-            w.FloatSlider(value=state.guidance_scale, min=0, max=8, step=0.5, description="guidance", **slide), "How hard the prompt pulls"
-        )
-        self.button = w.Button(description="Make the clip", tooltip="Run the whole pipeline", button_style="primary")
-        self.output = w.HTML(layout=w.Layout(height="520px", overflow="auto", border="1px solid #bbb"))
-        self.words = w.HTML(layout=w.Layout(height="48px", overflow="auto"))
-        for control in self.menus.values():
-            control.observe(self._write, "value")
-        self.button.on_click(lambda _: self.press())
-        rows = [w.HBox(list(self.menus.values())[:3]), w.HBox(list(self.menus.values())[3:]), self.prompt, self.negative]
-        self.box = w.VBox([*rows, w.HBox([self.seed, self.steps]), w.HBox([self.guidance, self.button]), self.words, self.output])
+        state = state or PromptState()
+        controls = {
+            "prompt": line("prompt", state.prompt, "Any sentence in the toy world's words"),
+            "negative_prompt": line("negative", state.negative_prompt, "What to get away from"),
+            "seed": slider("seed", state.seed, 0, 99, about="Which noise to start from"),
+            "num_inference_steps": slider("steps", state.num_inference_steps, 1, 50, about="Steps from noise to clip"),
+            "guidance_scale": slider("guidance", state.guidance_scale, 0.0, 8.0, 0.5, about="How hard the prompt pulls"),
+        }
+        super().__init__(lambda **values: render_prompt(model, PromptState(**values)), controls, height=520, button="Make the clip")
+        choices = {"size": SIZES, "color": COLORS, "shape": SHAPES, "motion": MOTIONS, "background": BACKGROUND_COLORS, "texture": TEXTURES}
+        first = {"size": "large", "color": "red", "motion": "bouncing", "background": "navy"}
+        self.menus = {name: menu(name, options, first.get(name), width="230px") for name, options in choices.items()}
+        for choice in self.menus.values():
+            choice.observe(self._write, "value")
+        self.box.children = (w.HBox(list(self.menus.values()), layout=w.Layout(flex_flow="row wrap", width="720px")), *self.box.children)
 
     @property
     def state(self) -> PromptState:
-        return PromptState(self.prompt.value, self.negative.value, self.seed.value, self.steps.value, self.guidance.value)
+        return PromptState(**self.values)
 
     def _write(self, _=None) -> None:
-        self.prompt.value = sentence(**{name: menu.value for name, menu in self.menus.items()})
-
-    def press(self) -> None:
-        """Make the clip of the present state; an error is shown where the clip would be."""
-        self.words.value = "working …"
-        try:
-            self.result = render_prompt(self.model, self.state)
-        except ValueError as error:
-            self.words.value = f'<b style="color:#D55E00">✗ {html.escape(str(error))}</b>'
-            return
-        self.output.value, self.words.value = self.result.html, html.escape(self.result.words)
-
-    def _ipython_display_(self) -> None:
-        from IPython.display import display
-
-        display(self.box)
+        self.controls["prompt"].value = sentence(**{name: choice.value for name, choice in self.menus.items()})

@@ -1,21 +1,15 @@
 """What one watches while a transformer trains (notebook 07): its loss by noise level on held-out clips, and samples from one seed."""
 
-import base64
-import html
-import io
 from collections.abc import Callable
 
 import torch
-from PIL import Image
 
 from minisora.device import autocast
-from minisora.diffusion import add_noise, flow_loss
-from minisora.patchify import grid_of, patchify, positions_of
+from minisora.diffusion import add_noise, velocity_of
 from minisora.pipeline import MiniSora
-from minisora.text import PAD
 from minisora.training import Latents
 from minisora.viz import Clip, new_axes, to_frames
-from minisora.widgets.common import Html, picture
+from minisora.widgets.common import Html, drawn, picture
 
 LEVELS = (0.125, 0.375, 0.625, 0.875)  # the middles of the four quarters
 LINES = (("o", "-", "#0072B2"), ("s", "--", "#E69F00"), ("^", "-.", "#009E73"), ("D", ":", "#D55E00"))  # of a level
@@ -24,17 +18,13 @@ LINES = (("o", "-", "#0072B2"), ("s", "--", "#E69F00"), ("^", "-.", "#009E73"), 
 @torch.no_grad()
 def loss_by_level(model: MiniSora, held_out: Latents, levels: tuple[float, ...] = LEVELS) -> list[float]:
     """Error of the velocity with all tokens at one noise level, for each of the levels; the same clips and noise at every call."""
-    device, patch = model.device, model.dit.config.patch_size
-    x_0, ids = patchify(held_out.latents.to(device).float(), patch), held_out.ids[:, 0].to(device).long()
-    noise = torch.randn(x_0.shape, generator=torch.Generator().manual_seed(0)).to(device)
-    positions = positions_of(grid_of(held_out.latents.shape[2:], patch), device=device)
+    x_0, ids = held_out.latents.to(model.device).float(), held_out.ids[:, 0]
+    noise = torch.randn(x_0.shape, generator=torch.Generator().manual_seed(0)).to(x_0)
     losses = []
-    with autocast(device):
-        embeds = model.text(ids, ids != PAD)
+    with autocast(model.device):
         for level in levels:
-            sigma = torch.full(x_0.shape[:2], level, device=device)
-            velocity = model.dit(add_noise(x_0, noise, sigma[..., None]), sigma, positions, embeds, ids != PAD)
-            losses.append(flow_loss(velocity, x_0, noise, sigma).mean().item())
+            velocity = model.velocity(add_noise(x_0, noise, torch.tensor(level)), level, ids)
+            losses.append((velocity - velocity_of(x_0, noise)).square().mean().item())
     return losses
 
 
@@ -72,15 +62,6 @@ class Watch:
         return render_desk(self.history, self.samples, self.prompts, left)
 
 
-def small_figure(figure, words: str, dpi: int = 80) -> Html:
-    """A matplotlib figure in 48 colours, so that a notebook full of curves stays small."""
-    buffer, packed = io.BytesIO(), io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi)
-    Image.open(buffer).convert("RGB").quantize(48, dither=Image.Dither.NONE).save(packed, format="PNG", optimize=True)
-    data, alt = base64.b64encode(packed.getvalue()).decode(), html.escape(words, quote=True)
-    return Html(f'<img alt="{alt}" style="max-width:100%;background:#fff" src="data:image/png;base64,{data}">', words)
-
-
 def render_desk(history: list[dict], samples: list[tuple[int, torch.Tensor]], prompts: list[str], left: float | None = None) -> Html:
     """Curves of the loss at four noise levels, beside samples from one seed, the newest below and moving.
 
@@ -114,4 +95,4 @@ def render_desk(history: list[dict], samples: list[tuple[int, torch.Tensor]], pr
         rows.append(f"<td>step {step}</td>" + "".join(f'<td style="max-width:120px;vertical-align:top">{part}</td>' for part in parts))
     table = "".join(f"<tr>{row}</tr>" for row in rows)
     style = "display:flex;flex-wrap:wrap;gap:12px;background:#fff;color:#000;font-size:small"
-    return Html(f'<div style="{style}"><div>{small_figure(figure, words).text}</div><table>{table}</table></div>', words)
+    return Html(f'<div style="{style}"><div>{drawn(figure, words).text}</div><table>{table}</table></div>', words)
