@@ -106,7 +106,7 @@ PROMPTS = ["a red circle", "a blue square"]
 
 @pytest.fixture
 def held_out(model):
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(5)  # not the seed of the noise in loss_by_level
     latents = torch.randn(3, model.preset.vae.latent_channels, 5, 8, 8, generator=generator)
     return Latents(latents.half(), model.tokenizer(["a red circle"] * 3)[0][:, None].to(torch.int16))
 
@@ -194,5 +194,4 @@ def test_render_desk_is_pure_and_says_it_in_words(model, held_out):
 def test_a_silent_network_costs_two(model, held_out):
     torch.nn.init.zeros_(model.dit.final_layer.linear.weight)
     torch.nn.init.zeros_(model.dit.final_layer.linear.bias)
-    power = 1 + float(held_out.latents.float().square().mean())  # of noise and of clips; 2 over many clips
-    assert all(abs(loss - power) < 0.1 for loss in loss_by_level(model, held_out))
+    assert all(abs(loss - 2) < 0.1 for loss in loss_by_level(model, held_out))
