@@ -1,4 +1,20 @@
-"""minisora: a whole Sora, small enough to read. What a notebook needs, on one screen."""
+"""minisora: a whole Sora, small enough to read. What a notebook needs, on one screen, and the words that all files use:
+
+    video, clip       numbers (3 colours, T frames, H rows, W columns) in [-1, 1]; with a B in front, a batch of them
+    scene, look       what is true of a clip, as data; a shape in a colour
+    judge             a program that reads pixels back into objects and motions, with nothing learned
+    attention         every vector of a row reads from the others, from those most whose key fits its query; several heads do so at once
+    MLP, block        two linear layers with a bend between; attention followed by an MLP, each added to what came in
+    VAE, compressor   a network that writes a video with far fewer numbers (encoder) and reads it back (decoder)
+    cell, latents     4 × 4 × 4 pixels; the few numbers (channels) that stand for each cell
+    KL                what latents tell beyond pure noise, in nats; training pays for it with `kl_weight`
+    token, patch      2 × 2 cells as one vector, which has a place, a noise level and a prompt; the cutting into such pieces
+    noise level σ     the share of noise in a token: 0 is clean, 1 is noise; `shift` moves levels towards noise
+    velocity          noise minus clean, which the diffusion transformer (DiT) predicts; small steps against it make noise into a clip
+    prompt, guidance  a sentence; going further in the direction in which it differs from the empty one (the null prompt)
+    dropout           here: emptying a share of the prompts in training, so that the null prompt means something
+    EMA               a running average of the weights, which is what gets shipped
+"""
 
 from minisora.config import PRESETS, Preset
 from minisora.judge import judge, read, verdict

@@ -1,4 +1,4 @@
-"""Every number that decides a model or a training, one comment a field. A preset is one of each."""
+"""Every number that decides a model or a training, one comment a field. A preset is one of each; `__init__.py` explains the words."""
 
 from dataclasses import asdict, dataclass, field
 
