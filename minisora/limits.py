@@ -43,11 +43,8 @@ def remake(model, videos: torch.Tensor, prompts: list[str], start: list[float], 
     [0, 0, 1, 1, 1] goes on from the first five frames; 0.7 everywhere is SDEdit (arXiv:2108.01073).
     """
 
-    def batch(i, video, texts):
-        latents = model.encode(video)
-        levels = torch.tensor(start, device=latents.device)[:, None, None].expand(latents.shape[2:])
-        return model.denoise(texts, latents, levels, generator=torch.Generator().manual_seed(seed + i), **options)
-
+    levels = torch.tensor(start)[:, None, None]
+    batch = lambda i, video, texts: model.redo(video, levels, texts, generator=torch.Generator().manual_seed(seed + i), **options)  # noqa: E731
     return in_batches(batch, videos, prompts)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 import torch.nn as nn
 
+from minisora.capabilities import Capabilities
 from minisora.checkpoints import CheckpointError, load_tensors, save_tensors, write_text
 from minisora.config import GUIDANCE_SCALE, Preset
 from minisora.device import autocast, choose_device
@@ -26,7 +27,7 @@ if not SHIPPED.is_dir():
     SHIPPED = Path(__file__).resolve().parent / "shipped"  # in an installed package
 
 
-class MiniSora(nn.Module):
+class MiniSora(Capabilities, nn.Module):
     """A compressor, a text encoder and a diffusion transformer that belong together."""
 
     def __init__(self, preset: Preset, vocabulary: Sequence[str]):
@@ -82,32 +83,6 @@ class MiniSora(nn.Module):
             prompts, given, levels, negative_prompt=negative_prompt, num_inference_steps=num_inference_steps,
             guidance_scale=guidance_scale, generator=generator, sampler=sampler, callback=callback,
         )  # fmt: skip
-
-    @torch.no_grad()
-    def animate(self, image: torch.Tensor, prompt: str | Sequence[str], *, num_frames: int | None = None, **options) -> torch.Tensor:
-        """Image to video: the tokens of the first latent frame are given.
-
-        Args:
-            image: (3, H, W) or (B, 3, H, W) in [-1, 1], sides multiples of 8. options: as `generate`'s, without sizes.
-
-        Returns:
-            video (B, 3, T, H, W) that starts with the image.
-        """
-        images = image[None] if image.ndim == 3 else image
-        if images.ndim != 4 or images.shape[1] != 3:
-            raise ValueError(f"image has shape {tuple(image.shape)}; it should be (3, H, W) or (B, 3, H, W)")
-        if images.min() < -1.01 or images.max() > 1.01:
-            raise ValueError(f"image has values in [{images.min():.1f}, {images.max():.1f}]; scale them to [-1, 1]")
-        prompts = [prompt] * len(images) if isinstance(prompt, str) else list(prompt)
-        if len(prompts) != len(images):
-            raise ValueError(f"{len(images)} images and {len(prompts)} prompts do not pair up")
-        shape = self.vae.latent_shape(num_frames or self.preset.num_frames, *images.shape[-2:])
-        first = self.encode(images[:, :, None].to(self.device))
-        given = torch.zeros(len(images), first.shape[1], *shape, device=self.device)
-        given[:, :, :1] = first
-        levels = torch.ones(shape, device=self.device)
-        levels[0] = 0
-        return self.denoise(prompts, given, levels, **options)
 
     @torch.no_grad()
     def denoise(

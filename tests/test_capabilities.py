@@ -1,0 +1,131 @@
+"""Every capability is a choice of which tokens are clean: those stay to the last bit, and what is asked for comes out."""
+
+import pytest
+import torch
+
+from minisora.patchify import patchify
+
+SHAPE = (1, 3, 17, 32, 32)
+
+
+def seeded(n=0):
+    return torch.Generator().manual_seed(n)
+
+
+class Tokens:
+    """A callback that keeps the tokens of every step."""
+
+    def __init__(self):
+        self.steps = []
+
+    def __call__(self, step, sigma, tokens, x_0):
+        self.steps.append(tokens)
+
+    def kept(self) -> torch.Tensor:
+        """(N,): whether a token stayed as it was through all steps."""
+        steps = torch.stack(self.steps)
+        return (steps == steps[:1]).all(-1).all(0)[0]
+
+
+@pytest.fixture
+def video():
+    return torch.rand(SHAPE, generator=seeded(3)) * 2 - 1
+
+
+@pytest.fixture
+def options():
+    return {"num_inference_steps": 2, "generator": seeded()}
+
+
+def test_an_image_is_a_clip_of_one_frame(model, options):
+    images = model.image(["a red circle", ""], height=24, width=40, **options)
+    clip = model.generate(["a red circle", ""], num_frames=1, height=24, width=40, num_inference_steps=2, generator=seeded())
+    assert images.shape == (2, 3, 24, 40) and torch.equal(images, clip[:, :, 0])
+
+
+def test_everything_anew_is_generate(model, video, options):
+    anew = model.redo(video, 1.0, "a red circle", **options)
+    assert torch.allclose(anew, model.generate("a red circle", num_inference_steps=2, generator=seeded()), atol=1e-5)
+
+
+def test_nothing_anew_is_the_compressor(model, video, options):
+    assert torch.allclose(model.restyle(video, "a red circle", strength=0.0, **options), model.decode(model.encode(video)), atol=0.02)
+
+
+def test_edit_keeps_what_lies_outside(model, video, options):
+    tokens = Tokens()
+    out = model.edit(video, (8, 16, 8, 8), "a red circle", callback=tokens, **options)
+    asked = torch.zeros(5, 4, 4, dtype=torch.bool)
+    asked[:, 1, 2] = True
+    assert out.shape == SHAPE and torch.equal(~tokens.kept(), asked.flatten())
+    given = patchify(model.encode(video), (1, 2, 2))
+    assert torch.allclose(tokens.steps[0][0, ~asked.flatten()], given[0, ~asked.flatten()], atol=1e-5)
+
+
+def test_edit_takes_a_mask_of_pixels(model, video, options):
+    tokens, region = Tokens(), torch.zeros(17, 1, 1, dtype=torch.bool)
+    region[6] = True  # one frame of latent frame 2
+    model.edit(video, region, "a red circle", callback=tokens, **options)
+    assert torch.equal(~tokens.kept(), torch.zeros(5, 16, dtype=torch.bool).index_fill(0, torch.tensor(2), True).flatten())
+
+
+@pytest.mark.parametrize("missing,frames", [([0], [0]), ([1], [1]), ([4, 5, 16], [1, 2, 4])])
+def test_inpaint_makes_the_latent_frames_of_what_is_missing(model, video, options, missing, frames):
+    tokens = Tokens()
+    model.inpaint(video, missing, callback=tokens, **options)
+    assert torch.equal(~tokens.kept(), torch.zeros(5, 16, dtype=torch.bool).index_fill(0, torch.tensor(frames), True).flatten())
+
+
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+@pytest.mark.parametrize("frames,more", [(17, 8), (17, 21), (6, 3), (4, 9)])
+def test_extend_adds_frames_and_keeps_the_rest(model, video, direction, frames, more, options):
+    clip = video[0, :, :frames]
+    longer = model.extend(clip, more, "a red circle", direction=direction, **options)
+    assert longer.shape == (1, 3, frames + more, 32, 32)
+    assert torch.equal(longer[0, :, :frames] if direction == "forward" else longer[0, :, more:], clip)
+
+
+def test_extend_looks_at_the_end_that_it_starts_from(model, video, options):
+    other = video.clone()
+    other[:, :, :4] = 0  # far from the seam
+    near = video.clone()
+    near[:, :, -4:] = 0
+    made = [model.extend(v, 8, num_inference_steps=2, generator=seeded())[:, :, 17:] for v in (video, other, near)]
+    assert torch.equal(made[0], made[1]) and not torch.equal(made[0], made[2])
+
+
+def test_one_frame_can_be_extended(model, video, options):
+    assert model.extend(video[:, :, :1], 4, "a red circle", **options).shape[2] == 5
+
+
+def test_connect_and_loop_keep_both_ends(model, video, options):
+    tokens, after = Tokens(), video.flip(2)
+    joined = model.connect(video, after, "a red circle", num_frames=8, callback=tokens, **options)
+    assert joined.shape[2] == 17 + 8 + 17
+    assert torch.equal(joined[:, :, :17], video) and torch.equal(joined[:, :, -17:], after)
+    assert tokens.kept().view(5, 16).all(1).tolist() == [True, True, False, False, True]
+    loop = model.loop(video[0], num_frames=4, num_inference_steps=2, generator=seeded())
+    assert loop.shape[2] == 21 and torch.equal(loop[:, :, :17], video)
+    again = model.connect(video, video, num_frames=4, num_inference_steps=2, generator=seeded())
+    assert torch.equal(loop, again[:, :, :21])
+
+
+@pytest.mark.parametrize("make,message", [
+    (lambda m, v: m.edit(v, (40, 0, 8, 8), "a red circle"), "no pixel in a frame of 32×32"),
+    (lambda m, v: m.inpaint(v, [17]), "frames 0 to 16"),
+    (lambda m, v: m.restyle(v[:, :, :16], "a red circle"), "13 or 17"),
+    (lambda m, v: m.restyle(v, "a red circle", strength=1.5), "from 0 .* to 1"),
+    (lambda m, v: m.restyle(v * 200, "a red circle"), "scale them"),
+    (lambda m, v: m.restyle(v[:, 0], "a red circle"), "should be"),
+    (lambda m, v: m.restyle(v, ["a red circle", "a star"]), "do not pair up"),
+    (lambda m, v: m.extend(v, 0), "1 or more"),
+    (lambda m, v: m.extend(v, 8, direction="sideways"), "forward or backward"),
+    (lambda m, v: m.extend(v[:, :, :3], 8, direction="backward"), "has 3"),
+    (lambda m, v: m.connect(v, v, num_frames=6), "4 would be"),
+    (lambda m, v: m.connect(v, v[:, :, :2]), "needs 4"),
+    (lambda m, v: m.connect(v, v[..., :24]), "must agree"),
+    (lambda m, v: m.loop(v, "a purple circle"), "purple"),
+])  # fmt: skip
+def test_mistakes_say_the_way_out(model, video, make, message):
+    with pytest.raises(ValueError, match=message):
+        make(model, video)
