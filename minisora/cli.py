@@ -1,5 +1,6 @@
-"""minisora generate | animate | train | evaluate | benchmark | lab: thin words around the package."""
+"""minisora generate | animate | extend | … | train | evaluate | benchmark | lab: thin words around the package."""
 
+import inspect
 import json
 import subprocess
 import sys
@@ -24,6 +25,12 @@ FRAMES = Annotated[int | None, typer.Option(help="Frames, 4k + 1.")]
 HEIGHT = Annotated[int | None, typer.Option(help="Rows, a multiple of 8.")]
 WIDTH = Annotated[int | None, typer.Option(help="Columns, a multiple of 8.")]
 RATE = Annotated[float, typer.Option(help="Frames a second of the file, as judged too.", min=0.5)]
+PICTURE = Annotated[Path, typer.Argument(help="The first frame: PNG, JPEG, GIF or WebP; cropped to the middle and resized.")]
+CLIP = Annotated[Path, typer.Argument(help="A clip: animated PNG, GIF, WebP or mp4 (extra: video). At its own size, or at --height and --width.")]
+MORE = Annotated[int, typer.Option(help="How many frames more.", min=1)]
+DIRECTION = Annotated[str, typer.Option(help="forward or backward.")]
+REGION = Annotated[tuple[int, int, int, int], typer.Option(help="Top, left, height and width of what is made anew, in pixels.")]
+STRENGTH = Annotated[float, typer.Option(help="How much is changed: 0 nothing, 1 everything.")]
 MODEL = Annotated[str, typer.Option("--preset", help="A shipped model's name, or a folder with a model.json.")]
 DEVICE = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 FORCE = Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")]
@@ -31,42 +38,74 @@ NOISE_SEED = Annotated[int, typer.Option("--seed", help="Seed of the noise.")]
 JSON = Annotated[Path | None, typer.Option("--json", help="Also write the figures to this file.")]
 
 
-@app.command()
-def generate(
-    prompt: PROMPT, out: OUT = Path("clip.png"), seed: SEED = None, num_inference_steps: STEPS = 20, guidance_scale: GUIDANCE = GUIDANCE_SCALE,
-    negative_prompt: NEGATIVE = "", num_frames: FRAMES = None, height: HEIGHT = None, width: WIDTH = None, fps: RATE = 8.0,
-    preset: MODEL = "tiny", device: DEVICE = "auto", force: FORCE = False,
-) -> None:  # fmt: skip
+SHARED = {  # options of every command that makes a clip
+    "out": (OUT, Path("clip.png")), "seed": (SEED, None), "num_inference_steps": (STEPS, 20), "guidance_scale": (GUIDANCE, GUIDANCE_SCALE),
+    "negative_prompt": (NEGATIVE, ""), "fps": (RATE, 8.0), "preset": (MODEL, "tiny"), "device": (DEVICE, "auto"), "force": (FORCE, False),
+}  # fmt: skip
+
+
+def makes_a_clip(function):
+    """Turn `function(model, its own arguments, **options) → video (1, 3, T, H, W)` into a command with the shared options as well."""
+
+    def command(**values):
+        out, seed, fps, preset, device, force = (values.pop(name) for name in ("out", "seed", "fps", "preset", "device", "force"))
+        _refuse(out, force)
+        model, seed, generator = _model(preset, device, seed)
+        began = time.perf_counter()
+        video = function(model, generator=generator, **values)[0]
+        _show(video, values.get("prompt", ""), out, seed, time.perf_counter() - began, fps, force)
+
+    own = list(inspect.signature(function).parameters.values())[1:-1]
+    shared = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=value, annotation=kind) for name, (kind, value) in SHARED.items()]
+    command.__signature__ = inspect.Signature([*own, *shared])
+    command.__annotations__ = {p.name: p.annotation for p in (*own, *shared)}
+    command.__name__, command.__doc__ = function.__name__, function.__doc__
+    return app.command()(command)
+
+
+@makes_a_clip
+def generate(model, prompt: PROMPT, num_frames: FRAMES = None, height: HEIGHT = None, width: WIDTH = None, **options):
     """Make a clip from a sentence."""
-    _refuse(out, force)
-    model, seed, generator = _model(preset, device, seed)
-    began = time.perf_counter()
-    video = model.generate(
-        prompt, negative_prompt=negative_prompt, num_inference_steps=num_inference_steps, guidance_scale=guidance_scale,
-        num_frames=num_frames, height=height, width=width, generator=generator,
-    )[0]  # fmt: skip
-    _show(video, prompt, out, seed, time.perf_counter() - began, fps, force)
+    return model.generate(prompt, num_frames=num_frames, height=height, width=width, **options)
 
 
-@app.command()
-def animate(
-    image: Annotated[Path, typer.Argument(help="The first frame: PNG, JPEG, GIF or WebP; cropped to the middle and resized.")],
-    prompt: PROMPT, out: OUT = Path("clip.png"), seed: SEED = None, num_inference_steps: STEPS = 20, guidance_scale: GUIDANCE = GUIDANCE_SCALE,
-    negative_prompt: NEGATIVE = "", num_frames: FRAMES = None, height: HEIGHT = None, width: WIDTH = None, fps: RATE = 8.0,
-    preset: MODEL = "tiny", device: DEVICE = "auto", force: FORCE = False,
-) -> None:  # fmt: skip
+@makes_a_clip
+def animate(model, image: PICTURE, prompt: PROMPT, num_frames: FRAMES = None, height: HEIGHT = None, width: WIDTH = None, **options):
     """Make a clip that starts with a picture."""
-    from minisora.viz import read_image
+    from minisora.media import as_image
 
-    _refuse(out, force)
-    model, seed, generator = _model(preset, device, seed)
-    picture = read_image(image, height or model.preset.height, width or model.preset.width)
-    began = time.perf_counter()
-    video = model.animate(
-        picture, prompt, negative_prompt=negative_prompt, num_inference_steps=num_inference_steps, guidance_scale=guidance_scale,
-        num_frames=num_frames, generator=generator,
-    )[0]  # fmt: skip
-    _show(video, prompt, out, seed, time.perf_counter() - began, fps, force)
+    picture = as_image(image, height or model.preset.height, width or model.preset.width)
+    return model.animate(picture, prompt, num_frames=num_frames, **options)
+
+
+@makes_a_clip
+def extend(model, clip: CLIP, prompt: PROMPT, num_frames: MORE = 8, direction: DIRECTION = "forward", height: HEIGHT = None, width: WIDTH = None, **options):
+    """Go on where a clip ends, or say what came before it."""
+    return model.extend(_clip(clip, height, width), num_frames, prompt, direction=direction, **options)
+
+
+@makes_a_clip
+def connect(model, clip: CLIP, after: CLIP, prompt: PROMPT, num_frames: MORE = 8, height: HEIGHT = None, width: WIDTH = None, **options):
+    """Lead from one clip into another."""
+    return model.connect(_clip(clip, height, width), _clip(after, height, width), prompt, num_frames, **options)
+
+
+@makes_a_clip
+def loop(model, clip: CLIP, prompt: PROMPT, num_frames: MORE = 8, height: HEIGHT = None, width: WIDTH = None, **options):
+    """Lead from a clip's end back to its beginning."""
+    return model.loop(_clip(clip, height, width), prompt, num_frames, **options)
+
+
+@makes_a_clip
+def edit(model, clip: CLIP, prompt: PROMPT, region: REGION, height: HEIGHT = None, width: WIDTH = None, **options):
+    """Make a region of a clip anew and keep the rest."""
+    return model.edit(_clip(clip, height, width), region, prompt, **options)
+
+
+@makes_a_clip
+def restyle(model, clip: CLIP, prompt: PROMPT, strength: STRENGTH = 0.7, height: HEIGHT = None, width: WIDTH = None, **options):
+    """Change a whole clip as the sentence says."""
+    return model.restyle(_clip(clip, height, width), prompt, strength, **options)
 
 
 @app.command()
@@ -125,14 +164,7 @@ def evaluate(
         table["animate"] = evaluate_animate(model, prompts, seed, bar.update, **options)
         table["vae"] = evaluate_vae(model, prompts, bar.update)
     table["settings"] = {"preset": preset, "prompts": prompts, "seed": seed, **options}
-    for family in ("solo", "pair"):
-        for split, figures in table[family].items():
-            _print_shares(f"text to video, {family}, {split}", figures)
-    _print_shares("image to video, solo, seen", {k: v for k, v in table["animate"].items() if isinstance(v, dict)})
-    for family in ("solo", "pair"):
-        for split, figures in table["vae"][family].items():
-            typer.echo(f"compressor, {family}, {split}: PSNR {figures['psnr_mean']} dB mean, {figures['psnr_worst_decile']} dB worst decile; "
-                       f"judge reads {100 * figures['judge']['all']['value']:.1f} % rightly")  # fmt: skip
+    _print_nested({"text to video": {name: table[name] for name in ("solo", "pair")}, "image to video": table["animate"], "compressor": table["vae"]})
     _write_json(json_file, table)
 
 
@@ -201,6 +233,16 @@ def _model(preset: str, device: str, seed: int | None):
     return MiniSora.load(preset, device), seed, torch.Generator().manual_seed(seed)
 
 
+def _clip(path: Path, height: int | None, width: int | None):
+    """A clip at a size that the transformer can take in without hours of work."""
+    from minisora.media import as_video
+
+    video = as_video(path, height, width)
+    if max(video.shape[2:]) > 128:
+        raise ValueError(f"{path} is {video.shape[2]}×{video.shape[3]}, far from what the model was trained on; resize it with --height 32 --width 32")
+    return video
+
+
 def _show(video, prompt: str, out: Path, seed: int, seconds: float, fps: float, force: bool) -> None:
     from minisora.judge import read, verdict
     from minisora.viz import Clip, text_strip
@@ -219,12 +261,6 @@ def _show(video, prompt: str, out: Path, seed: int, seconds: float, fps: float, 
         typer.echo(f"the judge saw {seen}; it cannot hold that against the prompt, because {error}")
 
 
-def _print_shares(title: str, figures: dict) -> None:
-    typer.echo(title)
-    for name, f in figures.items():
-        typer.echo(f"  {name:<12} {100 * f['value']:5.1f} %   [{100 * f['low']:.1f}, {100 * f['high']:.1f}]   n = {f['n']}")
-
-
 def _print_nested(table: dict, path: str = "") -> None:
     for name, f in table.items():
         if isinstance(f, dict) and "n" not in f:
@@ -232,6 +268,8 @@ def _print_nested(table: dict, path: str = "") -> None:
         elif isinstance(f, dict):
             scale, unit, value = (100, "%", f["value"]) if "value" in f else (1, "", f["mean"])
             typer.echo(f"  {path + name:<44} {scale * value:7.3f} {unit:<2} [{scale * f['low']:.3f}, {scale * f['high']:.3f}]   n = {f['n']}")
+        elif isinstance(f, (int, float)):
+            typer.echo(f"  {path + name:<44} {f:7.3f}")
 
 
 def _write_json(path: Path | None, table: dict) -> None:

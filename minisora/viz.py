@@ -26,26 +26,6 @@ def to_frames(video: torch.Tensor) -> np.ndarray:
     return ((video.detach().float().cpu().clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 3, 0).numpy()
 
 
-def read_image(path: str | Path, height: int, width: int) -> torch.Tensor:
-    """An image file, or the first frame of an animation, cropped to the middle and resized: (3, height, width) in [-1, 1].
-
-    Raises:
-        ValueError: missing, or no image.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"there is no file {path}")
-    try:
-        image = Image.open(path).convert("RGB")
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read as an image ({error}); PNG, JPEG, GIF and WebP can") from None
-    scale = max(width / image.width, height / image.height)
-    crop_w, crop_h = width / scale, height / scale
-    left, top = (image.width - crop_w) / 2, (image.height - crop_h) / 2
-    image = image.resize((width, height), Image.Resampling.BOX, box=(left, top, left + crop_w, top + crop_h))
-    return torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1).float() / 127.5 - 1
-
-
 class Clip:
     """A video that shows itself in Jupyter and saves itself to a file.
 

@@ -75,6 +75,29 @@ def test_animate_takes_a_picture_file(small, tmp_path, monkeypatch, capsys):
     assert "cannot be read as an image" in capsys.readouterr().err
 
 
+def test_clips_become_clips(small, tmp_path, monkeypatch, capsys):
+    options = ("--preset", small, "--seed", 1, "--num-inference-steps", 1)
+    clip = tmp_path / "clip.png"
+    run(monkeypatch, "generate", "a red circle", "--num-frames", 9, "--out", clip, *options)
+    for words, frames in (
+        (("extend", clip, "a red circle", "--num-frames", 4), 13), (("extend", clip, "a red circle", "--direction", "backward"), 17),
+        (("connect", clip, clip, "a red circle"), 26), (("loop", clip, "", "--num-frames", 4), 13),
+        (("edit", clip, "a red circle", "--region", 0, 0, 16, 16), 9), (("restyle", clip, "a blue star", "--strength", 0.5), 9),
+    ):  # fmt: skip
+        out = tmp_path / f"{words[0]}_{frames}.png"
+        assert run(monkeypatch, *words, "--out", out, *options) == 0, capsys.readouterr().err
+        with Image.open(out) as image:
+            assert image.n_frames == frames, words
+    capsys.readouterr()
+    Image.new("RGB", (640, 480)).save(tmp_path / "large.png")
+    for words, message in (
+        (("edit", clip, "a red circle", "--region", 50, 0, 8, 8), "no pixel"), (("extend", clip, "a red circle", "--direction", "up"), "backward"),
+        (("restyle", tmp_path / "large.png", "a red circle"), "--height 32"), (("loop", tmp_path / "none.gif", ""), "no file"),
+    ):  # fmt: skip
+        assert run(monkeypatch, *words, "--out", tmp_path / "x.png", *options) == 2
+        assert message in capsys.readouterr().err
+
+
 def test_evaluate_writes_nested_json(small, tmp_path, monkeypatch, capsys):
     out = tmp_path / "results.json"
     assert run(monkeypatch, "evaluate", "--prompts", 3, "--json", out, "--preset", small, "--num-inference-steps", 1) == 0
@@ -101,6 +124,6 @@ def test_train_refuses_an_old_run_and_an_unknown_preset(tmp_path, monkeypatch, c
 
 
 def test_help_of_every_command():
-    for command in ("generate", "animate", "train", "evaluate", "benchmark", "lab"):
+    for command in ("generate", "animate", "edit", "train", "evaluate", "benchmark", "lab"):
         done = subprocess.run([sys.executable, "-m", "minisora.cli", command, "--help"], capture_output=True, text=True, timeout=120)
         assert done.returncode == 0 and len(done.stdout) > 200

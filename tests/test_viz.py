@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from minisora.viz import Clip, gallery, latents_to_rgb, read_image, text_strip, to_frames
+from minisora.viz import Clip, gallery, latents_to_rgb, text_strip, to_frames
 from minisora.world.dataset import sample_scene
 from minisora.world.render import render
 
@@ -60,14 +60,6 @@ def test_jupyter_sees_html_a_strip_and_words(clip):
     strip = Image.open(io.BytesIO(base64.b64decode(bundle["image/png"])))
     assert strip.width > 5 * strip.height and "17 frames" in bundle["text/plain"]
     assert gallery([clip, clip])._repr_html_().count("<figure") == 2
-
-
-def test_images_are_cropped_and_resized(tmp_path):
-    image = Image.new("RGB", (90, 30), "black")
-    image.paste((255, 255, 255), (30, 0, 60, 30))
-    image.save(tmp_path / "a.png")
-    picture = read_image(tmp_path / "a.png", 32, 32)
-    assert picture.shape == (3, 32, 32) and picture.min() == 1
 
 
 def test_latents_as_colours_and_no_strip_into_a_pipe(clip):

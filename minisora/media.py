@@ -1,0 +1,118 @@
+"""Pictures and clips from wherever people have them: files, PIL images, arrays.
+
+    PNG, JPEG, GIF, WebP, PIL image, array ── as_image ──► (3, H, W) in [-1, 1]
+    animated PNG, GIF, WebP, mp4, array    ── as_video ──► (3, T, H, W) in [-1, 1]
+
+What has another shape than asked for is cropped to the middle and resized.
+"""
+
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image, ImageSequence
+
+FILMS = (".mp4", ".mov", ".mkv", ".webm", ".avi")  # what `av` reads; Pillow reads the rest
+
+
+def as_image(source, height: int | None = None, width: int | None = None) -> torch.Tensor:
+    """A picture as a tensor (3, H, W) in [-1, 1].
+
+    Args:
+        source: a path (of an animation, the first frame counts); a PIL image; an array (H, W, 3) of bytes; a tensor (3, H, W) in [-1, 1].
+        height, width: the size wanted; its own where None.
+
+    Raises:
+        ValueError: missing, no image, or an array of another kind.
+    """
+    if isinstance(source, torch.Tensor):
+        return as_video(source[:, None] if source.ndim == 3 else source, height, width)[:, 0]
+    if isinstance(source, np.ndarray):
+        return as_video(source[None], height, width)[:, 0]
+    if isinstance(source, Image.Image):
+        return as_video(np.asarray(source.convert("RGB"))[None], height, width)[:, 0]
+    return as_video(_read(source, most=1), height, width)[:, 0]
+
+
+def as_video(source, height: int | None = None, width: int | None = None, fps: float = 8.0) -> torch.Tensor:
+    """A clip as a tensor (3, T, H, W) in [-1, 1].
+
+    Args:
+        source: a path; an array (T, H, W, 3) of bytes; a tensor (3, T, H, W) in [-1, 1].
+        height, width: the size wanted; its own where None. fps: frames a second wanted of a file, which knows how long its frames last.
+
+    Raises:
+        ValueError: missing, unreadable, mp4 without the package `av`, or an array of another kind.
+    """
+    if isinstance(source, (str, Path)):
+        source = _read(source, fps=fps)
+    if isinstance(source, np.ndarray):
+        if source.ndim != 4 or source.shape[3] != 3 or source.dtype != np.uint8:
+            raise ValueError(f"an array of {source.dtype} {source.shape} is no clip; (T, H, W, 3) of uint8 is")
+        source = torch.from_numpy(source.copy()).permute(3, 0, 1, 2).float() / 127.5 - 1
+    if not isinstance(source, torch.Tensor):
+        raise ValueError(f"a clip comes from a path, an array or a tensor, not from {type(source).__name__}")
+    if source.ndim != 4 or source.shape[0] != 3:
+        raise ValueError(f"a tensor of {tuple(source.shape)} is no clip; (3, T, H, W) is")
+    return _fit(source, height or source.shape[2], width or source.shape[3])
+
+
+def _fit(video: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """Crop to the middle and resize, with every pixel of the crop counted."""
+    H, W = video.shape[2:]
+    if (height, width) == (H, W):
+        return video
+    scale = max(height / H, width / W)
+    tall, wide = round(height / scale), round(width / scale)
+    top, left = (H - tall) // 2, (W - wide) // 2
+    frames = video[:, :, top : top + tall, left : left + wide].transpose(0, 1)
+    # what torchvision's resize calls, without the six seconds that importing torchvision takes
+    return F.interpolate(frames, (height, width), mode="bilinear", antialias=True).transpose(0, 1).clamp(-1, 1)
+
+
+def _read(path: str | Path, most: int | None = None, fps: float = 8.0) -> np.ndarray:
+    """Frames of a file, at most `most`, (T, H, W, 3) uint8."""
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"there is no file {path}")
+    if path.suffix.lower() in FILMS:
+        frames, lasting = _read_film(path, most)
+    else:
+        try:
+            with Image.open(path) as image:
+                parts = islice(ImageSequence.Iterator(image), most)
+                frames, lasting = zip(*((np.asarray(part.convert("RGB")), part.info.get("duration", 0)) for part in parts), strict=True)
+        except (OSError, SyntaxError, ValueError) as error:
+            raise ValueError(f"{path} cannot be read as an image ({error}); PNG, JPEG, GIF and WebP can") from None
+    return np.stack([frames[i] for i in _at_rate(lasting, fps)][:most])
+
+
+def _at_rate(lasting, fps: float) -> list[int]:
+    """Which frame to show in each 1/fps of a second, from how long each lasts in milliseconds.
+
+    Files keep a frame that does not change once and let it last longer, and GIF rounds to hundredths of a second: frames that last
+    about a tick or more are repeated by whole ticks. Faster ones are picked by time.
+    """
+    ticks = [milliseconds * fps / 1000 for milliseconds in lasting]
+    if min(ticks) >= 0.75 or not any(ticks):
+        return [i for i, n in enumerate(ticks) for _ in range(max(1, round(n)))]
+    ends = np.cumsum(ticks)
+    return [int(np.searchsorted(ends, tick + 0.5)) for tick in range(max(1, round(float(ends[-1]) - 1e-6)))]
+
+
+def _read_film(path: Path, most: int | None) -> tuple[list[np.ndarray], list[float]]:
+    try:
+        import av
+    except ImportError:
+        raise ValueError(f"{path.suffix} needs the package av: pip install 'minisora[video]'; .png, .gif and .webp need nothing") from None
+    try:
+        with av.open(str(path)) as file:
+            rate = float(file.streams.video[0].average_rate or 8)
+            frames = [frame.to_ndarray(format="rgb24") for frame in islice(file.decode(video=0), most)]
+    except (av.FFmpegError, IndexError) as error:
+        raise ValueError(f"{path} cannot be read as a film ({error})") from None
+    if not frames:
+        raise ValueError(f"{path} has no frame")
+    return frames, [1000 / rate] * len(frames)
