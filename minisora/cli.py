@@ -33,6 +33,7 @@ REGION = Annotated[tuple[int, int, int, int], typer.Option(help="Top, left, heig
 STRENGTH = Annotated[float, typer.Option(help="How much is changed: 0 nothing, 1 everything.")]
 MODEL = Annotated[str, typer.Option("--preset", help="A shipped model's name, or a folder with a model.json.")]
 DEVICE = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+COMPILE = Annotated[bool | None, typer.Option(help="Translate networks to machine code first: a minute each, then faster. Left out: where it pays.")]
 FORCE = Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")]
 NOISE_SEED = Annotated[int, typer.Option("--seed", help="Seed of the noise.")]
 JSON = Annotated[Path | None, typer.Option("--json", help="Also write the figures to this file.")]
@@ -74,8 +75,7 @@ def animate(model, image: PICTURE, prompt: PROMPT, num_frames: FRAMES = None, he
     """Make a clip that starts with a picture."""
     from minisora.media import as_image
 
-    picture = as_image(image, height or model.preset.height, width or model.preset.width)
-    return model.animate(picture, prompt, num_frames=num_frames, **options)
+    return model.animate(as_image(image, height or model.preset.height, width or model.preset.width), prompt, num_frames=num_frames, **options)
 
 
 @makes_a_clip
@@ -119,10 +119,7 @@ def train(
     vae_clips: Annotated[int | None, typer.Option(help="Clips that the compressor learns from.", min=8)] = None,
     cached_clips: Annotated[int | None, typer.Option(help="Clips whose latents the other two learn from.", min=64)] = None,
     look_every: Annotated[float, typer.Option(help="Seconds of training between two looks at samples.", min=1)] = 60.0,
-    compile: Annotated[
-        bool | None, typer.Option(help="Translate the networks to machine code first: a minute each, then faster. Left out: where it pays.")
-    ] = None,
-    device: DEVICE = "auto",
+    compile: COMPILE = None, device: DEVICE = "auto",
 ) -> None:
     """Train a model from nothing: compressor, text encoder, transformer. Ctrl-C keeps what was learned; --resume goes on."""
     from minisora.config import PRESETS
@@ -149,7 +146,7 @@ def train(
 def evaluate(
     prompts: Annotated[int, typer.Option(help="Prompts a family and split.", min=1)] = 512,
     json_file: JSON = None, num_inference_steps: STEPS = 20, guidance_scale: GUIDANCE = GUIDANCE_SCALE,
-    seed: NOISE_SEED = 0, preset: MODEL = "tiny", device: DEVICE = "auto", force: FORCE = False,
+    seed: NOISE_SEED = 0, preset: MODEL = "tiny", compile: COMPILE = None, device: DEVICE = "auto", force: FORCE = False,
 ) -> None:  # fmt: skip
     """Measure a model: the compressor, text to video and image to video, with 95 % intervals."""
     from tqdm import tqdm
@@ -157,7 +154,7 @@ def evaluate(
     from minisora.evaluation import evaluate_animate, evaluate_text_to_video, evaluate_vae
 
     _refuse(json_file, force)
-    model, _, _ = _model(preset, device, seed)
+    model = _measured(preset, device, compile, prompts)
     options = {"num_inference_steps": num_inference_steps, "guidance_scale": guidance_scale}
     with tqdm(total=9 * prompts, unit="clip") as bar:
         table = evaluate_text_to_video(model, prompts, seed, bar.update, **options)
@@ -172,13 +169,13 @@ def evaluate(
 def limits(
     clips: Annotated[int, typer.Option(help="Clips a figure.", min=1)] = 200,
     json_file: JSON = None, num_inference_steps: STEPS = 20, guidance_scale: GUIDANCE = GUIDANCE_SCALE,
-    seed: NOISE_SEED = 0, preset: MODEL = "tiny", device: DEVICE = "auto", force: FORCE = False,
+    seed: NOISE_SEED = 0, preset: MODEL = "tiny", compile: COMPILE = None, device: DEVICE = "auto", force: FORCE = False,
 ) -> None:  # fmt: skip
     """Measure where a model breaks: physics, space and time, interaction, length, plausibility, with 95 % intervals."""
     from minisora.limits import measure_limits
 
     _refuse(json_file, force)
-    model, _, _ = _model(preset, device, seed)
+    model = _measured(preset, device, compile, clips)
     options = {"num_inference_steps": num_inference_steps, "guidance_scale": guidance_scale}
     table = measure_limits(model, clips, seed, lambda name: typer.echo(f"measuring {name} …"), **options)
     _print_nested(table)
@@ -194,8 +191,7 @@ def benchmark(
     from minisora.benchmark import benchmark as measure
 
     _refuse(json_file, force)
-    model, _, _ = _model(preset, device, 0)
-    table = measure(model, quick)
+    table = measure(_model(preset, device, 0)[0], quick)
     for name, value in table.items():
         typer.echo(f"{name:<44} {value}")
     _write_json(json_file, table)
@@ -204,8 +200,7 @@ def benchmark(
 @app.command()
 def lab() -> None:
     """Open JupyterLab at the first notebook."""
-    notebooks = Path(__file__).resolve().parent.parent / "notebooks"
-    first = notebooks / "00_a_video_from_a_sentence.ipynb"
+    first = Path(__file__).resolve().parent.parent / "notebooks" / "00_a_video_from_a_sentence.ipynb"
     if not first.is_file():
         raise ValueError("the notebooks lie in the repository: clone it and install it with pip install -e '.[lab]'")
     try:
@@ -231,6 +226,15 @@ def _model(preset: str, device: str, seed: int | None):
 
     seed = torch.seed() % 2**31 if seed is None else seed
     return MiniSora.load(preset, device), seed, torch.Generator().manual_seed(seed)
+
+
+def _measured(preset: str, device: str, compile: bool | None, clips: int):
+    """A model from which many clips are wanted."""
+    from minisora.device import can_compile, compiled
+
+    model = _model(preset, device, 0)[0]
+    model.dit = compiled(model.dit, (can_compile() and clips >= 100) if compile is None else compile)
+    return model
 
 
 def _clip(path: Path, height: int | None, width: int | None):

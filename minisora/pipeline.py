@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 import torch.nn as nn
+import torch.nn.functional as F
 
 from minisora.capabilities import Capabilities
 from minisora.checkpoints import CheckpointError, load_tensors, save_tensors, write_text
@@ -102,7 +103,9 @@ class MiniSora(Capabilities, nn.Module):
         grid = grid_of(given.shape[2:], patch)
         sigmas = sigma_schedule(num_inference_steps, self.preset.shift, self.device)
         positions = positions_of(grid, device=self.device)
-        ids, mask = (x.to(self.device) for x in self.tokenizer([*prompts, *[negative_prompt] * len(prompts)]))
+        ids = self.tokenizer([*prompts, *[negative_prompt] * len(prompts)])[0].to(self.device)
+        ids = F.pad(ids, (0, -ids.shape[1] % 8), value=PAD)  # few widths, so that a compiled transformer meets few shapes
+        mask = ids != PAD
         with autocast(self.device):
             embeds = self.text(ids, mask)
             half = len(prompts)
