@@ -145,24 +145,30 @@ def train(
 @app.command()
 def evaluate(
     prompts: Annotated[int, typer.Option(help="Prompts a family and split.", min=1)] = 512,
+    capability: Annotated[list[str] | None, typer.Option(help="Measure this one instead, or all; may be given several times.")] = None,
     json_file: JSON = None, num_inference_steps: STEPS = 20, guidance_scale: GUIDANCE = GUIDANCE_SCALE,
     seed: NOISE_SEED = 0, preset: MODEL = "tiny", compile: COMPILE = None, device: DEVICE = "auto", force: FORCE = False,
 ) -> None:  # fmt: skip
-    """Measure a model: the compressor, text to video and image to video, with 95 % intervals."""
+    """Measure a model, with 95 % intervals: the compressor, text to video and image to video; or other capabilities."""
     from tqdm import tqdm
 
-    from minisora.evaluation import evaluate_animate, evaluate_text_to_video, evaluate_vae
+    from minisora.evaluation import evaluate_animate, evaluate_text_to_video, evaluate_vae, lines_of
+    from minisora.verdicts import CAPABILITIES, measure_capabilities
 
     _refuse(json_file, force)
     model = _measured(preset, device, compile, prompts)
     options = {"num_inference_steps": num_inference_steps, "guidance_scale": guidance_scale}
-    with tqdm(total=9 * prompts, unit="clip") as bar:
-        table = evaluate_text_to_video(model, prompts, seed, bar.update, **options)
-        table["animate"] = evaluate_animate(model, prompts, seed, bar.update, **options)
-        table["vae"] = evaluate_vae(model, prompts, bar.update)
-    table["settings"] = {"preset": preset, "prompts": prompts, "seed": seed, **options}
-    _print_nested({"text to video": {name: table[name] for name in ("solo", "pair")}, "image to video": table["animate"], "compressor": table["vae"]})
-    _write_json(json_file, table)
+    if capability:
+        names = tuple(CAPABILITIES) if "all" in capability else capability
+        table = shown = measure_capabilities(model, names, prompts, seed, lambda name: typer.echo(f"measuring {name} …"), **options)
+    else:
+        with tqdm(total=9 * prompts, unit="clip") as bar:
+            table = evaluate_text_to_video(model, prompts, seed, bar.update, **options)
+            table["animate"] = evaluate_animate(model, prompts, seed, bar.update, **options)
+            table["vae"] = evaluate_vae(model, prompts, bar.update)
+        shown = {"text to video": {name: table[name] for name in ("solo", "pair")}, "image to video": table["animate"], "compressor": table["vae"]}
+    typer.echo(lines_of(shown))
+    _write_json(json_file, {**table, "settings": {"preset": preset, "prompts": prompts, "seed": seed, **options}})
 
 
 @app.command()
@@ -172,13 +178,14 @@ def limits(
     seed: NOISE_SEED = 0, preset: MODEL = "tiny", compile: COMPILE = None, device: DEVICE = "auto", force: FORCE = False,
 ) -> None:  # fmt: skip
     """Measure where a model breaks: physics, space and time, interaction, length, plausibility, with 95 % intervals."""
+    from minisora.evaluation import lines_of
     from minisora.limits import measure_limits
 
     _refuse(json_file, force)
     model = _measured(preset, device, compile, clips)
     options = {"num_inference_steps": num_inference_steps, "guidance_scale": guidance_scale}
     table = measure_limits(model, clips, seed, lambda name: typer.echo(f"measuring {name} …"), **options)
-    _print_nested(table)
+    typer.echo(lines_of(table))
     _write_json(json_file, {**table, "settings": {"preset": preset, "clips": clips, "seed": seed, **options}})
 
 
@@ -263,17 +270,6 @@ def _show(video, prompt: str, out: Path, seed: int, seconds: float, fps: float, 
         typer.echo(f"the judge saw {seen}: {verdict(seen, parse(prompt))}")
     except ValueError as error:
         typer.echo(f"the judge saw {seen}; it cannot hold that against the prompt, because {error}")
-
-
-def _print_nested(table: dict, path: str = "") -> None:
-    for name, f in table.items():
-        if isinstance(f, dict) and "n" not in f:
-            _print_nested(f, f"{path}{name} · ")
-        elif isinstance(f, dict):
-            scale, unit, value = (100, "%", f["value"]) if "value" in f else (1, "", f["mean"])
-            typer.echo(f"  {path + name:<44} {scale * value:7.3f} {unit:<2} [{scale * f['low']:.3f}, {scale * f['high']:.3f}]   n = {f['n']}")
-        elif isinstance(f, (int, float)):
-            typer.echo(f"  {path + name:<44} {f:7.3f}")
 
 
 def _write_json(path: Path | None, table: dict) -> None:

@@ -37,6 +37,20 @@ def summarise(verdicts: list[Verdict]) -> dict[str, dict[str, float]]:
     return table
 
 
+def lines_of(table: dict, path: str = "") -> str:
+    """Nested figures as text, a line each: path, value, interval, n."""
+    lines = []
+    for name, f in table.items():
+        if isinstance(f, dict) and "n" not in f:
+            lines.append(lines_of(f, f"{path}{name} · "))
+        elif isinstance(f, dict):
+            scale, unit, value = (100, "%", f["value"]) if "value" in f else (1, "", f["mean"])
+            lines.append(f"  {path + name:<44} {scale * value:7.3f} {unit:<2} [{scale * f['low']:.3f}, {scale * f['high']:.3f}]   n = {f['n']}")
+        elif isinstance(f, (int, float)):
+            lines.append(f"  {path + name:<44} {f:7.3f}")
+    return "\n".join(filter(None, lines))
+
+
 def test_scenes(family: str, split: str, count: int, **shape) -> list[Scene]:
     """The first `count` test scenes of a family and split; the same on every machine."""
     return [sample_scene(TEST_SEEDS + i, family, split, **shape) for i in range(count)]

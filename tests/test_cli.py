@@ -109,6 +109,15 @@ def test_evaluate_writes_nested_json(small, tmp_path, monkeypatch, capsys):
     assert run(monkeypatch, "evaluate", "--json", out, "--preset", small) == 2
 
 
+def test_evaluate_measures_a_capability(small, tmp_path, monkeypatch, capsys):
+    out, options = tmp_path / "results.json", ("--prompts", 2, "--preset", small, "--num-inference-steps", 1)
+    assert run(monkeypatch, "evaluate", "--capability", "inpaint", "--capability", "animate", "--json", out, *options) == 0
+    assert "inpaint · baseline · same object" in capsys.readouterr().out
+    table = json.loads(out.read_text())
+    assert set(table) == {"inpaint", "animate", "settings"} and table["animate"]["made"]["as asked"]["n"] == 2
+    assert run(monkeypatch, "evaluate", "--capability", "fly", *options) == 2 and "animate, connect" in capsys.readouterr().err
+
+
 def test_train_refuses_an_old_run_and_an_unknown_preset(tmp_path, monkeypatch, capsys, preset):
     from minisora import config
 

@@ -26,6 +26,7 @@ ABOVE = {  # module → what it may import
     "benchmark": {"config", "device", "dit", "text", "training", "world"},
     "faults": {"world", "judge", "evaluation"}, "plausibility": {"world", "judge", "evaluation", "faults", "diffusion"},
     "limits": {"world", "judge", "evaluation", "faults", "plausibility"},
+    "verdicts": {"world", "judge", "evaluation", "faults", "plausibility", "limits"},
     "widgets": {"config", "device", "patchify", "vae", "text", "dit", "diffusion", "sampling", "plane", "pipeline", "loop", "training", "judge", "viz", "world", "evaluation", "limits"},
 }  # fmt: skip
 
@@ -62,11 +63,11 @@ def test_matplotlib_and_ipywidgets_have_one_door_each():
 
 def test_files_are_short():
     lines = {p: len(p.read_text(encoding="utf-8").splitlines()) for p in PACKAGE.rglob("*.py")}
-    beside = {"evaluation", "recipe", "benchmark", "viz", "plane", "faults", "limits", "plausibility", "media", "cli"}
+    beside = {"evaluation", "recipe", "benchmark", "viz", "plane", "faults", "limits", "plausibility", "verdicts", "media", "cli"}
     rooms = {"widgets": 0, "beside": 0, "model": 0}  # the course; figures, pictures and commands; an afternoon's reading
     for p, n in lines.items():
         rooms["widgets" if "widgets" in p.parts else "beside" if p.stem in beside else "model"] += n
-    assert rooms["model"] <= 3100 and rooms["beside"] <= 1600 and rooms["widgets"] <= 1700, rooms
+    assert rooms["model"] <= 3100 and rooms["beside"] <= 1800 and rooms["widgets"] <= 1700, rooms
     assert {p.name: n for p, n in lines.items() if n > 300} == {}
 
 

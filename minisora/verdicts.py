@@ -1,0 +1,213 @@
+"""What each capability is worth: made clips against a trivial way of doing the same, and against what the compressor allows.
+
+    model ── measure_capabilities ──► capability → {"made", "baseline", "truth"} → figure → {value or mean, low, high, n}
+
+Clips to start from are true ones, cut out of longer ones, so that what should come out is known. Baselines: the last frame repeated, a
+cross-fade, a cut, a sample without the words. "truth" is the right answer after the compressor's round trip.
+"""
+
+from collections.abc import Callable
+
+import torch
+
+from minisora.evaluation import psnr_of, test_prompts, test_scenes
+from minisora.faults import edit_figures, mean_of, share
+from minisora.judge import read, verdict
+from minisora.limits import LASTING, change_word, in_batches, make, round_trip, sentence
+from minisora.plausibility import track_of
+from minisora.world.captions import parse, request_of
+from minisora.world.dataset import TEST_SEEDS, sample_scene
+from minisora.world.render import render
+from minisora.world.scene import FPS, Scene
+
+SIZES = ((17, 32, 32), (9, 32, 32), (33, 32, 32), (17, 24, 40), (17, 40, 24))  # frames, rows, columns
+STRENGTHS = (0.5, 0.6, 0.7, 0.8, 0.9)
+
+
+def lasting(clips: int, num_frames: int) -> list[Scene]:
+    """Scenes whose motion goes on for as long as the clip."""
+    return [sample_scene(TEST_SEEDS + i, motion=LASTING[i % len(LASTING)], num_frames=num_frames) for i in range(clips)]
+
+
+def cross_fade(before: torch.Tensor, after: torch.Tensor, num_frames: int) -> torch.Tensor:
+    """`num_frames` frames that lead from the last of one (B, 3, T, H, W) to the first of another by mixing the two."""
+    shares = (torch.arange(num_frames) + 1).view(-1, 1, 1) / (num_frames + 1)
+    return torch.lerp(before[:, :, -1:].expand(-1, -1, num_frames, -1, -1), after[:, :, :1].expand(-1, -1, num_frames, -1, -1), shares)
+
+
+def stand(frame: torch.Tensor, num_frames: int) -> torch.Tensor:
+    """One frame (B, 3, H, W), repeated."""
+    return frame[:, :, None].expand(-1, -1, num_frames, -1, -1)
+
+
+def continued_figures(videos: torch.Tensor, truth: torch.Tensor, scenes: list[Scene], new: slice) -> dict:
+    """Clips (B, 3, T, H, W) in which the frames `new` were made and the rest was given, against the true ones.
+
+    `as asked` is the whole clip; `same object` is the right colour and shape, and nothing else, in every new frame; `track` is how far
+    off the object is in them (half-widths), `seam` how far off its velocity is where given and new meet (half-widths per second).
+    """
+    asked, same, track, seam = [], [], [], []
+    for video, true, scene in zip(videos, truth, scenes, strict=True):
+        (thing,) = scene.objects
+        asked.append(verdict(read(video), request_of(scene)).all)
+        looks = [[(o.color, o.shape) for o in read(video[:, t : t + 1]).objects] for t in range(video.shape[1])[new]]
+        same.append(all(look == [(thing.color, thing.shape)] for look in looks))
+        off = (track_of(video, thing.color) - track_of(true, thing.color)).norm(dim=-1)
+        track.append(float(off[new].nanmean()))
+        edges = [t for t in (new.start, new.stop) if t is not None and 0 < t < video.shape[1]]
+        steps = (track_of(video, thing.color).diff(dim=0) - track_of(true, thing.color).diff(dim=0)).norm(dim=-1) * FPS
+        seam.append(float(steps[[t - 1 for t in edges]].nanmean()))
+    return {"as asked": share(asked), "same object": share(same), "track": mean_of(track), "seam": mean_of(seam)}
+
+
+def measure_extend(model, clips: int, seed: int, direction: str, more: int = 8, **options) -> dict:
+    """Go on after 17 true frames, or before them. Baseline: the frame next to the seam, repeated."""
+    scenes, given = lasting(clips, 17 + more), 17
+    truth, prompts = render(scenes, num_frames=given + more), [sentence(s) for s in scenes]
+    forward = direction == "forward"
+    known, new = (truth[:, :, :given], slice(given, None)) if forward else (truth[:, :, more:], slice(0, more))
+    extend = lambda i, v, p: model.extend(v, more, p, direction=direction, generator=_seeded(seed + i), **options)  # noqa: E731
+    still = stand(known[:, :, -1 if forward else 0], more)
+    baseline = torch.cat([known, still] if forward else [still, known], dim=2)
+    ways = {"made": in_batches(extend, known, prompts), "baseline": baseline, "truth": round_trip(model, truth)}
+    return {name: continued_figures(videos, truth, scenes, new) for name, videos in ways.items()}
+
+
+def measure_connect(model, clips: int, seed: int, gap: int = 8, **options) -> dict:
+    """Lead from 17 true frames into 16 others, cut out of one clip with `gap` frames between. Baseline: a cross-fade."""
+    scenes = lasting(clips, 33 + gap)
+    truth, prompts = render(scenes, num_frames=33 + gap), [sentence(s) for s in scenes]
+    before, after = truth[:, :, :17], truth[:, :, 17 + gap :]
+    connect = lambda i, a, b, p: model.connect(a, b, p, gap, generator=_seeded(seed + i), **options)  # noqa: E731
+    ways = {"made": in_batches(connect, before, after, prompts), "truth": round_trip(model, truth)}
+    ways["baseline"] = torch.cat([before, cross_fade(before, after, gap), after], dim=2)
+    return {name: continued_figures(videos, truth, scenes, slice(17, 17 + gap)) for name, videos in ways.items()}
+
+
+def measure_inpaint(model, clips: int, seed: int, **options) -> dict:
+    """Frames 5 to 12 of 17 are missing. Baseline: a cross-fade over them."""
+    scenes, missing = lasting(clips, 17), slice(5, 13)
+    truth, prompts = render(scenes), [sentence(s) for s in scenes]
+    holes = truth.clone()
+    holes[:, :, missing] = 0
+    inpaint = lambda i, v, p: model.inpaint(v, range(5, 13), p, generator=_seeded(seed + i), **options)  # noqa: E731
+    ways = {"made": in_batches(inpaint, holes, prompts), "truth": round_trip(model, truth)}
+    ways["baseline"] = torch.cat([truth[:, :, :5], cross_fade(truth[:, :, :5], truth[:, :, 13:], 8), truth[:, :, 13:]], dim=2)
+    return {name: continued_figures(videos, truth, scenes, missing) for name, videos in ways.items()}
+
+
+def measure_loop(model, clips: int, seed: int, gap: int = 8, **options) -> dict:
+    """Lead from a clip's end back to its beginning: the object's largest step from frame to frame, all the way round, in half-widths, and
+    whether it is itself in every frame that was made. Baselines: a cut, and a cross-fade of as many frames."""
+    scenes = lasting(clips, 17)
+    videos, prompts = render(scenes), [sentence(s) for s in scenes]
+    loop = lambda i, v, p: model.loop(v, p, gap, generator=_seeded(seed + i), **options)  # noqa: E731
+    faded = torch.cat([videos, cross_fade(videos, videos, gap)], dim=2)
+    table = {}
+    for name, made in (("made", in_batches(loop, videos, prompts)), ("baseline", videos), ("cross-fade", faded)):
+        steps, same = [], []
+        for video, scene in zip(made, scenes, strict=True):
+            (thing,) = scene.objects
+            track = track_of(video, thing.color)
+            steps.append(float(torch.cat([track, track[:1]]).diff(dim=0).norm(dim=-1).nan_to_num(0).amax()))
+            looks = [[(o.color, o.shape) for o in read(video[:, t : t + 1]).objects] for t in range(17, video.shape[1])]
+            same.append(all(look == [(thing.color, thing.shape)] for look in looks))
+        table[name] = {"largest step": mean_of(steps), "same object": share(same) if made.shape[2] > 17 else None}
+    return table
+
+
+def measure_edit(model, clips: int, seed: int, **options) -> dict:
+    """Another colour inside the box that the object moves in. Baseline: a new clip of the new sentence.
+
+    `inside` and `outside` are how much pixels change there (share of their range); the rest as `faults.edit_figures`.
+    """
+    scenes = lasting(clips, 17)
+    videos, changed = render(scenes), [change_word(s, "color") for s in scenes]
+    prompts, masks = [sentence(s) for s in changed], torch.stack([_box_of(v, s) for v, s in zip(videos, scenes, strict=True)])
+    one = lambda i, v, m, p: torch.cat([model.edit(a, b, c, generator=_seeded(seed + i), **options).cpu() for a, b, c in zip(v, m, p, strict=True)])  # noqa: E731
+    table = {}
+    for name, made in (("made", in_batches(one, videos, masks, prompts)), ("baseline", make(model, prompts, seed, **options))):
+        change = (made - videos).abs().mean(1) / 2  # (B, T, H, W)
+        places = {"inside": masks, "outside": ~masks}
+        moved = {where: mean_of([float(c[m.expand_as(c)].mean()) for c, m in zip(change, mask, strict=True)]) for where, mask in places.items()}
+        table[name] = edit_figures(videos, made, changed, "color") | moved
+    return table
+
+
+def _box_of(video: torch.Tensor, scene: Scene) -> torch.Tensor:
+    """Pixels (1, H, W) of the smallest box that holds the object in all frames, made of whole tokens of 8 × 8."""
+    empty = render([Scene((), scene.background, scene.texture)], 1, *video.shape[2:])[0]
+    there = ((video - empty).abs().amax((0, 1)) > 0.1).float()
+    rows, columns = (there.amax(axis).nonzero().flatten() // 8 for axis in (1, 0))
+    mask = torch.zeros(1, *video.shape[2:], dtype=torch.bool)
+    mask[:, 8 * int(rows.min()) : 8 * int(rows.max()) + 8, 8 * int(columns.min()) : 8 * int(columns.max()) + 8] = True
+    return mask
+
+
+def measure_restyle(model, clips: int, seed: int, **options) -> dict:
+    """Another colour, from several strengths: what is kept against what is obeyed. Baseline: a new clip of the new sentence."""
+    scenes = lasting(clips, 17)
+    videos, changed = render(scenes), [change_word(s, "color") for s in scenes]
+    prompts = [sentence(s) for s in changed]
+    table = {}
+    for strength in STRENGTHS:
+        restyle = lambda i, v, p: model.restyle(v, p, strength, generator=_seeded(seed + i), **options)  # noqa: E731, B023
+        table[f"strength {strength:g}"] = edit_figures(videos, in_batches(restyle, videos, prompts), changed, "color")
+    return table | {"baseline": edit_figures(videos, make(model, prompts, seed, **options), changed, "color")}
+
+
+def measure_animate(model, clips: int, seed: int, **options) -> dict:
+    """A picture and a sentence. Baseline: the picture, repeated. `kept` is the PSNR of the first frame in dB."""
+    scenes = test_scenes("solo", "seen", clips)
+    truth, prompts = render(scenes), test_prompts(scenes)
+    animate = lambda i, v, p: model.animate(v[:, :, 0], p, generator=_seeded(seed + i), **options)  # noqa: E731
+    ways = {"made": in_batches(animate, truth, prompts), "baseline": stand(truth[:, :, 0], 17), "truth": round_trip(model, truth)}
+    table = {}
+    for name, videos in ways.items():
+        kept = psnr_of(videos[:, :, :1], truth[:, :, :1]).clamp(max=60).tolist()
+        table[name] = {"as asked": share([verdict(read(v), parse(p)).all for v, p in zip(videos, prompts, strict=True)]), "kept": mean_of(kept)}
+    return table
+
+
+def measure_sizes(model, clips: int, seed: int, **options) -> dict:
+    """Text to video at several sizes and lengths, and to images (where no motion can be asked for). Baseline: samples without the words."""
+    table = {}
+    for T, H, W in (*SIZES, (1, 32, 32)):
+        shape = {"num_frames": T, "height": H, "width": W}
+        scenes = test_scenes("solo", "seen", clips, **shape) if T > 1 else test_scenes("solo", "seen", clips)
+        prompts = test_prompts(scenes) if T > 1 else [sentence(s) for s in scenes]
+        right = lambda v, p, T=T: _all_but_motion(v, p) if T == 1 else verdict(read(v), parse(p)).all  # noqa: E731
+        ways = {"made": make(model, prompts, seed, **shape, **options), "baseline": make(model, [""] * clips, seed, **shape, **options)}
+        table[f"{T}×{H}×{W}"] = {name: {"as asked": share([right(v, p) for v, p in zip(videos, prompts, strict=True)])} for name, videos in ways.items()}
+    return table
+
+
+def _all_but_motion(image: torch.Tensor, prompt: str) -> bool:
+    return all(right for name, right in verdict(read(image), parse(prompt)).attributes.items() if name != "motion")
+
+
+def _seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+CAPABILITIES: dict[str, Callable] = {
+    "animate": measure_animate, "connect": measure_connect, "edit": measure_edit,
+    "extend forward": lambda *a, **k: measure_extend(*a, "forward", **k), "extend backward": lambda *a, **k: measure_extend(*a, "backward", **k),
+    "inpaint": measure_inpaint, "loop": measure_loop, "restyle": measure_restyle, "sizes": measure_sizes,
+}  # fmt: skip
+
+
+def measure_capabilities(model, names=tuple(CAPABILITIES), clips: int = 200, seed: int = 0, on_part=lambda name: None, **options) -> dict:
+    """The figures of some capabilities, nested as above. on_part: called with each name first. options: of `MiniSora.denoise`.
+
+    Raises:
+        ValueError: a capability that is not one of CAPABILITIES.
+    """
+    for name in names:
+        if name not in CAPABILITIES:
+            raise ValueError(f"capability {name!r} is not known; it is one of {', '.join(CAPABILITIES)}")
+    table = {}
+    for name in names:
+        on_part(name)
+        table[name] = CAPABILITIES[name](model, clips, seed, **options)
+    return table

@@ -1,0 +1,82 @@
+"""The yardsticks of the capabilities, held to true clips, to trivial ones and to planted faults."""
+
+import pytest
+import torch
+
+from minisora.judge import read
+from minisora.verdicts import CAPABILITIES, _box_of, continued_figures, cross_fade, lasting, measure_capabilities, stand
+from minisora.world.dataset import sample_scene
+from minisora.world.render import render
+
+NEW = slice(17, 25)
+
+
+@pytest.fixture(scope="module")
+def moving():
+    """Objects that keep moving for 25 frames, and their clips."""
+    scenes = [sample_scene(i, motion=motion, num_frames=25) for i, motion in enumerate(("circling", "bouncing", "circling", "bouncing"))]
+    return scenes, render(scenes, num_frames=25)
+
+
+def test_the_truth_is_without_fault(moving):
+    scenes, truth = moving
+    figures = continued_figures(truth, truth, scenes, NEW)
+    assert figures["as asked"]["value"] == figures["same object"]["value"] == 1
+    assert figures["track"]["mean"] == figures["seam"]["mean"] == 0
+
+
+def test_a_frame_that_stands_has_the_object_and_not_its_motion(moving):
+    scenes, truth = moving
+    still = torch.cat([truth[:, :, :17], stand(truth[:, :, 16], 8)], dim=2)
+    figures = continued_figures(still, truth, scenes, NEW)
+    assert figures["same object"]["value"] == 1 and figures["as asked"]["value"] < 1
+    assert figures["track"]["mean"] > 0.1 and figures["seam"]["mean"] > 0.1
+
+
+def test_a_cross_fade_is_no_object(moving):
+    scenes, truth = moving
+    faded = torch.cat([truth[:, :, :6], cross_fade(truth[:, :, :6], truth[:, :, 18:], 12), truth[:, :, 18:]], dim=2)
+    ends = cross_fade(truth[:, :, :1], truth[:, :, 1:2], 3)
+    assert torch.allclose(ends[:, :, 1], (truth[:, :, 0] + truth[:, :, 1]) / 2, atol=1e-6)
+    assert continued_figures(faded, truth, scenes, slice(6, 18))["same object"]["value"] <= 0.5
+
+
+def test_another_object_is_noticed(moving):
+    scenes, truth = moving
+    others = render([sample_scene(50 + i, num_frames=25) for i in range(4)], num_frames=25)
+    swapped = torch.cat([truth[:, :, :17], others[:, :, 17:]], dim=2)
+    assert continued_figures(swapped, truth, scenes, NEW)["same object"]["value"] <= 0.5
+
+
+def test_the_box_holds_the_object_in_whole_tokens(moving):
+    for scene, video in zip(*moving, strict=True):
+        mask = _box_of(video, scene)
+        hidden = torch.where(mask[None], render([sample_scene(0, background=scene.background, texture=scene.texture)], 1)[0, :, :, :1, :1], video)
+        assert mask.any() and mask.sum() % 64 == 0
+        assert not read(hidden).objects or read(hidden).objects[0].radii.nanmean() < 0.5 * scene.objects[0].radius
+
+
+def test_lasting_scenes_differ_in_motion():
+    assert len({s.objects[0].motion for s in lasting(10, 25)}) == 5
+
+
+def leaves(table, path=()):
+    for name, value in table.items():
+        if isinstance(value, dict) and "n" not in value:
+            yield from leaves(value, (*path, name))
+        else:
+            yield (*path, name), value
+
+
+def test_every_capability_has_figures_and_a_baseline(model):
+    said = []
+    table = measure_capabilities(model, clips=2, on_part=said.append, num_inference_steps=1)
+    assert said == list(CAPABILITIES) == list(table)
+    for name in CAPABILITIES:
+        parts = table[name]["17×32×32"] if name == "sizes" else table[name]
+        assert "baseline" in parts, name
+    for path, figure in leaves(table):
+        assert figure is None or {"low", "high", "n"} <= set(figure), path
+    assert table["extend forward"]["truth"]["same object"]["value"] <= 1
+    with pytest.raises(ValueError, match="animate, connect"):
+        measure_capabilities(model, ["fly"])
