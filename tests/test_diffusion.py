@@ -59,16 +59,52 @@ def test_schedule_runs_from_noise_to_clean():
         alphas_cumprod("quadratic")
 
 
+def levels(grid=(5, 3, 4), count=2000, **options):
+    return draw_sigma(count, grid, torch.Generator().manual_seed(0), **options).view(count, *grid)
+
+
 def test_drawn_levels_are_of_three_kinds():
-    sigma = draw_sigma(4000, (5, 2, 2), torch.Generator().manual_seed(0)).view(4000, 5, 4)
-    assert (sigma == sigma[..., :1]).all(), "one level a latent frame"
-    frame = sigma[..., 0]
+    sigma = levels(count=4000)
+    assert (sigma == sigma[..., :1, :1]).all(), "one level a latent frame"
+    frame = sigma[..., 0, 0]
     one = (frame == frame[:, :1]).all(1).float().mean()
     clean = (frame == 0).any(1)
     assert one == pytest.approx(0.5, abs=0.03)
     assert clean.float().mean() == pytest.approx(0.2, abs=0.03)
     assert (frame[clean, 0] == 0).all() and (frame[:, -1] > 0).all()
     assert frame[clean, 1].eq(0).float().mean() == pytest.approx(0.5 * 0.75, abs=0.06)
+
+
+@pytest.mark.parametrize("kind", ["start given", "end given", "ends given", "run given", "box made"])
+def test_a_part_is_given_and_the_rest_has_one_level(kind):
+    sigma = levels(kinds={kind: 1.0})
+    given = sigma == 0
+    made = torch.where(given, float("nan"), sigma).flatten(1)
+    assert (made.nan_to_num(2).amin(1) == made.nan_to_num(-1).amax(1)).logical_or(given.flatten(1).all(1)).all()
+    share = given.flatten(1).float().mean(1)
+    assert share.max() < 1 or kind == "run given"
+    if kind == "box made":
+        boxes = ~given[:, 0]
+        assert (given == given[:, :1]).all() and boxes.flatten(1).any(1).all() and (share == 0).any()
+        rows, columns = boxes.any(2), boxes.any(1)
+        assert torch.equal(boxes, rows[:, :, None] & columns[:, None, :]), "a box is all of its rows in all of its columns"
+        assert all((edge.int().diff(dim=1) == 1).sum(1).max() <= 1 for edge in (rows, columns)), "without a gap"
+    else:
+        frames = given[..., 0, 0]
+        assert (given == frames[..., None, None]).all() and frames.any(1).all()
+        first, last = frames[:, 0], frames[:, -1]
+        expected = {"start given": (1.0, 0.0), "end given": (0.0, 1.0), "ends given": (1.0, 1.0)}
+        if kind in expected:
+            assert (first.float().mean(), last.float().mean()) == expected[kind]
+        else:
+            assert 0.1 < first.float().mean() < 0.6 and len(frames.unique(dim=0)) > 10
+
+
+def test_an_image_has_something_to_make():
+    for kind in ("one level", "start given", "ends given", "box made"):
+        assert (levels((1, 3, 4), kinds={kind: 1.0}) > 0).flatten(1).any(1).all()
+    with pytest.raises(ValueError, match="one level, a level a frame"):
+        levels(kinds={"everything given": 1.0})
 
 
 def test_loss_is_zero_for_what_is_given():
