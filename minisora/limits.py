@@ -24,11 +24,11 @@ from minisora.world.scene import BACKGROUND_COLORS, Scene
 
 LENGTHS = (9, 17, 33, 49)  # frames; training had 17
 LASTING = ("still", "falling", "bouncing", "circling", "spinning")  # motions that stay on the stage however long they last
-BATCH = 32
+BATCH = 40  # divides 200, so that a compiled transformer meets one size
 
 
 def in_batches(function: Callable, *columns) -> torch.Tensor:
-    """Call `function(number of the batch, *part of every column)` for 32 rows at a time and join what comes back."""
+    """Call `function(number of the batch, *part of every column)` for 40 rows at a time and join what comes back."""
     return torch.cat([function(i // BATCH, *(c[i : i + BATCH] for c in columns)).cpu() for i in range(0, len(columns[0]), BATCH)])
 
 
