@@ -5,6 +5,7 @@
     | generate, image   | none; an image is a clip of one frame                        |
     | animate           | the first latent frame                                       |
     | extend            | the last latent frames (forward) or the first ones (backward) |
+    | minute            | as extend, again and again: a window that slides             |
     | connect, loop     | both ends                                                    |
     | inpaint           | the latent frames in which nothing is missing                |
     | edit              | everything outside the region                                |
@@ -17,12 +18,13 @@ The network and the sampler are the same in all of them (OpenAI's report, *Video
 from collections.abc import Sequence
 
 import torch
+from tqdm.auto import tqdm
 
 from minisora.patchify import grid_of, patchify
 
 
 class Capabilities:
-    """What `MiniSora` can do beside `generate`; needs its `generate`, `denoise`, `encode`, `vae`, `preset` and `device`."""
+    """What `MiniSora` can do beside `generate`; needs its `generate`, `denoise`, `encode`, `tokenizer`, `vae`, `preset` and `device`."""
 
     @torch.no_grad()
     def animate(self, image: torch.Tensor, prompt: str | Sequence[str], *, num_frames: int | None = None, **options) -> torch.Tensor:
@@ -165,6 +167,34 @@ class Capabilities:
     def loop(self, video: torch.Tensor, prompt: str | Sequence[str] = "", num_frames: int = 8, **options) -> torch.Tensor:
         """Lead from a video's end back to its beginning: (B, 3, T + num_frames, H, W), to be shown again and again. Arguments as `connect`'s."""
         return self.connect(video, video, prompt, num_frames, **options)[:, :, : video.shape[-3] + num_frames]
+
+    def minute(
+        self, script: str | Sequence[tuple[float, str]], *, seconds: float = 60.0, fps: float = 8.0, progress: bool = True, **options
+    ) -> torch.Tensor:  # fmt: skip
+        """A long clip, made window by window: a clip of the first sentence, then `extend` again and again.
+
+        Each window looks back on half of its length and on nothing else, so its cost and memory do not grow with the clip.
+
+        Args:
+            script: one sentence for all `seconds`, or several, each with its seconds: [(20, "a red circle moving left"), (40, …)].
+
+        Returns:
+            video (1, 3, T, H, W), T = seconds × fps + 1.
+        """
+        parts = [(seconds, script)] if isinstance(script, str) else list(script)
+        if not parts or min(length for length, _ in parts) <= 0:
+            raise ValueError(f"a script is a list of (seconds, sentence) with seconds above 0, not {script!r} for {seconds:g} s")
+        self.tokenizer([sentence for _, sentence in parts])  # an unknown word is found now, not in the middle
+        ends = [round(fps * sum(length for length, _ in parts[: i + 1])) + 1 for i in range(len(parts))]
+        video = self.generate(parts[0][1], **options).cpu()[:, :, : ends[0]]
+        step = self.preset.num_frames // 2
+        with tqdm(total=ends[-1], initial=video.shape[2], unit="frame", disable=not progress) as bar:
+            for end, (_, sentence) in zip(ends, parts, strict=True):
+                while video.shape[2] < end:
+                    more = min(step, end - video.shape[2])
+                    video = torch.cat([video, self.extend(video[:, :, -step - 1 :], more, sentence, **options)[:, :, -more:]], dim=2)
+                    bar.update(more)
+        return video
 
 
 def _in_time(levels: list[float]) -> torch.Tensor:

@@ -110,7 +110,21 @@ def test_connect_and_loop_keep_both_ends(model, video, options):
     assert torch.equal(loop, again[:, :, :21])
 
 
+def test_a_minute_follows_its_script(model, options):
+    told = []
+    tokenizer, model.tokenizer = model.tokenizer, lambda prompts: told.append(prompts[0]) or tokenizer(prompts)
+    video = model.minute([(3.0, "a red circle"), (1.5, "a blue star")], progress=False, **options)
+    assert video.shape == (1, 3, 37, 32, 32)
+    assert told == ["a red circle"] * 3 + ["a blue star"] * 2, "checked, made, extended once; then twice with the second sentence"
+    longer = model.minute("a red circle", seconds=3.0, progress=False, num_inference_steps=2, generator=seeded())
+    assert torch.equal(longer, video[:, :, :25])
+    assert model.minute("a red circle", seconds=1.0, progress=False, num_inference_steps=1).shape[2] == 9
+
+
 @pytest.mark.parametrize("make,message", [
+    (lambda m, v: m.minute([]), "list of"),
+    (lambda m, v: m.minute([(0, "a red circle")]), "above 0"),
+    (lambda m, v: m.minute([(5, "a red circle"), (5, "a purple circle")]), "purple"),
     (lambda m, v: m.edit(v, (40, 0, 8, 8), "a red circle"), "no pixel in a frame of 32×32"),
     (lambda m, v: m.inpaint(v, [17]), "frames 0 to 16"),
     (lambda m, v: m.restyle(v[:, :, :16], "a red circle"), "13 or 17"),
