@@ -42,7 +42,11 @@ class Clip:
         return f"Clip of {T} frames, {H}×{W}, {self.fps:g} a second" + (f": {self.caption}" if self.caption else "")
 
     def _animate(self, format: str, colors: int | None = None) -> bytes:
-        images = [Image.fromarray(frame) for frame in self.frames]
+        frames = list(self.frames)
+        if len(frames) > 1 and not colors and (self.frames == frames[0]).all():  # Pillow would write one frame, and forget how long it lasts
+            frames[-1] = frames[-1].copy()
+            frames[-1][0, 0, 2] ^= 1  # one level of blue in one corner
+        images = [Image.fromarray(frame) for frame in frames]
         buffer, options = io.BytesIO(), {"save_all": True, "append_images": images[1:], "loop": 0, "duration": round(1000 / self.fps)}
         if colors:  # one palette for all frames, taken from all of them
             palette = Image.fromarray(np.concatenate(self.frames)).quantize(colors)

@@ -21,7 +21,7 @@ ABOVE = {  # module → what it may import
     "pipeline": {"capabilities", "config", "device", "checkpoints", "patchify", "vae", "text", "dit", "diffusion", "sampling"},
     "loop": {"config", "device", "checkpoints"},
     "training": {"config", "device", "loop", "patchify", "vae", "text", "dit", "diffusion"},
-    "judge": {"world"}, "media": set(), "viz": {"world"}, "world": {"world"}, "evaluation": {"world", "judge"},
+    "judge": {"world"}, "media": set(), "folder": {"media", "world"}, "viz": {"world"}, "world": {"world"}, "evaluation": {"world", "judge"},
     "recipe": {"config", "device", "checkpoints", "vae", "text", "dit", "pipeline", "loop", "training", "world", "judge", "evaluation", "viz"},
     "benchmark": {"config", "device", "dit", "text", "training", "world"},
     "faults": {"world", "judge", "evaluation"}, "plausibility": {"world", "judge", "evaluation", "faults", "diffusion"},
@@ -63,11 +63,11 @@ def test_matplotlib_and_ipywidgets_have_one_door_each():
 
 def test_files_are_short():
     lines = {p: len(p.read_text(encoding="utf-8").splitlines()) for p in PACKAGE.rglob("*.py")}
-    beside = {"evaluation", "recipe", "benchmark", "viz", "plane", "faults", "limits", "plausibility", "verdicts", "media", "cli"}
+    beside = {"evaluation", "recipe", "benchmark", "viz", "plane", "faults", "limits", "plausibility", "verdicts", "media", "folder", "cli"}
     rooms = {"widgets": 0, "beside": 0, "model": 0}  # the course; figures, pictures and commands; an afternoon's reading
     for p, n in lines.items():
         rooms["widgets" if "widgets" in p.parts else "beside" if p.stem in beside else "model"] += n
-    assert rooms["model"] <= 3200 and rooms["beside"] <= 1800 and rooms["widgets"] <= 1700, rooms
+    assert rooms["model"] <= 3200 and rooms["beside"] <= 1900 and rooms["widgets"] <= 1900, rooms
     assert {p.name: n for p, n in lines.items() if n > 300} == {}
 
 

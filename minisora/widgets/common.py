@@ -122,10 +122,10 @@ class Panel:
         render: controls' values → Html; pure, and needs no ipywidgets.
         controls: name of an argument of `render` → its control.
         height: of the answer in pixels, fixed, so that the page does not jump.
-        button: words on the button, for what takes longer than 0.3 s.
+        button: words on the button, for what takes longer than 0.3 s. wait: render nothing before the first press.
     """
 
-    def __init__(self, render: Callable[..., "Html"], controls: dict, height: int = 320, button: str | None = None):
+    def __init__(self, render: Callable[..., "Html"], controls: dict, height: int = 320, button: str | None = None, wait: bool = False):
         import ipywidgets as w
 
         self.render, self.controls, self.result = render, controls, None
@@ -140,7 +140,8 @@ class Panel:
             for control in controls.values():
                 control.observe(lambda _: self.press(), "value")
         self.box = w.VBox([*rows, self.words, self.output])
-        self.press()
+        if not wait:
+            self.press()
 
     @property
     def values(self) -> dict:

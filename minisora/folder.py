@@ -1,0 +1,93 @@
+"""Your own clips: a folder with films and a table of captions becomes what the trainings read.
+
+    FOLDER/captions.csv:  file,caption          ── read_folder ──► Folder: videos (M, 3, T, H, W) uint8, captions, vocabulary
+                          walk.gif,a man walks
+                          walk.gif,someone on foot
+
+A file may stand in several lines, once for each of its captions. Every film is read whole or not at all, and what is wrong with a file is
+said by name.
+"""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from minisora.media import as_video
+from minisora.world.captions import words_of
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Clips of one size, each with at least one caption."""
+
+    videos: torch.Tensor  # (M, 3, T, H, W) uint8
+    captions: list[list[str]]  # of each clip
+    files: list[str]  # that each clip was cut from
+    skipped: dict[str, str]  # file → what is wrong with it
+
+    @property
+    def vocabulary(self) -> tuple[str, ...]:
+        """All words of all captions."""
+        return tuple(sorted({word for several in self.captions for text in several for word in words_of(text)}))
+
+
+def read_folder(
+    folder: str | Path, num_frames: int = 17, height: int = 32, width: int = 32, fps: float = 8.0, skip: bool = False, max_words: int = 31
+) -> Folder:  # fmt: skip
+    """Read `captions.csv` and the films that it names; a long film gives several clips, cut one after the other.
+
+    Args:
+        num_frames, height, width, fps: of the clips; films are cropped to the middle, resized, and picked at that rate.
+        skip: leave out files that cannot be used, and name them in `skipped`; otherwise they are an error.
+        max_words: of a caption.
+
+    Raises:
+        ValueError: no table, no usable film, or (without `skip`) files that cannot be used, each named with the reason.
+    """
+    folder = Path(folder)
+    table = folder / "captions.csv"
+    if not table.is_file():
+        raise ValueError(f"{folder} has no captions.csv; it should have a line 'file,caption' and then one line for each clip")
+    captions = _captions(table)
+    videos, texts, files, skipped = [], [], [], {}
+    for name, several in captions.items():
+        try:
+            if not several:
+                raise ValueError("its caption is empty")
+            for text in several:
+                if len(words_of(text)) > max_words:
+                    raise ValueError(f"a caption of {len(words_of(text))} words is too long; at most {max_words} fit")
+            film = as_video(folder / name, height, width, fps)
+            if film.shape[1] < num_frames:
+                raise ValueError(f"{film.shape[1]} frames at {fps:g} a second are too few; a clip has {num_frames}")
+        except ValueError as error:
+            skipped[name] = str(error)
+            continue
+        for start in range(0, film.shape[1] - num_frames + 1, num_frames):
+            videos.append(((film[:, start : start + num_frames] + 1) * 127.5).round().byte())
+            texts.append(several)
+            files.append(name)
+    said = "; ".join(f"{name}: {reason}" for name, reason in skipped.items())
+    if skipped and not skip:
+        raise ValueError(f"{len(skipped)} of {len(captions)} files cannot be used ({said}); mend them, or leave them out with skip=True (--skip-bad)")
+    if not videos:
+        raise ValueError(f"{table} names no clip that can be used" + f" ({said})" * bool(said))
+    return Folder(torch.stack(videos), texts, files, skipped)
+
+
+def _captions(table: Path) -> dict[str, list[str]]:
+    """File → its captions."""
+    try:
+        with open(table, newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{table} cannot be read as a table ({error}); save it as CSV in UTF-8") from None
+    if not rows or not {"file", "caption"} <= set(rows[0]):
+        raise ValueError(f"{table} needs a first line 'file,caption' and lines under it")
+    captions: dict[str, list[str]] = {}
+    for row in rows:
+        text = (row["caption"] or "").strip()
+        captions.setdefault((row["file"] or "").strip(), []).extend([text] if words_of(text) else [])
+    return captions
