@@ -119,11 +119,14 @@ def train(
     vae_clips: Annotated[int | None, typer.Option(help="Clips that the compressor learns from.", min=8)] = None,
     cached_clips: Annotated[int | None, typer.Option(help="Clips whose latents the other two learn from.", min=64)] = None,
     look_every: Annotated[float, typer.Option(help="Seconds of training between two looks at samples.", min=1)] = 60.0,
+    data: Annotated[Path | None, typer.Option(help="A folder with clips and a captions.csv (file,caption) instead of the toy world.")] = None,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out its files that cannot be used, and name them.")] = False,
     compile: COMPILE = None, device: DEVICE = "auto",
 ) -> None:
     """Train a model from nothing: compressor, text encoder, transformer. Ctrl-C keeps what was learned; --resume goes on."""
     from minisora.config import PRESETS
     from minisora.device import can_compile
+    from minisora.folder import read_folder
     from minisora.recipe import train_model
     from minisora.world.scene import check_choice
 
@@ -134,12 +137,16 @@ def train(
             chosen = replace(chosen, **{stage: replace(getattr(chosen, stage), minutes=minutes)})
     for name, value in (("vae_clips", vae_clips), ("cached_clips", cached_clips)):
         chosen = replace(chosen, **{name: value}) if value is not None else chosen
-    minutes = sum(c.minutes for c in (chosen.train_vae, chosen.train_language, chosen.train_dit))
-    typer.echo(f"training {preset} in {out}: {minutes:.0f} minutes of training, and some for its clips and samples; stop with Ctrl-C")
-    if compile is None:
-        compile = can_compile() and min(chosen.train_vae.minutes, chosen.train_dit.minutes) >= 4
-    train_model(chosen, out, resume=resume, device=device, compile=compile, look_every=look_every)
-    typer.echo(f"done: minisora generate \"a small blue star spinning\" --preset {out / 'model'}")
+    shape = (chosen.num_frames, chosen.height, chosen.width, chosen.fps)
+    folder = read_folder(data, *shape, skip_bad, chosen.text.max_length - 1) if data else None
+    if folder:
+        typer.echo("\n".join([f"{len(folder.videos)} clips in {data}", *(f"left out {file}: {why}" for file, why in folder.skipped.items())]))
+    total = chosen.train_vae.minutes + chosen.train_language.minutes + chosen.train_dit.minutes
+    typer.echo(f"training {preset} in {out}: {total:.0f} minutes of training, and some for its clips and samples; stop with Ctrl-C")
+    compile = can_compile() and min(chosen.train_vae.minutes, chosen.train_dit.minutes) >= 4 if compile is None else compile
+    train_model(chosen, out, folder=folder, resume=resume, device=device, compile=compile, look_every=look_every)
+    example = folder.captions[0][0] if folder else "a small blue star spinning"
+    typer.echo(f"done: minisora generate {json.dumps(example, ensure_ascii=False)} --preset {out / 'model'}")
 
 
 @app.command()
@@ -155,8 +162,7 @@ def evaluate(
     from minisora.evaluation import evaluate_animate, evaluate_text_to_video, evaluate_vae, lines_of
     from minisora.verdicts import CAPABILITIES, measure_capabilities
 
-    _refuse(json_file, force)
-    model = _measured(preset, device, compile, prompts)
+    model = _measured(json_file, force, preset, device, compile, prompts)
     options = {"num_inference_steps": num_inference_steps, "guidance_scale": guidance_scale}
     if capability:
         names = tuple(CAPABILITIES) if "all" in capability else capability
@@ -181,8 +187,7 @@ def limits(
     from minisora.evaluation import lines_of
     from minisora.limits import measure_limits
 
-    _refuse(json_file, force)
-    model = _measured(preset, device, compile, clips)
+    model = _measured(json_file, force, preset, device, compile, clips)
     options = {"num_inference_steps": num_inference_steps, "guidance_scale": guidance_scale}
     table = measure_limits(model, clips, seed, lambda name: typer.echo(f"measuring {name} …"), **options)
     typer.echo(lines_of(table))
@@ -235,10 +240,11 @@ def _model(preset: str, device: str, seed: int | None):
     return MiniSora.load(preset, device), seed, torch.Generator().manual_seed(seed)
 
 
-def _measured(preset: str, device: str, compile: bool | None, clips: int):
+def _measured(json_file: Path | None, force: bool, preset: str, device: str, compile: bool | None, clips: int):
     """A model from which many clips are wanted."""
     from minisora.device import can_compile, compiled
 
+    _refuse(json_file, force)
     model = _model(preset, device, 0)[0]
     model.dit = compiled(model.dit, (can_compile() and clips >= 100) if compile is None else compile)
     return model
@@ -261,8 +267,7 @@ def _show(video, prompt: str, out: Path, seed: int, seconds: float, fps: float, 
 
     clip = Clip(video, prompt, fps)
     clip.save(out, force)
-    strip = text_strip(clip)
-    if strip:
+    if strip := text_strip(clip):
         typer.echo(strip)
     typer.echo(f"{out}: {video.shape[1]} frames in {seconds:.2f} s, seed {seed}")
     seen = read(video, fps)

@@ -6,6 +6,8 @@
 import json
 import random
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -15,6 +17,7 @@ from minisora.checkpoints import load_tensors, save_tensors, write_text
 from minisora.config import Preset
 from minisora.device import choose_device
 from minisora.evaluation import judge_clips, psnr_of, summarise, test_prompts, test_scenes
+from minisora.folder import Folder
 from minisora.loop import is_finished
 from minisora.pipeline import MiniSora
 from minisora.text import TextVideoPair
@@ -42,8 +45,50 @@ def render_pool(world: ToyWorld, count: int) -> torch.Tensor:
     return torch.cat([((chunk + 1) * 127.5).round().byte() for chunk in chunks])
 
 
+@dataclass(frozen=True)
+class Source:
+    """Where a training takes its clips from."""
+
+    vocabulary: tuple[str, ...]
+    pool: Callable[[int], torch.Tensor]  # how many at most → (M, 3, T, H, W) uint8, for the compressor
+    clips: Callable[[int, int], tuple[torch.Tensor, list[list[str]]]]  # (start, size) → videos in [-1, 1] and captions, for the rest
+    count: int  # how many of these there are
+    held_back: torch.Tensor  # (B, 3, T, H, W) in [-1, 1], to measure the compressor on
+    samples: list[str]  # prompts of the pictures at every look
+    judged: bool  # whether the judge can read such clips
+
+
+def world_source(preset: Preset) -> Source:
+    """The toy world, without end."""
+    world = world_of(preset)
+
+    def clips(start: int, size: int):
+        scenes = [world.scene(i) for i in range(start, start + size)]
+        several = [[caption(s, random.Random(f"{k} {s.seed}")) for k in range(preset.captions_per_clip)] for s in scenes]
+        return render(scenes, **world.shape), several
+
+    held_back = render(test_scenes("solo", "seen", 64) + test_scenes("pair", "seen", 64))
+    return Source(VOCABULARY, lambda count: render_pool(world, count), clips, preset.cached_clips, held_back, SAMPLE_PROMPTS, True)
+
+
+def folder_source(folder: Folder) -> Source:
+    """A reader's own clips; of twenty or more, every tenth is held back."""
+    rows = torch.arange(len(folder.videos))
+    kept = rows[rows % 10 != 0] if len(rows) >= 20 else rows
+    most = max(len(several) for several in folder.captions)
+
+    def clips(start: int, size: int):
+        picks = kept[start : start + size].tolist()
+        several = [(folder.captions[i] * most)[:most] for i in picks]  # as many for each
+        return folder.videos[picks].float() / 127.5 - 1, several
+
+    held_back = folder.videos[rows[rows % 10 == 0]][:128].float() / 127.5 - 1
+    samples = list(dict.fromkeys(several[0] for several in folder.captions))[:4]
+    return Source(folder.vocabulary, lambda count: folder.videos[kept[:count]], clips, len(kept), held_back, samples, False)
+
+
 def train_model(
-    preset: Preset, run_dir: str | Path, *, resume: bool = False, device: str = "auto", compile: bool = False,
+    preset: Preset, run_dir: str | Path, *, folder: Folder | None = None, resume: bool = False, device: str = "auto", compile: bool = False,
     progress: bool = True, look_every: float = 60.0,
 ) -> MiniSora:  # fmt: skip
     """Train a whole model in `run_dir`; with `resume`, go on where a stopped run left off.
@@ -52,6 +97,7 @@ def train_model(
     `curve.json` and `curve.png` (prompt accuracy against minutes from nothing, every stage counted), and `samples/`.
 
     Args:
+        folder: your own clips (`folder.read_folder`) instead of the toy world; the judge cannot read those, so there are samples and no shares.
         compile: see `device.compiled`; pays off from about four minutes a stage.
 
     Raises:
@@ -61,46 +107,45 @@ def train_model(
     if not resume and any(run_dir.glob("*.safetensors")):
         raise FileExistsError(f"{run_dir} already holds a training; go on with it (--resume), or name another folder (--out)")
     torch.manual_seed(preset.train_vae.seed)
-    model = MiniSora(preset, VOCABULARY).to(choose_device(device))
-    world, options = world_of(preset), {"resume": resume, "progress": progress}
-    curve = Curve(run_dir, resume)
+    source, options = folder_source(folder) if folder else world_source(preset), {"resume": resume, "progress": progress}
+    model = MiniSora(preset, source.vocabulary).to(choose_device(device))
+    curve, held_back = Curve(run_dir, resume), source.held_back
 
     with curve.stage("clips"):  # a finished compressor needs none
         finished = resume and is_finished(run_dir, "vae", preset.train_vae)
-        videos = render_pool(world, 1 if finished else preset.vae_clips)
-    held_back = render(test_scenes("solo", "seen", 64) + test_scenes("pair", "seen", 64))
+        videos = source.pool(1 if finished else preset.vae_clips)
 
     def look_at_vae(vae, record):
-        values = torch.cat([psnr_of(model.decode(model.encode(held_back[i : i + 32])).cpu(), held_back[i : i + 32]) for i in range(0, 128, 32)])
+        values = torch.cat([psnr_of(model.decode(model.encode(part)).cpu(), part) for part in held_back.split(32)])
         curve.add("vae", record["seconds"], psnr_mean=float(values.mean()), psnr_worst_decile=float(values.quantile(0.1)))
 
     train_vae(model.vae, videos, preset, run_dir, look=look_at_vae, look_every=look_every, compile=compile, **options)
     del videos
 
     with curve.stage("latents"):
-        data = _latents(model, world, preset, run_dir, resume, progress)
+        data = _latents(model, source, run_dir, resume, progress)
     pair = TextVideoPair(model.text, preset.vae.latent_channels).to(model.device)
     history = train_language(pair, data, preset, run_dir, **options)
     curve.seconds["text"] = history[-1]["seconds"]
 
-    scenes = {family: test_scenes(family, "seen", LOOK_PROMPTS) for family in ("solo", "pair")}
+    scenes = {family: test_scenes(family, "seen", LOOK_PROMPTS) for family in ("solo", "pair")} if source.judged else {}
 
     def look_at_dit(_, record):
         make = lambda chunk, i: model.generate(chunk, generator=torch.Generator().manual_seed(i))  # noqa: E731
         tables = {family: summarise(judge_clips(make, test_prompts(s))) for family, s in scenes.items()}
         curve.add("dit", record["seconds"], **tables)
-        samples = model.generate(SAMPLE_PROMPTS, generator=torch.Generator().manual_seed(0))
+        samples = model.generate(source.samples, generator=torch.Generator().manual_seed(0))
         save_strips(samples, run_dir / "samples" / f"step_{record['step']:06d}.png")
 
     both = nn.ModuleDict({"text": model.text, "dit": model.dit})
     train_dit(both, data, preset, run_dir, look=look_at_dit, look_every=look_every, compile=compile, **options)
-    if curve.points and curve.points[-1]["stage"] == "dit":
+    if source.judged and curve.points and curve.points[-1]["stage"] == "dit":
         plot_curve(curve.points).figure.savefig(run_dir / "curve.png", dpi=150, bbox_inches="tight")
     model.save(run_dir / "model", {"curve": curve.points, "threads": torch.get_num_threads()})
     return model.eval()
 
 
-def _latents(model: MiniSora, world: ToyWorld, preset: Preset, run_dir: Path, resume: bool, progress: bool) -> Latents:
+def _latents(model: MiniSora, source: Source, run_dir: Path, resume: bool, progress: bool) -> Latents:
     path = run_dir / "latents.safetensors"
     if resume and path.is_file():
         tensors, _ = load_tensors(path)
@@ -108,12 +153,7 @@ def _latents(model: MiniSora, world: ToyWorld, preset: Preset, run_dir: Path, re
         model.vae.latents_std.copy_(tensors["std"])
         return Latents(tensors["latents"], tensors["ids"])
 
-    def clips(start: int, size: int):
-        scenes = [world.scene(i) for i in range(start, start + size)]
-        several = [[caption(s, random.Random(f"{k} {s.seed}")) for k in range(preset.captions_per_clip)] for s in scenes]
-        return render(scenes, **world.shape), several
-
-    data = cache_latents(model.vae, model.tokenizer, clips, preset.cached_clips, progress)
+    data = cache_latents(model.vae, model.tokenizer, source.clips, source.count, progress)
     save_tensors(path, {"latents": data.latents, "ids": data.ids, "mean": model.vae.latents_mean, "std": model.vae.latents_std}, {})
     return data
 

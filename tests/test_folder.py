@@ -44,6 +44,31 @@ def test_bad_files_are_named_and_refused_or_left_out(folder):
     assert set(data.skipped) == {"broken.gif", "missing.png", "short.png", "empty.png", "long.png"} and len(data.videos) == 3
 
 
+def test_a_model_learns_from_a_folder(folder, tmp_path, preset, monkeypatch, capsys):
+    from minisora import config
+    from minisora.cli import main
+    from minisora.pipeline import MiniSora
+
+    monkeypatch.setitem(config.PRESETS, "small", preset)
+    (folder / "broken.gif").write_text("no film")
+    with open(folder / "captions.csv", "a") as file:
+        file.write("\nbroken.gif,one")
+    words = ["minisora", "train", "--preset", "small", "--data", str(folder), "--out", str(tmp_path / "run"), "--device", "cpu"]
+    monkeypatch.setattr("sys.argv", words)
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 2 and "broken.gif" in capsys.readouterr().err and not (tmp_path / "run").exists()
+    monkeypatch.setattr("sys.argv", [*words, "--skip-bad"])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    said = capsys.readouterr().out
+    assert not stop.value.code and "left out broken.gif" in said and '"A red thing."' in said
+    model = MiniSora.load(tmp_path / "run" / "model", "cpu")
+    assert model.generate("a red thing", num_inference_steps=1).shape == (1, 3, 17, 32, 32)
+    with pytest.raises(ValueError, match="never met the word 'circle'"):
+        model.generate("a circle")
+
+
 @pytest.mark.parametrize("table,message", [
     (None, "no captions.csv"), ("", "first line"), ("name,text\na,b", "first line"), ("file,caption\n", "lines under it"),
     ("file,caption\nnothing.png,a thing", "nothing.png"), (b"\xff\xfe\xfa", "UTF-8"),
