@@ -172,7 +172,7 @@ def evaluate(
             table = evaluate_text_to_video(model, prompts, seed, bar.update, **options)
             table["animate"] = evaluate_animate(model, prompts, seed, bar.update, **options)
             table["vae"] = evaluate_vae(model, prompts, bar.update)
-        shown = {"text to video": {name: table[name] for name in ("solo", "pair")}, "image to video": table["animate"], "compressor": table["vae"]}
+        shown = {"text to video": {name: table[name] for name in ("solo", "pair", "motions")}, "image to video": table["animate"], "compressor": table["vae"]}
     typer.echo(lines_of(shown))
     _write_json(json_file, {**table, "settings": {"preset": preset, "prompts": prompts, "seed": seed, **options}})
 

@@ -80,7 +80,8 @@ SPLITS = (("solo", "seen"), ("solo", "held_out"), ("pair", "seen"), ("pair", "he
 
 
 def evaluate_text_to_video(model, prompts: int = 512, seed: int = 0, on_batch=lambda n: None, **options) -> dict:
-    """Text to video on test prompts, nested as family, split, attribute.
+    """Text to video on test prompts, nested as family, split, attribute; and under "motions", for one object and seen looks, how often all is as
+    asked by what should move how.
 
     Args:
         prompts: prompts a family and split. options: of `MiniSora.generate`.
@@ -89,7 +90,12 @@ def evaluate_text_to_video(model, prompts: int = 512, seed: int = 0, on_batch=la
     for family, split in SPLITS:
         scenes = test_scenes(family, split, prompts)
         make = lambda chunk, i: model.generate(chunk, generator=torch.Generator().manual_seed(seed + i), **options)  # noqa: E731
-        table.setdefault(family, {})[split] = summarise(judge_clips(make, test_prompts(scenes), on_batch=on_batch))
+        verdicts = judge_clips(make, test_prompts(scenes), on_batch=on_batch)
+        table.setdefault(family, {})[split] = summarise(verdicts)
+        if (family, split) == ("solo", "seen"):
+            motions = [s.objects[0].motion for s in scenes]
+            picked = {m: [v.all for v, own in zip(verdicts, motions, strict=True) if own == m] for m in dict.fromkeys(motions)}
+            table["motions"] = {m: wilson(sum(right), len(right)) for m, right in picked.items()}
     return table
 
 

@@ -105,6 +105,7 @@ def test_evaluate_writes_nested_json(small, tmp_path, monkeypatch, capsys):
     for family in ("solo", "pair"):
         for split in ("seen", "held_out"):
             assert set(table[family][split]["all"]) == {"value", "low", "high", "n"}
+    assert sum(figure["n"] for figure in table["motions"].values()) == 3
     assert "motion" in table["solo"]["seen"] and table["vae"]["solo"]["seen"]["psnr_mean"] > 0
     assert run(monkeypatch, "evaluate", "--json", out, "--preset", small) == 2
 
