@@ -130,7 +130,7 @@ class Panel:
 
         self.render, self.controls, self.result = render, controls, None
         self.output = w.HTML(layout=w.Layout(height=f"{height}px", overflow="auto", border="1px solid #bbb"))
-        self.words = w.HTML(layout=w.Layout(height="44px", overflow="auto"))
+        self.words = w.HTML(layout=w.Layout(height="56px", overflow="auto"))
         rows = [w.HBox(list(controls.values()), layout=w.Layout(flex_flow="row wrap", width="720px"))]
         self.button = w.Button(description=button, tooltip=button, button_style="primary") if button else None
         if self.button:
