@@ -20,7 +20,7 @@ from collections.abc import Sequence
 import torch
 from tqdm.auto import tqdm
 
-from minisora.patchify import grid_of, patchify
+from minisora.patchify import patchify
 
 
 class Capabilities:
@@ -98,10 +98,9 @@ class Capabilities:
             inside[:, max(top, 0) : max(top + height, 0), max(left, 0) : max(left + width, 0)] = True
         if not inside.any():
             raise ValueError(f"the region {region if not isinstance(region, torch.Tensor) else ''} has no pixel in a frame of {H}×{W}")
-        patch = self.vae.config.patch_size
-        grid_of(self.vae.latent_shape(T, H, W), (1, 1, 1))
+        patch, shape = self.vae.config.patch_size, self.vae.latent_shape(T, H, W)
         inside = torch.cat([inside[:1].expand(patch[0] - 1, -1, -1), inside])[None, None].float()  # as `VideoVAE.encode` does
-        return self.redo(video, patchify(inside, patch).amax(-1).view(self.vae.latent_shape(T, H, W)), prompt, **options)
+        return self.redo(video, patchify(inside, patch).amax(-1).view(shape), prompt, **options)
 
     def extend(
         self, video: torch.Tensor, num_frames: int, prompt: str | Sequence[str] = "", *, direction: str = "forward", **options

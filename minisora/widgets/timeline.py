@@ -105,7 +105,7 @@ def run(model: MiniSora, clip: torch.Tensor, plan: Plan, prompt: str, seed: int 
     made = model.redo(video, cells, prompt, generator=torch.Generator().manual_seed(seed), **options)[0].cpu()
     if plan.slide > 0:
         return torch.cat([clip[:, : clip.shape[1] - int(known.sum())], made], dim=1)
-    return torch.cat([made, clip[:, int(known.sum()) :]], dim=1) if plan.slide < 0 else torch.cat([made, clip[:, len(known) :]], dim=1)
+    return torch.cat([made, clip[:, int(known.sum()) :]], dim=1)
 
 
 def _grid(model: MiniSora, video: torch.Tensor) -> Size:
