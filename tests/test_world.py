@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from minisora.world.dataset import HELD_OUT, LOOKS, TEST_SEEDS, ToyWorld, is_held_out, sample_scene
+from minisora.world.dataset import HELD_OUT, LOOKS, PRACTICE, TEST_SEEDS, ToyWorld, is_held_out, sample_scene
 from minisora.world.render import background_image, coverage, render
 from minisora.world.scene import COLORS, EXTENT, GRAVITY, MOTIONS, ROUND, SHAPES, SIZES, Scene, Thing, simulate
 
@@ -100,6 +100,17 @@ def test_invisible_motion_is_never_made():
     assert {o.motion for s in scenes for o in s.objects} == set(MOTIONS)
     with pytest.raises(ValueError, match="looks like a still one"):
         sample_scene(0, shape="ring", motion="spinning")
+
+
+def test_hard_motions_come_more_often_in_training_and_turn_clockwise():
+    world = ToyWorld(pair_share=0.0)
+    things = [world.scene(i).objects[0] for i in range(1500)]
+    share = {m: sum(t.motion == m for t in things) / len(things) for m in MOTIONS}
+    usual = 1 / (len(MOTIONS) + sum(n - 1 for n in PRACTICE.values()))
+    for motion, value in share.items():
+        assert value == pytest.approx(PRACTICE.get(motion, 1) * usual, abs=0.03)
+    assert all(t.turn > 0 for t in things if t.motion == "circling") and all(t.spin > 0 for t in things if t.motion == "spinning")
+    assert not any(t.motion == "spinning" and t.shape in ROUND for t in things)
 
 
 def test_nothing_held_out_leaks_into_training():
