@@ -28,7 +28,7 @@ class TextConfig:
 class DiTConfig:
     patch_size: tuple[int, int, int] = (1, 2, 2)  # latent frames, rows, columns a token
     latent_channels: int = 12
-    hidden_size: int = 256
+    hidden_size: int = 192
     depth: int = 6
     num_heads: int = 4
     mlp_ratio: float = 4.0
@@ -56,19 +56,22 @@ class Preset:
     height: int = 32
     width: int = 32
     fps: int = 8
-    pair_share: float = 0.45  # share of training clips with two objects
+    pair_share: float = 0.35  # share of training clips with two objects
     vae_clips: int = 6_000  # clips that the compressor learns from
     cached_clips: int = 24_000  # clips whose latents are kept for the second and third stage
+    other_sizes: tuple[tuple[int, int, int], ...] = ((1, 32, 32), (33, 32, 32), (17, 24, 40), (17, 40, 24))  # frames, rows, columns
+    other_share: float = 0.05  # of the third stage's steps, for each of these
     captions_per_clip: int = 4  # different sentences for each of those
     kl_weight: float = 1e-2  # per pixel, against a mean squared error
     prompt_dropout_prob: float = 0.1
     shift: float = 3.0  # noise levels are moved towards noise: σ ← shift·σ / (1 + (shift - 1)·σ)
+    given_noise: float = 0.1  # most noise on tokens that are given and called clean
     vae: VAEConfig = field(default_factory=VAEConfig)
     text: TextConfig = field(default_factory=TextConfig)
     dit: DiTConfig = field(default_factory=DiTConfig)
-    train_vae: TrainConfig = TrainConfig(minutes=6.0, batch_size=4, learning_rate=2e-3)
+    train_vae: TrainConfig = TrainConfig(minutes=6.0, batch_size=4, learning_rate=4e-3)
     train_language: TrainConfig = TrainConfig(minutes=0.7, batch_size=128, warmup_steps=20)
-    train_dit: TrainConfig = TrainConfig(minutes=9.0, batch_size=48, learning_rate=2e-3)
+    train_dit: TrainConfig = TrainConfig(minutes=9.0, batch_size=48, learning_rate=6e-3)
 
     def to_dict(self) -> dict:
         return asdict(self)
@@ -78,8 +81,8 @@ class Preset:
         """Undo `to_dict`, also after JSON has turned tuples into lists. An unknown field is a TypeError."""
         kinds = {"vae": VAEConfig, "text": TextConfig, "dit": DiTConfig}
         kinds |= {"train_vae": TrainConfig, "train_language": TrainConfig, "train_dit": TrainConfig}
-        tuples = lambda d: {k: tuple(v) if isinstance(v, list) else v for k, v in d.items()}  # noqa: E731
-        return cls(**{k: kinds[k](**tuples(v)) if k in kinds else v for k, v in values.items()})
+        fixed = lambda v: tuple(map(fixed, v)) if isinstance(v, (list, tuple)) else v  # noqa: E731
+        return cls(**{k: kinds[k](**{n: fixed(x) for n, x in v.items()}) if k in kinds else fixed(v) for k, v in values.items()})
 
 
 PRESETS = {"tiny": Preset()}

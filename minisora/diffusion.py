@@ -52,7 +52,9 @@ def sigma_schedule(num_inference_steps: int, shift: float = 1.0, device=None) ->
     return shift_sigma(torch.linspace(1, 0, num_inference_steps + 1, device=device), shift)
 
 
-KINDS = {"one level": 0.5, "a level a frame": 0.3, "start given": 0.2}  # share of the clips in training
+KINDS = {  # share of the clips in training
+    "one level": 0.5, "a level a frame": 0.15, "start given": 0.15, "end given": 0.05, "ends given": 0.05, "run given": 0.05, "box made": 0.05,
+}  # fmt: skip
 
 
 def draw_sigma(

@@ -4,10 +4,12 @@
 """
 
 import json
+import math
 import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -34,9 +36,10 @@ SAMPLE_PROMPTS = [  # drawn from one seed at every look, so that the pictures ca
 ]  # fmt: skip
 
 
-def world_of(preset: Preset, **options) -> ToyWorld:
-    shape = {name: getattr(preset, name) for name in ("num_frames", "height", "width", "fps")}
-    return ToyWorld(pair_share=preset.pair_share, **shape, **options)
+def world_of(preset: Preset, size: tuple[int, int, int] | None = None, **options) -> ToyWorld:
+    """The toy world as a preset wants it. size: frames, rows, columns; the preset's where None."""
+    num_frames, height, width = size or (preset.num_frames, preset.height, preset.width)
+    return ToyWorld(pair_share=preset.pair_share, num_frames=num_frames, height=height, width=width, fps=preset.fps, **options)
 
 
 def render_pool(world: ToyWorld, count: int) -> torch.Tensor:
@@ -46,29 +49,43 @@ def render_pool(world: ToyWorld, count: int) -> torch.Tensor:
 
 
 @dataclass(frozen=True)
+class Bucket:
+    """Clips of one size for the second and third stage."""
+
+    clips: Callable[[int, int], tuple[torch.Tensor, list[list[str]]]]  # (start, how many) → videos in [-1, 1] and their captions
+    count: int  # how many there are
+    share: float = 1.0  # of the third stage's steps
+
+
+@dataclass(frozen=True)
 class Source:
     """Where a training takes its clips from."""
 
     vocabulary: tuple[str, ...]
-    pool: Callable[[int], torch.Tensor]  # how many at most → (M, 3, T, H, W) uint8, for the compressor
-    clips: Callable[[int, int], tuple[torch.Tensor, list[list[str]]]]  # (start, size) → videos in [-1, 1] and captions, for the rest
-    count: int  # how many of these there are
+    pools: Callable[[int], list[torch.Tensor]]  # how many of the first size at most → (M, 3, T, H, W) uint8 of every size, for the compressor
+    buckets: list[Bucket]  # the first is the preset's own size
     held_back: torch.Tensor  # (B, 3, T, H, W) in [-1, 1], to measure the compressor on
     samples: list[str]  # prompts of the pictures at every look
     judged: bool  # whether the judge can read such clips
 
 
 def world_source(preset: Preset) -> Source:
-    """The toy world, without end."""
-    world = world_of(preset)
+    """The toy world, without end, in the preset's size and in the others."""
+    world, others = world_of(preset), preset.other_sizes
+    worlds = [world, *(world_of(preset, size, first_seed=(i + 1) * 10_000_000) for i, size in enumerate(others))]
 
-    def clips(start: int, size: int):
-        scenes = [world.scene(i) for i in range(start, start + size)]
+    def clips(world: ToyWorld, start: int, count: int):
+        scenes = [world.scene(i) for i in range(start, start + count)]
         several = [[caption(s, random.Random(f"{k} {s.seed}")) for k in range(preset.captions_per_clip)] for s in scenes]
         return render(scenes, **world.shape), several
 
+    shares = [1 - preset.other_share * len(others)] + [preset.other_share] * len(others)
+    pixels = [math.prod(list(w.shape.values())[:3]) for w in worlds]  # the smaller, the more clips
+    counts = lambda most: [max(int(most * s / shares[0] * pixels[0] / n), 1) for s, n in zip(shares, pixels, strict=True)]  # noqa: E731
+    buckets = [Bucket(partial(clips, w), *numbers) for w, *numbers in zip(worlds, counts(preset.cached_clips), shares, strict=True)]
+    pools = lambda most: [render_pool(w, count) for w, count in zip(worlds, counts(most), strict=True)]  # noqa: E731
     held_back = render(test_scenes("solo", "seen", 64) + test_scenes("pair", "seen", 64))
-    return Source(VOCABULARY, lambda count: render_pool(world, count), clips, preset.cached_clips, held_back, SAMPLE_PROMPTS, True)
+    return Source(VOCABULARY, pools, buckets, held_back, SAMPLE_PROMPTS, True)
 
 
 def folder_source(folder: Folder) -> Source:
@@ -77,14 +94,14 @@ def folder_source(folder: Folder) -> Source:
     kept = rows[rows % 10 != 0] if len(rows) >= 20 else rows
     most = max(len(several) for several in folder.captions)
 
-    def clips(start: int, size: int):
-        picks = kept[start : start + size].tolist()
+    def clips(start: int, count: int):
+        picks = kept[start : start + count].tolist()
         several = [(folder.captions[i] * most)[:most] for i in picks]  # as many for each
         return folder.videos[picks].float() / 127.5 - 1, several
 
     held_back = folder.videos[rows[rows % 10 == 0]][:128].float() / 127.5 - 1
     samples = list(dict.fromkeys(several[0] for several in folder.captions))[:4]
-    return Source(folder.vocabulary, lambda count: folder.videos[kept[:count]], clips, len(kept), held_back, samples, False)
+    return Source(folder.vocabulary, lambda most: [folder.videos[kept[:most]]], [Bucket(clips, len(kept))], held_back, samples, False)
 
 
 def train_model(
@@ -113,7 +130,7 @@ def train_model(
 
     with curve.stage("clips"):  # a finished compressor needs none
         finished = resume and is_finished(run_dir, "vae", preset.train_vae)
-        videos = source.pool(1 if finished else preset.vae_clips)
+        videos = source.pools(1 if finished else preset.vae_clips)
 
     def look_at_vae(vae, record):
         values = torch.cat([psnr_of(model.decode(model.encode(part)).cpu(), part) for part in held_back.split(32)])
@@ -125,7 +142,7 @@ def train_model(
     with curve.stage("latents"):
         data = _latents(model, source, run_dir, resume, progress)
     pair = TextVideoPair(model.text, preset.vae.latent_channels).to(model.device)
-    history = train_language(pair, data, preset, run_dir, **options)
+    history = train_language(pair, data[0], preset, run_dir, **options)
     curve.seconds["text"] = history[-1]["seconds"]
 
     scenes = {family: test_scenes(family, "seen", LOOK_PROMPTS) for family in ("solo", "pair")} if source.judged else {}
@@ -145,16 +162,19 @@ def train_model(
     return model.eval()
 
 
-def _latents(model: MiniSora, source: Source, run_dir: Path, resume: bool, progress: bool) -> Latents:
-    path = run_dir / "latents.safetensors"
+def _latents(model: MiniSora, source: Source, run_dir: Path, resume: bool, progress: bool) -> list[Latents]:
+    """The latents of every bucket, from the file of an earlier run or encoded now."""
+    path, buckets = run_dir / "latents.safetensors", source.buckets
     if resume and path.is_file():
-        tensors, _ = load_tensors(path)
-        model.vae.latents_mean.copy_(tensors["mean"])
-        model.vae.latents_std.copy_(tensors["std"])
-        return Latents(tensors["latents"], tensors["ids"])
+        kept, _ = load_tensors(path)
+        model.vae.latents_mean.copy_(kept["mean"])
+        model.vae.latents_std.copy_(kept["std"])
+        return [Latents(kept[f"latents.{i}"], kept[f"ids.{i}"], bucket.share) for i, bucket in enumerate(buckets)]
 
-    data = cache_latents(model.vae, model.tokenizer, source.clips, source.count, progress)
-    save_tensors(path, {"latents": data.latents, "ids": data.ids, "mean": model.vae.latents_mean, "std": model.vae.latents_std}, {})
+    encode = partial(cache_latents, model.vae, model.tokenizer, progress=progress)
+    data = [encode(b.clips, b.count, share=b.share, measure=i == 0) for i, b in enumerate(buckets)]
+    kept = {f"latents.{i}": d.latents for i, d in enumerate(data)} | {f"ids.{i}": d.ids for i, d in enumerate(data)}
+    save_tensors(path, kept | {"mean": model.vae.latents_mean, "std": model.vae.latents_std}, {})
     return data
 
 

@@ -5,7 +5,7 @@
     3 train_dit       latents + captions → velocity                (world model); latents are encoded once and kept
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,27 +26,35 @@ from minisora.vae import VideoVAE
 
 
 def train_vae(
-    vae: VideoVAE, videos: torch.Tensor, preset: Preset, run_dir: str | Path, compile: bool = False, **options
+    vae: VideoVAE, videos: torch.Tensor | Sequence[torch.Tensor], preset: Preset, run_dir: str | Path, compile: bool = False, **options
 ) -> list[dict]:  # fmt: skip
     """Teach the compressor to give back what it was given: mean squared error + kl_weight · KL per pixel.
 
     Args:
-        videos: (M, 3, T, H, W) uint8; batches are drawn from these.
-        compile: see `device.compiled`. options: of `fit`.
+        videos: (M, 3, T, H, W) uint8; batches are drawn from these. Of several sizes, each beside the first has `other_share` of the steps.
+        compile: see `device.compiled`; for the first size only. options: of `fit`.
     """
     batch_size, weight = preset.train_vae.batch_size, preset.kl_weight
-    reconstruct = compiled(vae, compile)
+    pools = [videos] if isinstance(videos, torch.Tensor) else list(videos)
+    networks = [compiled(vae, compile)] + [vae] * (len(pools) - 1)
+    shares = torch.tensor([1 - preset.other_share * (len(pools) - 1)] + [preset.other_share] * (len(pools) - 1))
 
     def loss_of(step: int, generator: torch.Generator):
-        rows = torch.randint(len(videos), (batch_size,), generator=generator, device=generator.device)
-        video = videos[rows.cpu()].to(generator.device).float() / 127.5 - 1
+        which = _pick(shares, generator)
+        rows = torch.randint(len(pools[which]), (batch_size,), generator=generator, device=generator.device)
+        video = pools[which][rows.cpu()].to(generator.device).float() / 127.5 - 1
         latents = (vae.config.latent_channels, *vae.latent_shape(*video.shape[2:]))
         noise = torch.randn(len(video), *latents, generator=generator, device=generator.device)
-        decoded, kl = reconstruct(video, noise)
+        decoded, kl = networks[which](video, noise)
         error, kl = F.mse_loss(decoded, video), kl.mean()
         return error + weight * kl / video[0].numel(), {"mse": error.item(), "kl": kl.item()}
 
     return fit("vae", vae, loss_of, preset.train_vae, run_dir, **options)
+
+
+def _pick(shares: torch.Tensor, generator: torch.Generator) -> int:
+    """The number of one of several sizes, each drawn as often as its share says."""
+    return int(torch.multinomial(shares.to(generator.device), 1, generator=generator)) if len(shares) > 1 else 0
 
 
 # -------------------------------------------------------------------------------------------------------- 2, 3 the prompts
@@ -54,10 +62,11 @@ def train_vae(
 
 @dataclass
 class Latents:
-    """Clips that were encoded once: what the second and third training read."""
+    """Clips of one size that were encoded once: what the second and third training read."""
 
     latents: torch.Tensor  # (M, Cz, Tz, Hz, Wz), normalised, float16
     ids: torch.Tensor  # (M, captions a clip, S) token numbers, padded with 0
+    share: float = 1.0  # of the steps, beside clips of other sizes
 
     def draw(self, batch_size: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """A batch: latents (B, Cz, Tz, Hz, Wz), ids and attention_mask (B, S) of one of each clip's captions."""
@@ -71,9 +80,9 @@ class Latents:
 @torch.no_grad()
 def cache_latents(
     vae: VideoVAE, tokenizer: Tokenizer, clips: Callable[[int, int], tuple[torch.Tensor, list[list[str]]]], count: int,
-    progress: bool = True, chunk: int = 32,
+    progress: bool = True, chunk: int = 32, share: float = 1.0, measure: bool = True,
 ) -> Latents:  # fmt: skip
-    """Encode `count` clips, measure the latents' mean and standard deviation into the VAE, and keep them normalised.
+    """Encode `count` clips, measure the latents' mean and standard deviation into the VAE (unless not `measure`), and keep them normalised.
 
     Args:
         clips: (start, size) → videos (size, 3, T, H, W) in [-1, 1] and as many captions for every clip.
@@ -89,12 +98,13 @@ def cache_latents(
         bar.update(len(videos))
     bar.close()
     latents = torch.cat(means)
-    vae.latents_mean.copy_(latents.mean((0, 2, 3, 4)))
-    vae.latents_std.copy_(latents.std((0, 2, 3, 4)))
+    if measure:
+        vae.latents_mean.copy_(latents.mean((0, 2, 3, 4)))
+        vae.latents_std.copy_(latents.std((0, 2, 3, 4)))
     latents = vae.cpu().normalise(latents).half()
     vae.to(device)
     ids, _ = tokenizer([prompt for several in captions for prompt in several])
-    return Latents(latents, ids.view(count, -1, ids.shape[-1]).to(torch.int16))
+    return Latents(latents, ids.view(count, -1, ids.shape[-1]).to(torch.int16), share)
 
 
 def train_language(pair: TextVideoPair, data: Latents, preset: Preset, run_dir: str | Path, **options) -> list[dict]:
@@ -111,19 +121,24 @@ NOISE_BINS = (0.25, 0.5, 0.75, 1.0)  # upper edges
 
 
 def train_dit(
-    model: nn.ModuleDict, data: Latents, preset: Preset, run_dir: str | Path, compile: bool = False, **options
+    model: nn.ModuleDict, data: Latents | Sequence[Latents], preset: Preset, run_dir: str | Path, compile: bool = False, **options
 ) -> list[dict]:  # fmt: skip
-    """Teach the transformer the velocity of every token, whatever is given and whatever is asked for.
+    """Teach the transformer the velocity of every token, whatever is given, whatever is asked for, and whatever the size.
 
     Args:
         model: {"text": TextEncoder, "dit": DiT}; the text encoder goes on learning.
-        compile: see `device.compiled`. options: of `fit`.
+        data: clips of one size, or of several; a step then takes one of the sizes (a bucket), and as many of its clips as have about the tokens
+            of a batch of the first size.
+        compile: see `device.compiled`; for the first size only. options: of `fit`.
     """
     text, dit = model["text"], model["dit"]
-    predict = compiled(dit, compile)
+    buckets = [data] if isinstance(data, Latents) else list(data)
+    networks = [compiled(dit, compile)] + [dit] * (len(buckets) - 1)
+    shares, cells = torch.tensor([bucket.share for bucket in buckets]), [bucket.latents[0, 0].numel() for bucket in buckets]
 
     def loss_of(step: int, generator: torch.Generator):
-        latents, ids, _ = data.draw(preset.train_dit.batch_size, generator)
+        which = _pick(shares, generator)
+        latents, ids, _ = buckets[which].draw(max(preset.train_dit.batch_size * cells[0] // cells[which], 1), generator)
         drop = torch.rand(len(ids), generator=generator, device=ids.device) < preset.prompt_dropout_prob
         ids = torch.where(drop[:, None], torch.zeros_like(ids), ids)
         ids[drop, 0] = END  # the null prompt
@@ -132,8 +147,9 @@ def train_dit(
         x_0 = patchify(latents, dit.config.patch_size)  # (B, N, P)
         noise = torch.randn(x_0.shape, generator=generator, device=x_0.device)
         sigma = draw_sigma(len(x_0), grid, generator, preset.shift)  # (B, N)
-        x_t = add_noise(x_0, noise, sigma[..., None])
-        velocity = predict(x_t, sigma, positions_of(grid, device=x_0.device), text(ids, attention_mask), attention_mask)
+        slip = preset.given_noise * torch.rand(len(x_0), 1, generator=generator, device=x_0.device) * (sigma == 0)
+        x_t = add_noise(x_0, noise, (sigma + slip)[..., None])  # what is given may be a little off: in a long clip it is the model's own work
+        velocity = networks[which](x_t, sigma, positions_of(grid, device=x_0.device), text(ids, attention_mask), attention_mask)
         error = flow_loss(velocity, x_0, noise, sigma)  # (B, N)
         return error.sum() / (sigma > 0).sum(), _by_noise_level(error.detach(), sigma)
 

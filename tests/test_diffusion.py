@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from minisora.diffusion import (
+    KINDS,
     add_noise,
     alphas_cumprod,
     clean_and_noise_from_v,
@@ -63,13 +64,18 @@ def levels(grid=(5, 3, 4), count=2000, **options):
     return draw_sigma(count, grid, torch.Generator().manual_seed(0), **options).view(count, *grid)
 
 
-def test_drawn_levels_are_of_three_kinds():
+def test_drawn_levels_are_of_many_kinds_and_half_of_them_pure():
+    assert sum(KINDS.values()) == pytest.approx(1.0)
     sigma = levels(count=4000)
-    assert (sigma == sigma[..., :1, :1]).all(), "one level a latent frame"
-    frame = sigma[..., 0, 0]
-    one = (frame == frame[:, :1]).all(1).float().mean()
+    flat = sigma.flatten(1)
+    one = (flat == flat[:, :1]).all(1) & (flat[:, 0] > 0)
+    assert one.float().mean() == pytest.approx(0.5 + 0.05 / 12, abs=0.03), "a box may be the whole frame"
+    assert (sigma == 0).flatten(1).any(1).float().mean() == pytest.approx(0.35, abs=0.03), "something is given"
+    plain = levels(count=4000, kinds={"one level": 0.5, "a level a frame": 0.3, "start given": 0.2})
+    assert (plain == plain[..., :1, :1]).all(), "one level a latent frame"
+    frame = plain[..., 0, 0]
     clean = (frame == 0).any(1)
-    assert one == pytest.approx(0.5, abs=0.03)
+    assert (frame == frame[:, :1]).all(1).float().mean() == pytest.approx(0.5, abs=0.03)
     assert clean.float().mean() == pytest.approx(0.2, abs=0.03)
     assert (frame[clean, 0] == 0).all() and (frame[:, -1] > 0).all()
     assert frame[clean, 1].eq(0).float().mean() == pytest.approx(0.5 * 0.75, abs=0.06)

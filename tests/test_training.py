@@ -12,7 +12,7 @@ import torch.nn as nn
 from minisora.checkpoints import CheckpointError, load_tensors
 from minisora.config import TrainConfig
 from minisora.loop import EMA, fit, learning_rate_at
-from minisora.recipe import render_pool, train_model, world_of
+from minisora.recipe import render_pool, train_model, world_of, world_source
 from minisora.text import PAD
 from minisora.training import Latents, cache_latents, train_dit, train_vae
 from minisora.vae import VideoVAE
@@ -163,6 +163,36 @@ def test_dit_training_lowers_the_loss_and_says_it_by_noise_level(model, preset, 
     history = train_dit(both, data, replace(preset, train_dit=config), tmp_path, progress=False)
     assert history[-1]["loss"] < 0.8 * history[0]["loss"]
     assert {"σ ≤ 0.25", "σ ≤ 0.5", "σ ≤ 0.75", "σ ≤ 1.0"} <= set(history[-1])
+
+
+def test_steps_go_to_every_size_as_often_as_their_shares_say(model, preset, tmp_path, monkeypatch):
+    source = world_source(replace(preset, cached_clips=200, other_sizes=((1, 32, 32), (17, 24, 40)), other_share=0.25))
+    assert [b.share for b in source.buckets] == [0.5, 0.25, 0.25] and [b.count for b in source.buckets] == [200, 1700, 106]
+    assert [b.clips(0, 2)[0].shape[2:] for b in source.buckets] == [(17, 32, 32), (1, 32, 32), (17, 24, 40)]
+    assert [pool.shape[2:] for pool in source.pools(4)] == [(17, 32, 32), (1, 32, 32), (17, 24, 40)]
+    ids = torch.tensor([[[2, 3, 1]]]).to(torch.int16)
+    shapes = ((5, 8, 8), (1, 8, 8), (5, 6, 10))
+    data = [Latents(torch.randn(1, preset.vae.latent_channels, *s).half(), ids, b.share) for s, b in zip(shapes, source.buckets, strict=True)]
+    seen, forward = [], type(model.dit).forward
+    monkeypatch.setattr(type(model.dit), "forward", lambda self, tokens, *a, **k: seen.append(tuple(tokens.shape[:2])) or forward(self, tokens, *a, **k))
+    both = nn.ModuleDict({"text": model.text, "dit": model.dit})
+    train_dit(both, data, replace(preset, train_dit=replace(CONFIG, steps=60, batch_size=4)), tmp_path, progress=False)
+    assert set(seen) == {(4, 80), (20, 16), (4, 75)}, "about as many tokens in every batch"
+    assert 20 <= seen.count((4, 80)) <= 40
+
+
+def test_what_is_given_may_be_a_little_off_and_what_is_made_is_not(model, preset, tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr("minisora.training.add_noise", lambda x_0, noise, sigma: told.append(sigma[..., 0]) or x_0)
+    levels = torch.zeros(4, 80)
+    levels[:, 16:] = 0.5
+    monkeypatch.setattr("minisora.training.draw_sigma", lambda *a: levels)
+    data = Latents(torch.randn(1, preset.vae.latent_channels, 5, 8, 8).half(), torch.tensor([[[2, 3, 1]]]).to(torch.int16))
+    both = nn.ModuleDict({"text": model.text, "dit": model.dit})
+    train_dit(both, data, replace(preset, train_dit=replace(CONFIG, steps=1, batch_size=4)), tmp_path, progress=False)
+    (told,) = told
+    assert (told[:, 16:] == 0.5).all() and (told[:, :16] > 0).all() and told[:, :16].max() < preset.given_noise
+    assert len(told[:, 0].unique()) == 4 and (told[:, :16] == told[:, :1]).all(), "one a clip"
 
 
 def test_the_whole_recipe_runs_resumes_and_never_overwrites(preset, tmp_path, monkeypatch):
