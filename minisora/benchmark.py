@@ -1,9 +1,15 @@
 """How fast, on this machine: every stage in clips a second, and training against the machine's own matrix products."""
 
+import copy
 import platform
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import torch
 import torch.nn as nn
@@ -61,6 +67,9 @@ def benchmark(model, quick: bool = False) -> dict:
     table["clips sampled a second (20 steps, guided)"] = rate(lambda: model.generate(prompts), len(prompts))
     table["seconds for one clip (20 steps, guided)"] = round(_seconds(lambda: model.generate(prompts[:1]), repeats * 2), 3)
 
+    for seconds in (2, 4) if quick else (10, 60):
+        table |= {f"{name} of {seconds} s of video": value for name, value in _long_clip(model, seconds).items()}
+
     batch, steps = model.preset.train_dit.batch_size, 6 if quick else 20
     ids = torch.full((256, 1, 20), PAD)
     ids[:, :, :19], ids[:, :, 19] = 5, END
@@ -73,12 +82,34 @@ def benchmark(model, quick: bool = False) -> dict:
     return table
 
 
+LONG = """
+import sys, time
+from minisora import MiniSora
+model = MiniSora.load(sys.argv[1], sys.argv[2])
+began = time.perf_counter()
+model.minute("a large red circle bouncing on a navy background", seconds=float(sys.argv[3]), progress=False)
+seconds = time.perf_counter() - began
+try:
+    import resource  # not on Windows
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+except ImportError:
+    peak = float("nan")
+print(seconds, peak)
+"""
+
+
+def _long_clip(model, seconds: float) -> dict[str, float]:
+    """What a long clip costs, in a process of its own: seconds of sampling, and the peak of its memory in MiB."""
+    with tempfile.TemporaryDirectory() as folder:
+        model.save(folder)
+        command = [sys.executable, "-c", LONG, folder, str(model.device), str(seconds)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).resolve().parent.parent)
+    took, peak = map(float, done.stdout.split())
+    return {"seconds": round(took, 1), "MiB at the peak": round(peak)}
+
+
 def _train_seconds(model, data: Latents, steps: int) -> float:
     """Seconds of `steps` training steps of a fresh transformer of the same size."""
-    import copy
-    import tempfile
-    from dataclasses import replace
-
     fresh = nn.ModuleDict({"text": copy.deepcopy(model.text), "dit": DiT(model.preset.dit).to(model.device)})
     config = TrainConfig(steps=steps + 3, batch_size=model.preset.train_dit.batch_size, save_every=1e9)
     with tempfile.TemporaryDirectory() as folder, autocast(model.device):

@@ -1,111 +1,24 @@
 """minisora generate | animate | extend | … | train | evaluate | benchmark | lab: thin words around the package."""
 
-import inspect
 import json
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from minisora.cli_clips import COMMANDS, DEVICE, FORCE, GUIDANCE, MODEL, STEPS, load, refuse
 from minisora.config import GUIDANCE_SCALE
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="A whole Sora, small: text to video on two CPU cores.")
+for command in COMMANDS:
+    app.command()(command)
 
-PROMPT = Annotated[str, typer.Argument(help='A sentence of the toy world, such as "a large red circle bouncing on a navy background".')]
-OUT = Annotated[Path, typer.Option(help="Where the clip goes: .png (animated), .gif, .webp or .mp4 (extra: video).")]
-SEED = Annotated[int | None, typer.Option(help="Seed of the noise; the same seed gives the same clip. Random, and printed, if left out.")]
-STEPS = Annotated[int, typer.Option(help="Steps from noise to clip.", min=1)]
-GUIDANCE = Annotated[float, typer.Option(help="How hard the prompt pulls: 1 is not at all more than it says.")]
-NEGATIVE = Annotated[str, typer.Option(help="What to get away from.")]
-FRAMES = Annotated[int | None, typer.Option(help="Frames, 4k + 1.")]
-HEIGHT = Annotated[int | None, typer.Option(help="Rows, a multiple of 8.")]
-WIDTH = Annotated[int | None, typer.Option(help="Columns, a multiple of 8.")]
-RATE = Annotated[float, typer.Option(help="Frames a second of the file, as judged too.", min=0.5)]
-PICTURE = Annotated[Path, typer.Argument(help="The first frame: PNG, JPEG, GIF or WebP; cropped to the middle and resized.")]
-CLIP = Annotated[Path, typer.Argument(help="A clip: animated PNG, GIF, WebP or mp4 (extra: video). At its own size, or at --height and --width.")]
-MORE = Annotated[int, typer.Option(help="How many frames more.", min=1)]
-DIRECTION = Annotated[str, typer.Option(help="forward or backward.")]
-REGION = Annotated[tuple[int, int, int, int], typer.Option(help="Top, left, height and width of what is made anew, in pixels.")]
-STRENGTH = Annotated[float, typer.Option(help="How much is changed: 0 nothing, 1 everything.")]
-MODEL = Annotated[str, typer.Option("--preset", help="A shipped model's name, or a folder with a model.json.")]
-DEVICE = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 COMPILE = Annotated[bool | None, typer.Option(help="Translate networks to machine code first: a minute each, then faster. Left out: where it pays.")]
-FORCE = Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")]
 NOISE_SEED = Annotated[int, typer.Option("--seed", help="Seed of the noise.")]
 JSON = Annotated[Path | None, typer.Option("--json", help="Also write the figures to this file.")]
-
-
-SHARED = {  # options of every command that makes a clip
-    "out": (OUT, Path("clip.png")), "seed": (SEED, None), "num_inference_steps": (STEPS, 20), "guidance_scale": (GUIDANCE, GUIDANCE_SCALE),
-    "negative_prompt": (NEGATIVE, ""), "fps": (RATE, 8.0), "preset": (MODEL, "tiny"), "device": (DEVICE, "auto"), "force": (FORCE, False),
-}  # fmt: skip
-
-
-def makes_a_clip(function):
-    """Turn `function(model, its own arguments, **options) → video (1, 3, T, H, W)` into a command with the shared options as well."""
-
-    def command(**values):
-        out, seed, fps, preset, device, force = (values.pop(name) for name in ("out", "seed", "fps", "preset", "device", "force"))
-        _refuse(out, force)
-        model, seed, generator = _model(preset, device, seed)
-        began = time.perf_counter()
-        video = function(model, generator=generator, **values)[0]
-        _show(video, values.get("prompt", ""), out, seed, time.perf_counter() - began, fps, force)
-
-    own = list(inspect.signature(function).parameters.values())[1:-1]
-    shared = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=value, annotation=kind) for name, (kind, value) in SHARED.items()]
-    command.__signature__ = inspect.Signature([*own, *shared])
-    command.__annotations__ = {p.name: p.annotation for p in (*own, *shared)}
-    command.__name__, command.__doc__ = function.__name__, function.__doc__
-    return app.command()(command)
-
-
-@makes_a_clip
-def generate(model, prompt: PROMPT, num_frames: FRAMES = None, height: HEIGHT = None, width: WIDTH = None, **options):
-    """Make a clip from a sentence."""
-    return model.generate(prompt, num_frames=num_frames, height=height, width=width, **options)
-
-
-@makes_a_clip
-def animate(model, image: PICTURE, prompt: PROMPT, num_frames: FRAMES = None, height: HEIGHT = None, width: WIDTH = None, **options):
-    """Make a clip that starts with a picture."""
-    from minisora.media import as_image
-
-    return model.animate(as_image(image, height or model.preset.height, width or model.preset.width), prompt, num_frames=num_frames, **options)
-
-
-@makes_a_clip
-def extend(model, clip: CLIP, prompt: PROMPT, num_frames: MORE = 8, direction: DIRECTION = "forward", height: HEIGHT = None, width: WIDTH = None, **options):
-    """Go on where a clip ends, or say what came before it."""
-    return model.extend(_clip(clip, height, width), num_frames, prompt, direction=direction, **options)
-
-
-@makes_a_clip
-def connect(model, clip: CLIP, after: CLIP, prompt: PROMPT, num_frames: MORE = 8, height: HEIGHT = None, width: WIDTH = None, **options):
-    """Lead from one clip into another."""
-    return model.connect(_clip(clip, height, width), _clip(after, height, width), prompt, num_frames, **options)
-
-
-@makes_a_clip
-def loop(model, clip: CLIP, prompt: PROMPT, num_frames: MORE = 8, height: HEIGHT = None, width: WIDTH = None, **options):
-    """Lead from a clip's end back to its beginning."""
-    return model.loop(_clip(clip, height, width), prompt, num_frames, **options)
-
-
-@makes_a_clip
-def edit(model, clip: CLIP, prompt: PROMPT, region: REGION, height: HEIGHT = None, width: WIDTH = None, **options):
-    """Make a region of a clip anew and keep the rest."""
-    return model.edit(_clip(clip, height, width), region, prompt, **options)
-
-
-@makes_a_clip
-def restyle(model, clip: CLIP, prompt: PROMPT, strength: STRENGTH = 0.7, height: HEIGHT = None, width: WIDTH = None, **options):
-    """Change a whole clip as the sentence says."""
-    return model.restyle(_clip(clip, height, width), prompt, strength, **options)
 
 
 @app.command()
@@ -202,8 +115,8 @@ def benchmark(
     """Measure speed on this machine: clips rendered, encoded, decoded, trained and sampled a second, and one clip's latency."""
     from minisora.benchmark import benchmark as measure
 
-    _refuse(json_file, force)
-    table = measure(_model(preset, device, 0)[0], quick)
+    refuse(json_file, force)
+    table = measure(load(preset, device, 0)[0], quick)
     for name, value in table.items():
         typer.echo(f"{name:<44} {value}")
     _write_json(json_file, table)
@@ -225,56 +138,14 @@ def lab() -> None:
 # ------------------------------------------------------------------------------------------------------------------ parts
 
 
-def _refuse(path: Path | None, force: bool) -> None:
-    """Complain before the work, not after it."""
-    if path is not None and path.exists() and not force:
-        raise FileExistsError(f"{path} exists; choose another name, or overwrite it with --force")
-
-
-def _model(preset: str, device: str, seed: int | None):
-    import torch
-
-    from minisora.pipeline import MiniSora
-
-    seed = torch.seed() % 2**31 if seed is None else seed
-    return MiniSora.load(preset, device), seed, torch.Generator().manual_seed(seed)
-
-
 def _measured(json_file: Path | None, force: bool, preset: str, device: str, compile: bool | None, clips: int):
     """A model from which many clips are wanted."""
     from minisora.device import can_compile, compiled
 
-    _refuse(json_file, force)
-    model = _model(preset, device, 0)[0]
+    refuse(json_file, force)
+    model = load(preset, device, 0)[0]
     model.dit = compiled(model.dit, (can_compile() and clips >= 100) if compile is None else compile)
     return model
-
-
-def _clip(path: Path, height: int | None, width: int | None):
-    """A clip at a size that the transformer can take in without hours of work."""
-    from minisora.media import as_video
-
-    video = as_video(path, height, width)
-    if max(video.shape[2:]) > 128:
-        raise ValueError(f"{path} is {video.shape[2]}×{video.shape[3]}, far from what the model was trained on; resize it with --height 32 --width 32")
-    return video
-
-
-def _show(video, prompt: str, out: Path, seed: int, seconds: float, fps: float, force: bool) -> None:
-    from minisora.judge import read, verdict
-    from minisora.viz import Clip, text_strip
-    from minisora.world.captions import parse
-
-    clip = Clip(video, prompt, fps)
-    clip.save(out, force)
-    if strip := text_strip(clip):
-        typer.echo(strip)
-    typer.echo(f"{out}: {video.shape[1]} frames in {seconds:.2f} s, seed {seed}")
-    seen = read(video, fps)
-    try:
-        typer.echo(f"the judge saw {seen}: {verdict(seen, parse(prompt))}")
-    except ValueError as error:
-        typer.echo(f"the judge saw {seen}; it cannot hold that against the prompt, because {error}")
 
 
 def _write_json(path: Path | None, table: dict) -> None:

@@ -1,0 +1,175 @@
+"""Commands that make a clip: minisora generate | image | animate | extend | connect | loop | inpaint | edit | restyle | minute."""
+
+import inspect
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from minisora.config import GUIDANCE_SCALE
+
+PROMPT = Annotated[str, typer.Argument(help='A sentence of the toy world, such as "a large red circle bouncing on a navy background".')]
+SENTENCES = Annotated[list[str], typer.Argument(help="One sentence, or several that share the time equally.")]
+SECONDS = Annotated[float, typer.Option(help="Length of the clip.", min=1)]
+MISSING = Annotated[str, typer.Option(help="Frames to make, counted from 0: 5-12, or one number.")]
+OUT = Annotated[Path, typer.Option(help="Where the clip goes: .png (animated), .gif, .webp or .mp4 (extra: video).")]
+SEED = Annotated[int | None, typer.Option(help="Seed of the noise; the same seed gives the same clip. Random, and printed, if left out.")]
+STEPS = Annotated[int, typer.Option(help="Steps from noise to clip.", min=1)]
+GUIDANCE = Annotated[float, typer.Option(help="How hard the prompt pulls: 1 is not at all more than it says.")]
+NEGATIVE = Annotated[str, typer.Option(help="What to get away from.")]
+FRAMES = Annotated[int | None, typer.Option(help="Frames, 4k + 1.")]
+HEIGHT = Annotated[int | None, typer.Option(help="Rows, a multiple of 8.")]
+WIDTH = Annotated[int | None, typer.Option(help="Columns, a multiple of 8.")]
+RATE = Annotated[float, typer.Option(help="Frames a second of the file, as judged too.", min=0.5)]
+PICTURE = Annotated[Path, typer.Argument(help="The first frame: PNG, JPEG, GIF or WebP; cropped to the middle and resized.")]
+CLIP = Annotated[Path, typer.Argument(help="A clip: animated PNG, GIF, WebP or mp4 (extra: video). At its own size, or at --height and --width.")]
+MORE = Annotated[int, typer.Option(help="How many frames more.", min=1)]
+DIRECTION = Annotated[str, typer.Option(help="forward or backward.")]
+REGION = Annotated[tuple[int, int, int, int], typer.Option(help="Top, left, height and width of what is made anew, in pixels.")]
+STRENGTH = Annotated[float, typer.Option(help="How much is changed: 0 nothing, 1 everything.")]
+MODEL = Annotated[str, typer.Option("--preset", help="A shipped model's name, or a folder with a model.json.")]
+DEVICE = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+FORCE = Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")]
+
+SHARED = {  # options of every command that makes a clip
+    "out": (OUT, Path("clip.png")), "seed": (SEED, None), "num_inference_steps": (STEPS, 20), "guidance_scale": (GUIDANCE, GUIDANCE_SCALE),
+    "negative_prompt": (NEGATIVE, ""), "height": (HEIGHT, None), "width": (WIDTH, None), "fps": (RATE, 8.0), "preset": (MODEL, "tiny"),
+    "device": (DEVICE, "auto"), "force": (FORCE, False),
+}  # fmt: skip
+COMMANDS = []
+
+
+def makes_a_clip(function):
+    """Turn `function(model, its own arguments, height, width, **options) → video (1, 3, T, H, W)` into a command with the shared options."""
+
+    def command(**values):
+        out, seed, fps, preset, device, force = (values.pop(name) for name in ("out", "seed", "fps", "preset", "device", "force"))
+        refuse(out, force)
+        model, seed, generator = load(preset, device, seed)
+        began = time.perf_counter()
+        video = function(model, generator=generator, **values)[0]
+        _show(video, values["prompt"], out, seed, time.perf_counter() - began, fps, force)
+
+    own = [p for p in list(inspect.signature(function).parameters.values())[1:-1] if p.name not in SHARED]
+    shared = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=value, annotation=kind) for name, (kind, value) in SHARED.items()]
+    command.__signature__ = inspect.Signature([*own, *shared])
+    command.__annotations__ = {p.name: p.annotation for p in (*own, *shared)}
+    command.__name__, command.__doc__ = function.__name__, function.__doc__
+    COMMANDS.append(command)
+    return command
+
+
+@makes_a_clip
+def generate(model, prompt: PROMPT, num_frames: FRAMES = None, **options):
+    """Make a clip from a sentence."""
+    return model.generate(prompt, num_frames=num_frames, **options)
+
+
+@makes_a_clip
+def image(model, prompt: PROMPT, **options):
+    """Make a picture from a sentence: a clip of one frame."""
+    return model.image(prompt, **options)[:, :, None]
+
+
+@makes_a_clip
+def animate(model, image: PICTURE, prompt: PROMPT, num_frames: FRAMES = None, height=None, width=None, **options):
+    """Make a clip that starts with a picture."""
+    from minisora.media import as_image
+
+    return model.animate(as_image(image, height or model.preset.height, width or model.preset.width), prompt, num_frames=num_frames, **options)
+
+
+@makes_a_clip
+def extend(model, clip: CLIP, prompt: PROMPT, num_frames: MORE = 8, direction: DIRECTION = "forward", height=None, width=None, **options):
+    """Go on where a clip ends, or say what came before it."""
+    return model.extend(_clip(clip, height, width), num_frames, prompt, direction=direction, **options)
+
+
+@makes_a_clip
+def connect(model, clip: CLIP, after: CLIP, prompt: PROMPT, num_frames: MORE = 8, height=None, width=None, **options):
+    """Lead from one clip into another."""
+    return model.connect(_clip(clip, height, width), _clip(after, height, width), prompt, num_frames, **options)
+
+
+@makes_a_clip
+def loop(model, clip: CLIP, prompt: PROMPT, num_frames: MORE = 8, height=None, width=None, **options):
+    """Lead from a clip's end back to its beginning."""
+    return model.loop(_clip(clip, height, width), prompt, num_frames, **options)
+
+
+@makes_a_clip
+def inpaint(model, clip: CLIP, prompt: PROMPT, missing: MISSING, height=None, width=None, **options):
+    """Make frames anew that are missing or spoilt."""
+    try:
+        first, last = (int(n) for n in (missing.split("-") * 2)[:2])
+    except ValueError:
+        raise ValueError(f"--missing {missing!r} is not understood; write 5-12, or one number") from None
+    return model.inpaint(_clip(clip, height, width), range(first, last + 1), prompt, **options)
+
+
+@makes_a_clip
+def edit(model, clip: CLIP, prompt: PROMPT, region: REGION, height=None, width=None, **options):
+    """Make a region of a clip anew and keep the rest."""
+    return model.edit(_clip(clip, height, width), region, prompt, **options)
+
+
+@makes_a_clip
+def restyle(model, clip: CLIP, prompt: PROMPT, strength: STRENGTH = 0.7, height=None, width=None, **options):
+    """Change a whole clip as the sentence says."""
+    return model.restyle(_clip(clip, height, width), prompt, strength, **options)
+
+
+@makes_a_clip
+def minute(model, prompt: SENTENCES, seconds: SECONDS = 60.0, **options):
+    """Make a long clip, window by window."""
+    return model.minute([(seconds / len(prompt), sentence) for sentence in prompt], **options)
+
+
+# ------------------------------------------------------------------------------------------------------------------ parts
+
+
+def refuse(path: Path | None, force: bool) -> None:
+    """Complain before the work, not after it."""
+    if path is not None and path.exists() and not force:
+        raise FileExistsError(f"{path} exists; choose another name, or overwrite it with --force")
+
+
+def load(preset: str, device: str, seed: int | None):
+    """A model, the seed (drawn where it is None), and a generator with that seed."""
+    import torch
+
+    from minisora.pipeline import MiniSora
+
+    seed = torch.seed() % 2**31 if seed is None else seed
+    return MiniSora.load(preset, device), seed, torch.Generator().manual_seed(seed)
+
+
+def _clip(path: Path, height: int | None, width: int | None):
+    """A clip at a size that the transformer can take in without hours of work."""
+    from minisora.media import as_video
+
+    video = as_video(path, height, width)
+    if max(video.shape[2:]) > 128:
+        raise ValueError(f"{path} is {video.shape[2]}×{video.shape[3]}, far from what the model was trained on; resize it with --height 32 --width 32")
+    return video
+
+
+def _show(video, prompt: str | list[str], out: Path, seed: int, seconds: float, fps: float, force: bool) -> None:
+    from minisora.judge import read, verdict
+    from minisora.viz import Clip, text_strip
+    from minisora.world.captions import parse
+
+    sentences = [prompt] if isinstance(prompt, str) else prompt
+    clip = Clip(video, " / ".join(sentences), fps)
+    clip.save(out, force)
+    if strip := text_strip(clip):
+        typer.echo(strip)
+    typer.echo(f"{out}: {video.shape[1]} frames in {seconds:.2f} s, seed {seed}")
+    long = video.shape[1] > 49
+    seen = read(video[:, -17:] if long else video, fps)
+    where = ", in its last 17 frames, " if long else " "
+    try:
+        typer.echo(f"the judge saw{where}{seen}: {verdict(seen, parse(sentences[-1]))}")
+    except ValueError as error:
+        typer.echo(f"the judge saw{where}{seen}; it cannot hold that against the prompt, because {error}")
