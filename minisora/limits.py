@@ -48,15 +48,15 @@ def remake(model, videos: torch.Tensor, prompts: list[str], start: list[float], 
     return in_batches(batch, videos, prompts)
 
 
-def slide(model, prompts: list[str], num_frames: int, keep: int = 9, seed: int = 0, **options) -> torch.Tensor:
-    """A longer clip by a window that slides: the last `keep` frames (4k + 1) are given to the next window."""
-    size, video = model.preset.num_frames, make(model, prompts, seed, **options)
-    start = [0.0 if 4 * k < keep else 1.0 for k in range((size + 3) // 4)]
-    while video.shape[2] < num_frames:
-        seed += 1000
-        window = torch.cat([video[:, :, -keep:], video[:, :, -1:].expand(-1, -1, size - keep, -1, -1)], dim=2)
-        video = torch.cat([video, remake(model, window, prompts, start, seed, **options)[:, :, keep:]], dim=2)
-    return video[:, :, :num_frames]
+def slide(model, prompts: list[str], num_frames: int, seed: int = 0, **options) -> torch.Tensor:
+    """A longer clip by a window that slides: `generate`, then `extend` by what is missing."""
+
+    def batch(i: int, texts: list[str]) -> torch.Tensor:
+        generator = torch.Generator().manual_seed(seed + i)
+        video = model.generate(texts, generator=generator, **options)
+        return model.extend(video, num_frames - video.shape[2], texts, generator=generator, **options)
+
+    return in_batches(batch, prompts)
 
 
 def round_trip(model, videos: torch.Tensor) -> torch.Tensor:

@@ -6,7 +6,9 @@ Clips to start from are true ones, cut out of longer ones, so that what should c
 cross-fade, a cut, a sample without the words. "truth" is the right answer after the compressor's round trip.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
+from itertools import permutations
 
 import torch
 
@@ -22,6 +24,7 @@ from minisora.world.scene import FPS, Scene
 
 SIZES = ((17, 32, 32), (9, 32, 32), (33, 32, 32), (17, 24, 40), (17, 40, 24))  # frames, rows, columns
 STRENGTHS = (0.5, 0.6, 0.7, 0.8, 0.9)
+SCRIPTED = ("still", "circling", "spinning")  # motions that can begin at any moment, and that the judge knows from any moment on
 
 
 def lasting(clips: int, num_frames: int) -> list[Scene]:
@@ -182,6 +185,56 @@ def measure_sizes(model, clips: int, seed: int, **options) -> dict:
     return table
 
 
+def measure_minute(model, clips: int, seed: int, seconds: int = 60, **options) -> dict:
+    """A long clip of one sentence: for what share of its seconds is the object itself, in its first sixth and in its last, and by how much
+    has its area changed by then? Baseline: the sentence for two seconds, and no words from there on.
+
+    Takes a twentieth of `clips`, and at least two: a minute is as much work as sixty clips.
+    """
+    table = {}
+    for name in ("made", "baseline"):
+        figures = {k: [] for k in ("seconds itself", "in the first sixth", "in the last sixth", "itself to the end", "area changed by e^")}
+        for n, scene in enumerate(lasting(max(clips // 20, 2), 17)):
+            (thing,) = scene.objects
+            script = [(2, sentence(scene)), (seconds - 2, sentence(scene) if name == "made" else "")]
+            video = model.minute(script, progress=False, generator=_seeded(seed + n), **options)[0]
+            parts = [read(video[:, 8 * i : 8 * i + 9]) for i in range(seconds)]
+            right = torch.tensor([[(o.color, o.shape) for o in part.objects] == [(thing.color, thing.shape)] for part in parts])
+            areas = torch.tensor([float(p.objects[0].radii.nanmean()) ** 2 if ok else math.nan for p, ok in zip(parts, right, strict=True)])
+            sixth = seconds // 6
+            shares = [right.float().mean(), right[:sixth].float().mean(), right[-sixth:].float().mean(), right.all().float()]
+            changed = (areas[-sixth:].nanmean() / areas[:sixth].nanmean()).log().abs()
+            for values, value in zip(figures.values(), (*shares, changed), strict=True):
+                values.append(float(value))
+        table[name] = {k: mean_of(values) for k, values in figures.items()}
+    return table
+
+
+def script_scenes(n: int, motions: Sequence[str]) -> list[Scene]:
+    """One look on one stage, number n, in several motions."""
+    look = sample_scene(TEST_SEEDS + n, motion="spinning")  # a shape in which it shows
+    return [sample_scene(TEST_SEEDS + n, motion=m, shape=look.objects[0].shape, color=look.objects[0].color,
+                         size=look.objects[0].size, background=look.background, texture=look.texture) for m in motions]  # fmt: skip
+
+
+def measure_script(model, clips: int, seed: int, **options) -> dict:
+    """Two sentences of four seconds each: which motion do the first and the last 17 frames show? Baseline: the first sentence throughout."""
+    orders = list(permutations(SCRIPTED, 2))
+    table = {}
+    for name in ("made", "baseline"):
+        first, both = [], []
+        for n in range(clips):
+            asked = orders[n % len(orders)]
+            texts = [sentence(s) for s in script_scenes(n, asked)]
+            script = [(4, texts[0]), (4, texts[name == "made"])]
+            video = model.minute(script, progress=False, generator=_seeded(seed + n), **options)[0]
+            seen = [[o.motion for o in read(part).objects] for part in (video[:, :17], video[:, -17:])]
+            first.append(seen[0] == [asked[0]])
+            both.append(seen == [[m] for m in asked])
+        table[name] = {"first event": share(first), "both, in order": share(both)}
+    return table
+
+
 def _all_but_motion(image: torch.Tensor, prompt: str) -> bool:
     return all(right for name, right in verdict(read(image), parse(prompt)).attributes.items() if name != "motion")
 
@@ -193,7 +246,8 @@ def _seeded(seed: int) -> torch.Generator:
 CAPABILITIES: dict[str, Callable] = {
     "animate": measure_animate, "connect": measure_connect, "edit": measure_edit,
     "extend forward": lambda *a, **k: measure_extend(*a, "forward", **k), "extend backward": lambda *a, **k: measure_extend(*a, "backward", **k),
-    "inpaint": measure_inpaint, "loop": measure_loop, "restyle": measure_restyle, "sizes": measure_sizes,
+    "inpaint": measure_inpaint, "loop": measure_loop, "minute": measure_minute, "restyle": measure_restyle, "script": measure_script,
+    "sizes": measure_sizes,
 }  # fmt: skip
 
 

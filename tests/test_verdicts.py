@@ -1,10 +1,25 @@
 """The yardsticks of the capabilities, held to true clips, to trivial ones and to planted faults."""
 
+from itertools import permutations
+
 import pytest
 import torch
 
 from minisora.judge import read
-from minisora.verdicts import CAPABILITIES, _box_of, continued_figures, cross_fade, lasting, measure_capabilities, stand
+from minisora.limits import sentence
+from minisora.verdicts import (
+    CAPABILITIES,
+    SCRIPTED,
+    _box_of,
+    continued_figures,
+    cross_fade,
+    lasting,
+    measure_capabilities,
+    measure_minute,
+    measure_script,
+    script_scenes,
+    stand,
+)
 from minisora.world.dataset import sample_scene
 from minisora.world.render import render
 
@@ -54,6 +69,42 @@ def test_the_box_holds_the_object_in_whole_tokens(moving):
         hidden = torch.where(mask[None], render([sample_scene(0, background=scene.background, texture=scene.texture)], 1)[0, :, :, :1, :1], video)
         assert mask.any() and mask.sum() % 64 == 0
         assert not read(hidden).objects or read(hidden).objects[0].radii.nanmean() < 0.5 * scene.objects[0].radius
+
+
+class Filmed:
+    """A stand-in for a model: its long clips are true ones, of scenes that it finds by their sentences; without words it changes colours."""
+
+    def __init__(self, scenes, deaf=False):
+        self.scenes, self.deaf = {sentence(s): s for s in scenes}, deaf
+
+    def minute(self, script, **options):
+        films = []
+        for i, (seconds, text) in enumerate(script):
+            scene = self.scenes[script[0][1] if self.deaf or not text else text]
+            film = render([scene], num_frames=8 * seconds + 1)[:, :, i > 0 :]
+            films.append(film if text else film[:, [2, 1, 0]])
+        return torch.cat(films, dim=2)
+
+
+def test_a_minute_keeps_its_object_and_without_words_it_does_not():
+    table = measure_minute(Filmed(lasting(2, 17)), 40, 0, seconds=12)
+    assert table["made"]["seconds itself"]["mean"] == table["made"]["itself to the end"]["mean"] == 1
+    assert table["made"]["area changed by e^"]["mean"] < 0.1
+    assert table["baseline"]["in the first sixth"]["mean"] > 0.4 and table["baseline"]["itself to the end"]["mean"] == 0
+    assert table["baseline"]["in the last sixth"]["mean"] < 1
+
+
+def test_a_script_has_its_order():
+    table = measure_script(Filmed(in_two_parts()), 10, 0)
+    assert table["made"]["both, in order"]["value"] > 0.8 and table["baseline"]["both, in order"]["value"] == 0
+    assert measure_script(Filmed(in_two_parts(), deaf=True), 10, 0)["made"]["both, in order"]["value"] == 0
+
+
+def in_two_parts():
+    """The scenes of all scripts."""
+    for n in range(10):
+        for motions in permutations(SCRIPTED, 2):
+            yield from script_scenes(n, motions)
 
 
 def test_lasting_scenes_differ_in_motion():
