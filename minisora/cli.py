@@ -73,12 +73,12 @@ def evaluate(
     from tqdm import tqdm
 
     from minisora.evaluation import evaluate_animate, evaluate_text_to_video, evaluate_vae, lines_of
-    from minisora.verdicts import CAPABILITIES, measure_capabilities
+    from minisora.verdicts import CAPABILITIES, measure_capabilities, real_clips
 
     model = _measured(json_file, force, preset, device, compile, prompts)
     options = {"num_inference_steps": num_inference_steps, "guidance_scale": guidance_scale}
     if capability:
-        names = tuple(CAPABILITIES) if "all" in capability else capability
+        names = [name for name in CAPABILITIES if name != "real video" or real_clips()] if "all" in capability else capability
         table = shown = measure_capabilities(model, names, prompts, seed, lambda name: typer.echo(f"measuring {name} …"), **options)
     else:
         with tqdm(total=9 * prompts, unit="clip") as bar:

@@ -4,7 +4,6 @@
 """
 
 import json
-import math
 import random
 import time
 from collections.abc import Callable
@@ -80,8 +79,8 @@ def world_source(preset: Preset) -> Source:
         return render(scenes, **world.shape), several
 
     shares = [1 - preset.other_share * len(others)] + [preset.other_share] * len(others)
-    pixels = [math.prod(list(w.shape.values())[:3]) for w in worlds]  # the smaller, the more clips
-    counts = lambda most: [max(int(most * s / shares[0] * pixels[0] / n), 1) for s, n in zip(shares, pixels, strict=True)]  # noqa: E731
+    cells = [(w.shape["num_frames"] + 3) // 4 * w.shape["height"] * w.shape["width"] for w in worlds]  # the smaller, the more clips
+    counts = lambda most: [max(int(most * s / shares[0] * cells[0] / n), 1) for s, n in zip(shares, cells, strict=True)]  # noqa: E731
     buckets = [Bucket(partial(clips, w), *numbers) for w, *numbers in zip(worlds, counts(preset.cached_clips), shares, strict=True)]
     pools = lambda most: [render_pool(w, count) for w, count in zip(worlds, counts(most), strict=True)]  # noqa: E731
     held_back = render(test_scenes("solo", "seen", 64) + test_scenes("pair", "seen", 64))

