@@ -10,6 +10,8 @@
     KL                what latents tell beyond pure noise, in nats; training pays for it with `kl_weight`
     token, patch      2 × 2 cells as one vector, which has a place, a noise level and a prompt; the cutting into such pieces
     noise level σ     the share of noise in a token: 0 is clean, 1 is noise; `shift` moves levels towards noise
+    given, mask       tokens that are clean already; the noise levels of all tokens, which is what a picture or a clip is as a prompt
+    bucket, packing   batches of one size each; clips of several sizes side by side in one row
     velocity          noise minus clean, which the diffusion transformer (DiT) predicts; small steps against it make noise into a clip
     prompt, guidance  a sentence; going further in the direction in which it differs from the empty one (the null prompt)
     dropout           here: emptying a share of the prompts in training, so that the null prompt means something

@@ -22,7 +22,7 @@ from minisora.world.dataset import LOOKS, TEST_SEEDS, sample_scene
 from minisora.world.render import render
 from minisora.world.scene import BACKGROUND_COLORS, Scene
 
-LENGTHS = (9, 17, 33, 49)  # frames; training had 17
+LENGTHS = (9, 17, 33, 49)  # frames; training had 17, and 33 in every twentieth step
 LASTING = ("still", "falling", "bouncing", "circling", "spinning")  # motions that stay on the stage however long they last
 BATCH = 40  # divides 200, so that a compiled transformer meets one size
 

@@ -55,7 +55,7 @@ def positions_of(grid: Size, start: Size = (0, 0, 0), device=None) -> torch.Tens
 
 # ---------------------------------------------------------------------------------------------------- several bags in one row
 #
-# Clips of different sizes do not stack. Patch n' Pack (arXiv:2307.06304, section 3.1) puts their tokens side by side in rows of one length
+# Clips of different sizes do not stack. Patch n' Pack (arXiv:2307.06304, section 2) puts their tokens side by side in rows of one length
 # instead, and keeps them apart with masks, so that hardly a place is wasted.
 
 

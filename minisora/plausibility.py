@@ -20,7 +20,7 @@ from minisora.world.dataset import sample_scene
 from minisora.world.render import render
 from minisora.world.scene import COLORS, DIRECTIONS, EXTENT, FPS, GRAVITY, Scene, simulate
 
-SPEEDS = {"slower": (0.05, 0.20), "as in training": (0.30, 0.55), "faster": (0.75, 1.00)}  # half-widths per second
+SPEEDS = {"slower": (0.03, 0.12), "as in training": (0.30, 0.55), "faster": (0.75, 1.00)}  # half-widths per second
 LIES = ("teleport", "color change", "vanish", "reversed", "weak gravity")
 SIGMAS = (0.3, 0.5, 0.7, 0.9)  # noise levels at which losses are compared
 
