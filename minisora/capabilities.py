@@ -168,22 +168,24 @@ class Capabilities:
         return self.connect(video, video, prompt, num_frames, **options)[:, :, : video.shape[-3] + num_frames]
 
     def minute(
-        self, script: str | Sequence[tuple[float, str]], *, seconds: float = 60.0, fps: float = 8.0, progress: bool = True, **options
+        self, script: str | Sequence[tuple[float, str | list[str]]], *, seconds: float = 60.0, fps: float = 8.0, progress: bool = True, **options
     ) -> torch.Tensor:  # fmt: skip
         """A long clip, made window by window: a clip of the first sentence, then `extend` again and again.
 
         Each window looks back on half of its length and on nothing else, so its cost and memory do not grow with the clip.
 
         Args:
-            script: one sentence for all `seconds`, or several, each with its seconds: [(20, "a red circle moving left"), (40, …)].
+            script: one sentence for all `seconds`, or several, each with its seconds: [(20, "a red circle moving left"), (40, …)]. In place of
+                a sentence, a list of B of them makes B clips at once.
 
         Returns:
-            video (1, 3, T, H, W), T = seconds × fps + 1.
+            video (B, 3, T, H, W), T = seconds × fps + 1; B is 1 for single sentences.
         """
         parts = [(seconds, script)] if isinstance(script, str) else list(script)
         if not parts or min(length for length, _ in parts) <= 0:
             raise ValueError(f"a script is a list of (seconds, sentence) with seconds above 0, not {script!r} for {seconds:g} s")
-        self.tokenizer([sentence for _, sentence in parts])  # an unknown word is found now, not in the middle
+        texts = [text for _, several in parts for text in ([several] if isinstance(several, str) else several)]
+        self.tokenizer(texts)  # an unknown word is found now, not in the middle
         ends = [round(fps * sum(length for length, _ in parts[: i + 1])) + 1 for i in range(len(parts))]
         video = self.generate(parts[0][1], **options).cpu()[:, :, : ends[0]]
         step = self.preset.num_frames // 2

@@ -193,15 +193,16 @@ def measure_minute(model, clips: int, seed: int, seconds: int = 60, **options) -
     """A long clip of one sentence: for what share of its seconds is the object itself, in its first sixth and in its last, and by how much
     has its area changed by then? Baseline: the sentence for two seconds, and no words from there on.
 
-    Takes a twentieth of `clips`, and at least two: a minute is as much work as sixty clips.
+    Takes a tenth of `clips`, and at least two: a minute is as much work as sixty clips.
     """
-    table = {}
+    scenes, table = lasting(max(clips // 10, 2), 17), {}
+    sentences = [sentence(s) for s in scenes]
     for name in ("made", "baseline"):
+        minute = lambda i, texts, words=name == "made": model.minute(  # noqa: E731
+            [(2, texts), (seconds - 2, texts if words else [""] * len(texts))], progress=False, generator=_seeded(seed + i), **options)  # fmt: skip
         figures = {k: [] for k in ("seconds itself", "in the first sixth", "in the last sixth", "itself to the end", "area changed by e^")}
-        for n, scene in enumerate(lasting(max(clips // 20, 2), 17)):
+        for scene, video in zip(scenes, in_batches(minute, sentences), strict=True):
             (thing,) = scene.objects
-            script = [(2, sentence(scene)), (seconds - 2, sentence(scene) if name == "made" else "")]
-            video = model.minute(script, progress=False, generator=_seeded(seed + n), **options)[0]
             parts = [read(video[:, 8 * i : 8 * i + 9]) for i in range(seconds)]
             right = torch.tensor([[(o.color, o.shape) for o in part.objects] == [(thing.color, thing.shape)] for part in parts])
             areas = torch.tensor([float(p.objects[0].radii.nanmean()) ** 2 if ok else math.nan for p, ok in zip(parts, right, strict=True)])
@@ -223,19 +224,15 @@ def script_scenes(n: int, motions: Sequence[str]) -> list[Scene]:
 
 def measure_script(model, clips: int, seed: int, **options) -> dict:
     """Two sentences of four seconds each: which motion do the first and the last 17 frames show? Baseline: the first sentence throughout."""
-    orders = list(permutations(SCRIPTED, 2))
-    table = {}
-    for name in ("made", "baseline"):
-        first, both = [], []
-        for n in range(clips):
-            asked = orders[n % len(orders)]
-            texts = [sentence(s) for s in script_scenes(n, asked)]
-            script = [(4, texts[0]), (4, texts[name == "made"])]
-            video = model.minute(script, progress=False, generator=_seeded(seed + n), **options)[0]
-            seen = [[o.motion for o in read(part).objects] for part in (video[:, :17], video[:, -17:])]
-            first.append(seen[0] == [asked[0]])
-            both.append(seen == [[m] for m in asked])
-        table[name] = {"first event": share(first), "both, in order": share(both)}
+    orders, table = list(permutations(SCRIPTED, 2)), {}
+    asked = [orders[n % len(orders)] for n in range(clips)]
+    first, second = zip(*([sentence(s) for s in script_scenes(n, motions)] for n, motions in enumerate(asked)), strict=True)
+    for name, then in (("made", second), ("baseline", first)):
+        film = lambda i, a, b: model.minute([(4, list(a)), (4, list(b))], progress=False, generator=_seeded(seed + i), **options)  # noqa: E731
+        videos = in_batches(film, first, then)
+        seen = [[[o.motion for o in read(part).objects] for part in (v[:, :17], v[:, -17:])] for v in videos]
+        both = [s == [[m] for m in motions] for s, motions in zip(seen, asked, strict=True)]
+        table[name] = {"first event": share([s[0] == [m[0]] for s, m in zip(seen, asked, strict=True)]), "both, in order": share(both)}
     return table
 
 

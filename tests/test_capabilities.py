@@ -119,6 +119,8 @@ def test_a_minute_follows_its_script(model, options):
     longer = model.minute("a red circle", seconds=3.0, progress=False, num_inference_steps=2, generator=seeded())
     assert torch.equal(longer, video[:, :, :25])
     assert model.minute("a red circle", seconds=1.0, progress=False, num_inference_steps=1).shape[2] == 9
+    several = model.minute([(3.0, ["a red circle", "a blue star"])], progress=False, num_inference_steps=1)
+    assert several.shape == (2, 3, 25, 32, 32)
 
 
 @pytest.mark.parametrize("make,message", [

@@ -84,16 +84,19 @@ class Filmed:
         self.scenes, self.deaf = {sentence(s): s for s in scenes}, deaf
 
     def minute(self, script, **options):
-        films = []
-        for i, (seconds, text) in enumerate(script):
-            scene = self.scenes[script[0][1] if self.deaf or not text else text]
-            film = render([scene], num_frames=8 * seconds + 1)[:, :, i > 0 :]
-            films.append(film if text else film[:, [2, 1, 0]])
-        return torch.cat(films, dim=2)
+        clips = []
+        for texts in zip(*(sentences for _, sentences in script), strict=True):
+            films = []
+            for i, ((seconds, _), text) in enumerate(zip(script, texts, strict=True)):
+                scene = self.scenes[texts[0] if self.deaf or not text else text]
+                film = render([scene], num_frames=8 * seconds + 1)[:, :, i > 0 :]
+                films.append(film if text else film[:, [2, 1, 0]])
+            clips.append(torch.cat(films, dim=2))
+        return torch.cat(clips)
 
 
 def test_a_minute_keeps_its_object_and_without_words_it_does_not():
-    table = measure_minute(Filmed(lasting(2, 17)), 40, 0, seconds=12)
+    table = measure_minute(Filmed(lasting(4, 17)), 40, 0, seconds=12)
     assert table["made"]["seconds itself"]["mean"] == table["made"]["itself to the end"]["mean"] == 1
     assert table["made"]["area changed by e^"]["mean"] < 0.1
     assert table["baseline"]["in the first sixth"]["mean"] > 0.4 and table["baseline"]["itself to the end"]["mean"] == 0
