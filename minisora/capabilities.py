@@ -168,7 +168,8 @@ class Capabilities:
         return self.connect(video, video, prompt, num_frames, **options)[:, :, : video.shape[-3] + num_frames]
 
     def minute(
-        self, script: str | Sequence[tuple[float, str | list[str]]], *, seconds: float = 60.0, fps: float = 8.0, progress: bool = True, **options
+        self, script: str | Sequence[tuple[float, str | list[str]]], *, seconds: float = 60.0, fps: float = 8.0, height: int | None = None,
+        width: int | None = None, progress: bool = True, **options,
     ) -> torch.Tensor:  # fmt: skip
         """A long clip, made window by window: a clip of the first sentence, then `extend` again and again.
 
@@ -187,7 +188,7 @@ class Capabilities:
         texts = [text for _, several in parts for text in ([several] if isinstance(several, str) else several)]
         self.tokenizer(texts)  # an unknown word is found now, not in the middle
         ends = [round(fps * sum(length for length, _ in parts[: i + 1])) + 1 for i in range(len(parts))]
-        video = self.generate(parts[0][1], **options).cpu()[:, :, : ends[0]]
+        video = self.generate(parts[0][1], height=height, width=width, **options).cpu()[:, :, : ends[0]]
         step = self.preset.num_frames // 2
         with tqdm(total=ends[-1], initial=video.shape[2], unit="frame", disable=not progress) as bar:
             for end, (_, sentence) in zip(ends, parts, strict=True):

@@ -26,6 +26,7 @@ def train(
     preset: Annotated[str, typer.Option(help="Which preset to train.")] = "tiny",
     out: Annotated[Path | None, typer.Option(help="Folder of the run; runs/PRESET if left out. The model ends up in its model/.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in that folder.")] = False,
+    start: Annotated[str | None, typer.Option("--from", help="A shipped model's name or a folder with a model.json: go on from its weights.")] = None,
     vae_minutes: Annotated[float | None, typer.Option(help="Minutes for the compressor.")] = None,
     language_minutes: Annotated[float | None, typer.Option(help="Minutes for the text encoder.")] = None,
     dit_minutes: Annotated[float | None, typer.Option(help="Minutes for the transformer.")] = None,
@@ -36,10 +37,11 @@ def train(
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out its files that cannot be used, and name them.")] = False,
     compile: COMPILE = None, device: DEVICE = "auto",
 ) -> None:
-    """Train a model from nothing: compressor, text encoder, transformer. Ctrl-C keeps what was learned; --resume goes on."""
+    """Train a model, from nothing or --from another: compressor, text encoder, transformer. Ctrl-C keeps what was learned; --resume goes on."""
     from minisora.config import PRESETS
     from minisora.device import can_compile
     from minisora.folder import read_folder
+    from minisora.pipeline import MiniSora
     from minisora.recipe import train_model
     from minisora.world.scene import check_choice
 
@@ -54,10 +56,11 @@ def train(
     folder = read_folder(data, *shape, skip_bad, chosen.text.max_length - 1) if data else None
     if folder:
         typer.echo("\n".join([f"{len(folder.videos)} clips in {data}", *(f"left out {file}: {why}" for file, why in folder.skipped.items())]))
-    total = chosen.train_vae.minutes + chosen.train_language.minutes + chosen.train_dit.minutes
+    total = chosen.train_vae.minutes + (0 if start else chosen.train_language.minutes) + chosen.train_dit.minutes
     typer.echo(f"training {preset} in {out}: {total:.0f} minutes of training, and some for its clips and samples; stop with Ctrl-C")
     compile = can_compile() and min(chosen.train_vae.minutes, chosen.train_dit.minutes) >= 4 if compile is None else compile
-    train_model(chosen, out, folder=folder, resume=resume, device=device, compile=compile, look_every=look_every)
+    first = MiniSora.load(start, "cpu") if start else None
+    train_model(chosen, out, start=first, folder=folder, resume=resume, device=device, compile=compile, look_every=look_every)
     example = folder.captions[0][0] if folder else "a small blue star spinning"
     typer.echo(f"done: minisora generate {json.dumps(example, ensure_ascii=False)} --preset {out / 'model'}")
 

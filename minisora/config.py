@@ -28,7 +28,7 @@ class TextConfig:
 class DiTConfig:
     patch_size: tuple[int, int, int] = (1, 2, 2)  # latent frames, rows, columns a token
     latent_channels: int = 12
-    hidden_size: int = 192
+    hidden_size: int = 256
     depth: int = 6
     num_heads: int = 4
     mlp_ratio: float = 4.0
@@ -71,7 +71,7 @@ class Preset:
     dit: DiTConfig = field(default_factory=DiTConfig)
     train_vae: TrainConfig = TrainConfig(minutes=6.0, batch_size=4, learning_rate=4e-3)
     train_language: TrainConfig = TrainConfig(minutes=0.7, batch_size=128, warmup_steps=20)
-    train_dit: TrainConfig = TrainConfig(minutes=9.0, batch_size=48, learning_rate=6e-3)
+    train_dit: TrainConfig = TrainConfig(minutes=9.0, batch_size=48, learning_rate=2e-3)
 
     def to_dict(self) -> dict:
         return asdict(self)

@@ -33,7 +33,7 @@ class MiniSora(Capabilities, nn.Module):
 
     def __init__(self, preset: Preset, vocabulary: Sequence[str]):
         super().__init__()
-        self.preset = preset
+        self.preset, self.facts = preset, {}  # facts: what `model.json` tells of how the weights were made
         self.tokenizer = Tokenizer(vocabulary, preset.text.max_length)
         self.vae = VideoVAE(preset.vae)
         self.text = TextEncoder(len(self.tokenizer), preset.text)
@@ -153,7 +153,7 @@ class MiniSora(Capabilities, nn.Module):
             tensors = {k: v.half() for k, v in getattr(self, name).state_dict().items()}
             save_tensors(folder / f"{name}.safetensors", tensors, {"part": name})
             checksums[name] = hashlib.sha256((folder / f"{name}.safetensors").read_bytes()).hexdigest()
-        model = {"preset": self.preset.to_dict(), "vocabulary": self.tokenizer.vocabulary, "sha256": checksums, "facts": facts or {}}
+        model = {"preset": self.preset.to_dict(), "vocabulary": self.tokenizer.vocabulary, "sha256": checksums, "facts": facts or self.facts}
         write_text(folder / "model.json", json.dumps(model, indent=1, ensure_ascii=False) + "\n")
 
     @classmethod
@@ -170,6 +170,7 @@ class MiniSora(Capabilities, nn.Module):
         try:
             note = json.loads((folder / "model.json").read_text(encoding="utf-8"))
             model = cls(Preset.from_dict(note["preset"]), note["vocabulary"])
+            model.facts = note.get("facts", {})
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(f"{folder / 'model.json'} cannot be read ({error}); restore it from a copy") from None
         for part in ("vae", "text", "dit"):

@@ -6,8 +6,8 @@
 import json
 import random
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -104,8 +104,8 @@ def folder_source(folder: Folder) -> Source:
 
 
 def train_model(
-    preset: Preset, run_dir: str | Path, *, folder: Folder | None = None, resume: bool = False, device: str = "auto", compile: bool = False,
-    progress: bool = True, look_every: float = 60.0,
+    preset: Preset, run_dir: str | Path, *, start: MiniSora | None = None, folder: Folder | None = None, resume: bool = False,
+    device: str = "auto", compile: bool = False, progress: bool = True, look_every: float = 60.0,
 ) -> MiniSora:  # fmt: skip
     """Train a whole model in `run_dir`; with `resume`, go on where a stopped run left off.
 
@@ -113,6 +113,8 @@ def train_model(
     `curve.json` and `curve.png` (prompt accuracy against minutes from nothing, every stage counted), and `samples/`.
 
     Args:
+        start: go on from this model's weights, in its sizes, instead of from nothing. Its compressor's encoder stays as it is, so that latents
+            keep their meaning, and the language stage is left out: the text encoder goes on learning with the transformer.
         folder: your own clips (`folder.read_folder`) instead of the toy world; the judge cannot read those, so there are samples and no shares.
         compile: see `device.compiled`; pays off from about four minutes a stage.
 
@@ -123,9 +125,15 @@ def train_model(
     if not resume and any(run_dir.glob("*.safetensors")):
         raise FileExistsError(f"{run_dir} already holds a training; go on with it (--resume), or name another folder (--out)")
     torch.manual_seed(preset.train_vae.seed)
+    if start:
+        preset = replace(preset, vae=start.preset.vae, text=start.preset.text, dit=start.preset.dit)
     source, options = folder_source(folder) if folder else world_source(preset), {"resume": resume, "progress": progress}
-    model = MiniSora(preset, source.vocabulary).to(choose_device(device))
-    curve, held_back = Curve(run_dir, resume), source.held_back
+    model = MiniSora(preset, source.vocabulary)
+    if start:
+        take_over(model, start)
+    model.to(choose_device(device))
+    before = start.facts.get("curve", []) if start and source.judged else []
+    curve, held_back = Curve(run_dir, resume, before), source.held_back
 
     with curve.stage("clips"):  # a finished compressor needs none
         finished = resume and is_finished(run_dir, "vae", preset.train_vae)
@@ -139,10 +147,11 @@ def train_model(
     del videos
 
     with curve.stage("latents"):
-        data = _latents(model, source, run_dir, resume, progress)
-    pair = TextVideoPair(model.text, preset.vae.latent_channels).to(model.device)
-    history = train_language(pair, data[0], preset, run_dir, **options)
-    curve.seconds["text"] = history[-1]["seconds"]
+        data = _latents(model, source, run_dir, resume, progress, measure=not start)
+    if not start:
+        pair = TextVideoPair(model.text, preset.vae.latent_channels).to(model.device)
+        history = train_language(pair, data[0], preset, run_dir, **options)
+        curve.seconds["text"] = history[-1]["seconds"]
 
     scenes = {family: test_scenes(family, "seen", LOOK_PROMPTS) for family in ("solo", "pair")} if source.judged else {}
 
@@ -161,7 +170,21 @@ def train_model(
     return model.eval()
 
 
-def _latents(model: MiniSora, source: Source, run_dir: Path, resume: bool, progress: bool) -> list[Latents]:
+@torch.no_grad()
+def take_over(model: MiniSora, start: MiniSora) -> None:
+    """Give a model another one's weights, word by word where their vocabularies differ, and let the compressor's encoder rest."""
+    model.vae.load_state_dict(start.vae.state_dict())
+    model.vae.encoder.requires_grad_(False)
+    model.dit.load_state_dict(start.dit.state_dict())
+    words = model.text.embed.weight.clone()  # of new words, as they are
+    old = {"": 0, " ": 1} | start.tokenizer.ids
+    for word, row in ({"": 0, " ": 1} | model.tokenizer.ids).items():
+        if word in old:
+            words[row] = start.text.embed.weight[old[word]]
+    model.text.load_state_dict(start.text.state_dict() | {"embed.weight": words})
+
+
+def _latents(model: MiniSora, source: Source, run_dir: Path, resume: bool, progress: bool, measure: bool) -> list[Latents]:
     """The latents of every bucket, from the file of an earlier run or encoded now."""
     path, buckets = run_dir / "latents.safetensors", source.buckets
     if resume and path.is_file():
@@ -171,7 +194,7 @@ def _latents(model: MiniSora, source: Source, run_dir: Path, resume: bool, progr
         return [Latents(kept[f"latents.{i}"], kept[f"ids.{i}"], bucket.share) for i, bucket in enumerate(buckets)]
 
     encode = partial(cache_latents, model.vae, model.tokenizer, progress=progress)
-    data = [encode(b.clips, b.count, share=b.share, measure=i == 0) for i, b in enumerate(buckets)]
+    data = [encode(b.clips, b.count, share=b.share, measure=measure and i == 0) for i, b in enumerate(buckets)]
     kept = {f"latents.{i}": d.latents for i, d in enumerate(data)} | {f"ids.{i}": d.ids for i, d in enumerate(data)}
     save_tensors(path, kept | {"mean": model.vae.latents_mean, "std": model.vae.latents_std}, {})
     return data
@@ -180,9 +203,11 @@ def _latents(model: MiniSora, source: Source, run_dir: Path, resume: bool, progr
 class Curve:
     """Minutes from nothing, over all stages, and what the model could do by then; kept in `curve.json`."""
 
-    def __init__(self, run_dir: Path, resume: bool):
+    def __init__(self, run_dir: Path, resume: bool, before: Sequence[dict] = ()):
+        """before: the points of the model that the training goes on from."""
         self.path = run_dir / "curve.json"
-        kept = json.loads(self.path.read_text(encoding="utf-8")) if resume and self.path.is_file() else {}
+        kept = {"seconds": {"before": 60 * before[-1]["minutes"]}, "points": list(before)} if before else {}
+        kept = json.loads(self.path.read_text(encoding="utf-8")) if resume and self.path.is_file() else kept
         self.seconds: dict[str, float] = kept.get("seconds", {})
         self.points: list[dict] = kept.get("points", [])
 

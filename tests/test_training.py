@@ -12,7 +12,8 @@ import torch.nn as nn
 from minisora.checkpoints import CheckpointError, load_tensors
 from minisora.config import TrainConfig
 from minisora.loop import EMA, fit, learning_rate_at
-from minisora.recipe import render_pool, train_model, world_of, world_source
+from minisora.pipeline import MiniSora
+from minisora.recipe import render_pool, take_over, train_model, world_of, world_source
 from minisora.text import PAD
 from minisora.training import Latents, cache_latents, train_dit, train_vae
 from minisora.vae import VideoVAE
@@ -197,7 +198,6 @@ def test_what_is_given_may_be_a_little_off_and_what_is_made_is_not(model, preset
 
 def test_the_whole_recipe_runs_resumes_and_never_overwrites(preset, tmp_path, monkeypatch):
     monkeypatch.setattr("minisora.recipe.LOOK_PROMPTS", 2)
-    from minisora.pipeline import MiniSora
 
     train_model(preset, tmp_path / "run", device="cpu", progress=False)
     assert {p.name for p in (tmp_path / "run").iterdir()} >= {"curve.json", "curve.png", "samples", "model"}
@@ -207,3 +207,27 @@ def test_the_whole_recipe_runs_resumes_and_never_overwrites(preset, tmp_path, mo
     train_model(preset, tmp_path / "run", device="cpu", progress=False, resume=True)
     again = MiniSora.load(tmp_path / "run" / "model", "cpu")
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
+
+
+def test_a_training_goes_on_from_another_model(preset, model, tmp_path, monkeypatch):
+    monkeypatch.setattr("minisora.recipe.LOOK_PROMPTS", 2)
+    wanted = replace(preset, dit=replace(preset.dit, hidden_size=64), train_vae=replace(CONFIG, steps=2), train_dit=replace(CONFIG, steps=1, learning_rate=0.0))
+    model.vae.latents_mean.fill_(0.5)
+    model.facts = {"curve": [{"stage": "vae", "minutes": 3.0, "psnr_mean": 20.0}]}
+    after = train_model(wanted, tmp_path / "run", start=model, device="cpu", progress=False)
+    assert after.preset.dit == model.preset.dit, "the sizes are the first model's"
+    same = lambda part: [torch.equal(a, b) for a, b in zip(part(after).parameters(), part(model).parameters(), strict=True)]  # noqa: E731
+    assert all(same(lambda m: m.vae.encoder)) and torch.equal(after.vae.latents_mean, model.vae.latents_mean), "latents keep their meaning"
+    assert not any(same(lambda m: m.vae.decoder)) and not (tmp_path / "run" / "text.safetensors").exists()
+    assert all(same(lambda m: m.dit)) and all(same(lambda m: m.text))
+    points = MiniSora.load(tmp_path / "run" / "model", "cpu").facts["curve"]
+    assert points[0] == model.facts["curve"][0] and all(p["minutes"] > 3 for p in points[1:]) and len(points) > 2, "the curve goes on"
+
+
+def test_a_model_with_other_words_is_taken_over_word_by_word(preset, model):
+    other = MiniSora(preset, ["a", "zebra", "red"])
+    fresh = other.text.embed.weight[other.tokenizer.ids["zebra"]].clone()
+    take_over(other, model)
+    row = lambda m, word: m.text.embed.weight[m.tokenizer.ids[word]]  # noqa: E731
+    assert torch.equal(row(other, "red"), row(model, "red")) and torch.equal(row(other, "zebra"), fresh)
+    assert torch.equal(other.text.embed.weight[:2], model.text.embed.weight[:2])
