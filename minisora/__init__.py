@@ -1,7 +1,8 @@
 """minisora: a whole Sora, small enough to read. What a notebook needs, on one screen, and the words that all files use:
 
     video, clip       numbers (3 colours, T frames, H rows, W columns) in [-1, 1]; with a B in front, a batch of them
-    scene, look       what is true of a clip, as data; a shape in a colour
+    scene, look       what is true of a clip, as data; a shape in a colour (in a training, a look is a glance at samples)
+    stage             one of three trainings in a row: compressor, language, transformer; of a scene, the empty background
     judge             a program that reads pixels back into objects and motions, with nothing learned
     attention         every vector of a row reads from the others, from those most whose key fits its query; several heads do so at once
     MLP, block        two linear layers with a bend between; attention followed by an MLP, each added to what came in

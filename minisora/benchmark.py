@@ -24,13 +24,21 @@ from minisora.world.dataset import ToyWorld
 
 def _seconds(work: Callable[[], object], repeats: int) -> float:
     """Median seconds of one call, after one that does not count."""
-    work()
     times = []
+    work()
+    _finish()
     for _ in range(repeats):
         began = time.perf_counter()
         work()
+        _finish()
         times.append(time.perf_counter() - began)
     return statistics.median(times)
+
+
+def _finish() -> None:
+    """Wait for a GPU, which takes orders faster than it carries them out."""
+    if torch.accelerator.is_available():
+        torch.accelerator.synchronize()
 
 
 def matrix_product_rate(device: torch.device, repeats: int = 20) -> float:

@@ -38,7 +38,7 @@ class Capabilities:
         """
         images = _batched(image, 4, "image")
         first = self.encode(images[:, :, None])
-        shape = self.vae.latent_shape(num_frames or self.preset.num_frames, *images.shape[-2:])
+        shape = self.vae.latent_shape(self.preset.num_frames if num_frames is None else num_frames, *images.shape[-2:])
         given = torch.zeros(len(images), first.shape[1], *shape, device=self.device)
         given[:, :, :1] = first
         levels = torch.ones(shape, device=self.device)
@@ -76,6 +76,8 @@ class Capabilities:
     def inpaint(self, video: torch.Tensor, missing: Sequence[int], prompt: str | Sequence[str] = "", **options) -> torch.Tensor:
         """Make missing frames: clean are the tokens of all latent frames in which none is missing. missing: numbers of frames, from 0."""
         T, patch = video.shape[-3], self.vae.config.patch_size[0]
+        if not len(missing):
+            raise ValueError("no frame is missing; name at least one")
         for frame in missing:
             if not 0 <= frame < T:
                 raise ValueError(f"frame {frame} is not there; the clip has frames 0 to {T - 1}")

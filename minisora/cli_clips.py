@@ -11,17 +11,17 @@ from minisora.config import GUIDANCE_SCALE
 
 PROMPT = Annotated[str, typer.Argument(help='A sentence of the toy world, such as "a large red circle bouncing on a navy background".')]
 SENTENCES = Annotated[list[str], typer.Argument(help="One sentence, or several that share the time equally.")]
-SECONDS = Annotated[float, typer.Option(help="Length of the clip.", min=1)]
+SECONDS = Annotated[float, typer.Option(help="Length of the clip, at 8 frames a second.", min=1)]
 MISSING = Annotated[str, typer.Option(help="Frames to make, counted from 0: 5-12, or one number.")]
 OUT = Annotated[Path, typer.Option(help="Where the clip goes: .png (animated), .gif, .webp or .mp4 (extra: video).")]
 SEED = Annotated[int | None, typer.Option(help="Seed of the noise; the same seed gives the same clip. Random, and printed, if left out.")]
 STEPS = Annotated[int, typer.Option(help="Steps from noise to clip.", min=1)]
 GUIDANCE = Annotated[float, typer.Option(help="How hard the prompt pulls: 1 is not at all more than it says.")]
 NEGATIVE = Annotated[str, typer.Option(help="What to get away from.")]
-FRAMES = Annotated[int | None, typer.Option(help="Frames, 4k + 1.")]
-HEIGHT = Annotated[int | None, typer.Option(help="Rows, a multiple of 8.")]
-WIDTH = Annotated[int | None, typer.Option(help="Columns, a multiple of 8.")]
-RATE = Annotated[float, typer.Option(help="Frames a second of the file, as judged too.", min=0.5)]
+FRAMES = Annotated[int | None, typer.Option(help="Frames, 4k + 1.", min=1)]
+HEIGHT = Annotated[int | None, typer.Option(help="Rows, a multiple of 8.", min=8)]
+WIDTH = Annotated[int | None, typer.Option(help="Columns, a multiple of 8.", min=8)]
+RATE = Annotated[float, typer.Option(help="Frames a second of the files, as judged too.", min=0.5)]
 PICTURE = Annotated[Path, typer.Argument(help="The first frame: PNG, JPEG, GIF or WebP; cropped to the middle and resized.")]
 CLIP = Annotated[Path, typer.Argument(help="A clip: animated PNG, GIF, WebP or mp4 (extra: video). At its own size, or at --height and --width.")]
 MORE = Annotated[int, typer.Option(help="How many frames more.", min=1)]
@@ -44,11 +44,16 @@ def makes_a_clip(function):
     """Turn `function(model, its own arguments, height, width, **options) → video (1, 3, T, H, W)` into a command with the shared options."""
 
     def command(**values):
+        from minisora.viz import can_save
+
         out, seed, fps, preset, device, force = (values.pop(name) for name in ("out", "seed", "fps", "preset", "device", "force"))
-        refuse(out, force)
+        can_save(out, force)
+        if "clip" in values:  # clips come at their own size, or at the one that is asked for
+            size = values.pop("height"), values.pop("width")
+            values |= {name: _clip(values[name], *size, fps) for name in ("clip", "after") if name in values}
         model, seed, generator = load(preset, device, seed)
         began = time.perf_counter()
-        video = function(model, generator=generator, **values)[0]
+        video = function(model, generator=generator, **values)[0].cpu()
         _show(video, values["prompt"], out, seed, time.perf_counter() - began, fps, force)
 
     own = [p for p in list(inspect.signature(function).parameters.values())[1:-1] if p.name not in SHARED]
@@ -81,43 +86,44 @@ def animate(model, image: PICTURE, prompt: PROMPT, num_frames: FRAMES = None, he
 
 
 @makes_a_clip
-def extend(model, clip: CLIP, prompt: PROMPT, num_frames: MORE = 8, direction: DIRECTION = "forward", height=None, width=None, **options):
+def extend(model, clip: CLIP, prompt: PROMPT, num_frames: MORE = 8, direction: DIRECTION = "forward", **options):
     """Go on where a clip ends, or say what came before it."""
-    return model.extend(_clip(clip, height, width), num_frames, prompt, direction=direction, **options)
+    return model.extend(clip, num_frames, prompt, direction=direction, **options)
 
 
 @makes_a_clip
-def connect(model, clip: CLIP, after: CLIP, prompt: PROMPT, num_frames: MORE = 8, height=None, width=None, **options):
+def connect(model, clip: CLIP, after: CLIP, prompt: PROMPT, num_frames: MORE = 8, **options):
     """Lead from one clip into another."""
-    return model.connect(_clip(clip, height, width), _clip(after, height, width), prompt, num_frames, **options)
+    return model.connect(clip, after, prompt, num_frames, **options)
 
 
 @makes_a_clip
-def loop(model, clip: CLIP, prompt: PROMPT, num_frames: MORE = 8, height=None, width=None, **options):
+def loop(model, clip: CLIP, prompt: PROMPT, num_frames: MORE = 8, **options):
     """Lead from a clip's end back to its beginning."""
-    return model.loop(_clip(clip, height, width), prompt, num_frames, **options)
+    return model.loop(clip, prompt, num_frames, **options)
 
 
 @makes_a_clip
-def inpaint(model, clip: CLIP, prompt: PROMPT, missing: MISSING, height=None, width=None, **options):
+def inpaint(model, clip: CLIP, prompt: PROMPT, missing: MISSING, **options):
     """Make frames anew that are missing or spoilt."""
     try:
-        first, last = (int(n) for n in (missing.split("-") * 2)[:2])
+        first, _, last = missing.partition("-")
+        first, last = int(first), int(last or first)
     except ValueError:
         raise ValueError(f"--missing {missing!r} is not understood; write 5-12, or one number") from None
-    return model.inpaint(_clip(clip, height, width), range(first, last + 1), prompt, **options)
+    return model.inpaint(clip, range(first, last + 1), prompt, **options)
 
 
 @makes_a_clip
-def edit(model, clip: CLIP, prompt: PROMPT, region: REGION, height=None, width=None, **options):
+def edit(model, clip: CLIP, prompt: PROMPT, region: REGION, **options):
     """Make a region of a clip anew and keep the rest."""
-    return model.edit(_clip(clip, height, width), region, prompt, **options)
+    return model.edit(clip, region, prompt, **options)
 
 
 @makes_a_clip
-def restyle(model, clip: CLIP, prompt: PROMPT, strength: STRENGTH = 0.7, height=None, width=None, **options):
+def restyle(model, clip: CLIP, prompt: PROMPT, strength: STRENGTH = 0.7, **options):
     """Change a whole clip as the sentence says."""
-    return model.restyle(_clip(clip, height, width), prompt, strength, **options)
+    return model.restyle(clip, prompt, strength, **options)
 
 
 @makes_a_clip
@@ -145,11 +151,11 @@ def load(preset: str, device: str, seed: int | None):
     return MiniSora.load(preset, device), seed, torch.Generator().manual_seed(seed)
 
 
-def _clip(path: Path, height: int | None, width: int | None):
+def _clip(path: Path, height: int | None, width: int | None, fps: float):
     """A clip at a size that the transformer can take in without hours of work."""
     from minisora.media import as_video
 
-    video = as_video(path, height, width)
+    video = as_video(path, height, width, fps)
     if max(video.shape[2:]) > 128:
         raise ValueError(f"{path} is {video.shape[2]}×{video.shape[3]}, far from what the model was trained on; resize it with --height 32 --width 32")
     return video

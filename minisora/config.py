@@ -60,8 +60,8 @@ class Preset:
     vae_clips: int = 6_000  # clips that the compressor learns from
     cached_clips: int = 24_000  # clips whose latents are kept for the second and third stage
     other_sizes: tuple[tuple[int, int, int], ...] = ((1, 32, 32), (33, 32, 32), (17, 24, 40), (17, 40, 24))  # frames, rows, columns
-    other_share: float = 0.05  # of the third stage's steps, for each of these
-    captions_per_clip: int = 4  # different sentences for each of those
+    other_share: float = 0.05  # of the first and third stage's steps, for each of these
+    captions_per_clip: int = 4  # different sentences for each cached clip
     kl_weight: float = 1e-2  # per pixel, against a mean squared error
     prompt_dropout_prob: float = 0.1
     shift: float = 3.0  # noise levels are moved towards noise: σ ← shift·σ / (1 + (shift - 1)·σ)

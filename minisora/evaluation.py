@@ -100,7 +100,7 @@ def evaluate_text_to_video(model, prompts: int = 512, seed: int = 0, on_batch=la
 
 
 def evaluate_animate(model, prompts: int = 256, seed: int = 0, on_batch=lambda n: None, **options) -> dict:
-    """Image to video: is the given frame kept (PSNR against the VAE's own reconstruction and the image), is the motion as asked?"""
+    """Image to video: is the given frame kept (PSNR against the image), is the motion as asked?"""
     scenes = test_scenes("solo", "seen", prompts)
     images, texts = render(scenes, num_frames=1)[:, :, 0], test_prompts(scenes)
     verdicts, kept = [], []

@@ -88,6 +88,8 @@ def _captions(table: Path) -> dict[str, list[str]]:
         raise ValueError(f"{table} needs a first line 'file,caption' and lines under it")
     captions: dict[str, list[str]] = {}
     for row in rows:
+        if None in row:
+            raise ValueError(f"{table}: the line of {row['file']!r} has too many columns; put a caption that has commas in quotes")
         text = (row["caption"] or "").strip()
         captions.setdefault((row["file"] or "").strip(), []).extend([text] if words_of(text) else [])
     return captions

@@ -247,7 +247,7 @@ def verdict(reading: Reading, request: Request) -> Verdict:
     count = len(reading.objects) == len(request.objects) and all(bool(o.seen.all()) for o in reading.objects)
     best: dict[str, bool] = {}
     for order in itertools.permutations(reading.objects, min(len(request.objects), len(reading.objects))):
-        seen: dict[str, bool] = {"count": count}
+        seen: dict[str, bool] = {"count": count} if request.objects else {}
         for name in ("shape", "color", "size", "motion"):
             asked = [(i, getattr(ask, name)) for i, ask in enumerate(request.objects) if getattr(ask, name)]
             if asked:

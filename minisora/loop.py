@@ -40,7 +40,8 @@ def learning_rate_at(config: TrainConfig, step: int, progress: float) -> float:
 
 def share_of_budget(config: TrainConfig, step: int, seconds: float) -> float:
     """How much of a stage's budget is spent: 1 is all of it."""
-    return step / config.steps if config.steps else seconds / (60 * config.minutes)
+    spent, budget = (step, config.steps) if config.steps is not None else (seconds, 60 * config.minutes)
+    return spent / budget if budget > 0 else 1.0
 
 
 def is_finished(run_dir: str | Path, stage: str, config: TrainConfig) -> bool:
@@ -49,6 +50,8 @@ def is_finished(run_dir: str | Path, stage: str, config: TrainConfig) -> bool:
     if not path.is_file():
         return False
     _, note = load_tensors(path)
+    if "step" not in note:
+        raise CheckpointError(f"{path} is part of a model, not of a training; name the run's folder, which is the one above")
     return share_of_budget(config, note["step"], note["seconds"]) >= 1
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageSequence
+from PIL import Image, ImageOps, ImageSequence
 
 FILMS = (".mp4", ".mov", ".mkv", ".webm", ".avi")  # what `av` reads; Pillow reads the rest
 
@@ -32,7 +32,7 @@ def as_image(source, height: int | None = None, width: int | None = None) -> tor
     if isinstance(source, np.ndarray):
         return as_video(source[None], height, width)[:, 0]
     if isinstance(source, Image.Image):
-        return as_video(np.asarray(source.convert("RGB"))[None], height, width)[:, 0]
+        return as_video(_upright(source)[None], height, width)[:, 0]
     return as_video(_read(source, most=1), height, width)[:, 0]
 
 
@@ -83,10 +83,15 @@ def _read(path: str | Path, most: int | None = None, fps: float = 8.0) -> np.nda
         try:
             with Image.open(path) as image:
                 parts = islice(ImageSequence.Iterator(image), most)
-                frames, lasting = zip(*((np.asarray(part.convert("RGB")), part.info.get("duration", 0)) for part in parts), strict=True)
+                frames, lasting = zip(*((_upright(part), part.info.get("duration", 0)) for part in parts), strict=True)
         except (OSError, SyntaxError, ValueError) as error:
             raise ValueError(f"{path} cannot be read as an image ({error}); PNG, JPEG, GIF and WebP can") from None
     return np.stack([frames[i] for i in _at_rate(lasting, fps)][:most])
+
+
+def _upright(image: Image.Image) -> np.ndarray:
+    """A picture as a camera meant it, (H, W, 3) uint8."""
+    return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
 
 
 def _at_rate(lasting, fps: float) -> list[int]:
@@ -99,7 +104,7 @@ def _at_rate(lasting, fps: float) -> list[int]:
     if min(ticks) >= 0.75 or not any(ticks):
         return [i for i, n in enumerate(ticks) for _ in range(max(1, round(n)))]
     ends = np.cumsum(ticks)
-    return [int(np.searchsorted(ends, tick + 0.5)) for tick in range(max(1, round(float(ends[-1]) - 1e-6)))]
+    return [min(int(np.searchsorted(ends, tick + 0.5)), len(ends) - 1) for tick in range(max(1, round(float(ends[-1]) - 1e-6)))]
 
 
 def _read_film(path: Path, most: int | None) -> tuple[list[np.ndarray], list[float]]:

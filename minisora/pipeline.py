@@ -76,7 +76,8 @@ class MiniSora(Capabilities, nn.Module):
             ValueError: an unknown word, sampler or size, each with what would do.
         """
         preset = self.preset
-        shape = self.vae.latent_shape(num_frames or preset.num_frames, height or preset.height, width or preset.width)
+        asked = zip((num_frames, height, width), (preset.num_frames, preset.height, preset.width), strict=True)
+        shape = self.vae.latent_shape(*(usual if n is None else n for n, usual in asked))
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
         given = torch.zeros(len(prompts), preset.vae.latent_channels, *shape, device=self.device)
         levels = torch.ones(shape, device=self.device)
@@ -99,8 +100,9 @@ class MiniSora(Capabilities, nn.Module):
         """
         if sampler not in SAMPLERS:
             raise ValueError(f"sampler={sampler!r} is not known; it is one of {', '.join(SAMPLERS)}")
-        patch = self.dit.config.patch_size
-        grid = grid_of(given.shape[2:], patch)
+        patch, cell = self.dit.config.patch_size, self.vae.config.patch_size
+        pixels = tuple(n * c for n, c in zip(given.shape[2:], cell, strict=True))
+        grid = grid_of(pixels, tuple(p * c for p, c in zip(patch, cell, strict=True)))  # in pixels, so that an error speaks of those
         sigmas = sigma_schedule(num_inference_steps, self.preset.shift, self.device)
         positions = positions_of(grid, device=self.device)
         ids = self.tokenizer([*prompts, *[negative_prompt] * len(prompts)])[0].to(self.device)
@@ -176,7 +178,7 @@ class MiniSora(Capabilities, nn.Module):
         for part in ("vae", "text", "dit"):
             path = folder / f"{part}.safetensors"
             tensors, _ = load_tensors(path)
-            if hashlib.sha256(path.read_bytes()).hexdigest() != note["sha256"][part]:
+            if hashlib.sha256(path.read_bytes()).hexdigest() != note.get("sha256", {}).get(part):
                 raise CheckpointError(f"{path} is not the file that {folder / 'model.json'} speaks of; restore both from one copy")
             try:
                 getattr(model, part).load_state_dict({k: v.float() for k, v in tensors.items()})

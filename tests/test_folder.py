@@ -71,7 +71,7 @@ def test_a_model_learns_from_a_folder(folder, tmp_path, preset, monkeypatch, cap
 
 @pytest.mark.parametrize("table,message", [
     (None, "no captions.csv"), ("", "first line"), ("name,text\na,b", "first line"), ("file,caption\n", "lines under it"),
-    ("file,caption\nnothing.png,a thing", "nothing.png"), (b"\xff\xfe\xfa", "UTF-8"),
+    ("file,caption\nnothing.png,a thing", "nothing.png"), ("file,caption\na.png,a thing, far away", "quotes"), (b"\xff\xfe\xfa", "UTF-8"),
 ])  # fmt: skip
 def test_bad_tables_are_refused(tmp_path, table, message):
     if table is not None:

@@ -71,7 +71,17 @@ def test_pictures_are_cropped_to_the_middle_and_resized():
 
 def test_an_animation_gives_its_first_frame(clip, tmp_path):
     clip.save(tmp_path / "clip.png")
-    assert torch.equal(as_image(tmp_path / "clip.png"), as_video(clip.frames)[:, 0])
+    Clip(as_video(clip.frames), fps=50).save(tmp_path / "fast.png")
+    for name in ("clip.png", "fast.png"):
+        assert torch.equal(as_image(tmp_path / name), as_video(clip.frames)[:, 0])
+
+
+def test_a_camera_that_lay_on_its_side(tmp_path):
+    picture = Image.new("RGB", (8, 16))
+    exif = picture.getexif()
+    exif[0x0112] = 6  # to be turned by a quarter
+    picture.save(tmp_path / "photo.jpg", exif=exif)
+    assert as_image(tmp_path / "photo.jpg").shape == (3, 8, 16)
 
 
 @pytest.mark.parametrize("source,message", [

@@ -11,6 +11,7 @@ def test_tokens_and_mask():
     ids, mask = Tokenizer(WORDS)(["A red, circle!", ""])
     assert ids.tolist() == [[2, 3, 5, END], [END, PAD, PAD, PAD]]
     assert mask.tolist() == [[True] * 4, [True, False, False, False]]
+    assert Tokenizer([]).words("Ein Mädchen läuft; красный_круг") == ["ein", "mädchen", "läuft", "красный", "круг"]
 
 
 def test_mistakes():

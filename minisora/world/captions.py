@@ -134,7 +134,7 @@ def caption(scene: Scene, rng: random.Random, style: str | None = None) -> str:
 
 def words_of(prompt: str) -> list[str]:
     """Lower-case words without punctuation."""
-    return re.findall(r"[a-z0-9]+(?:-[a-z0-9]+)*", prompt.lower())
+    return re.findall(r"[^\W_]+(?:-[^\W_]+)*", prompt.lower())
 
 
 def parse(prompt: str) -> Request:
