@@ -6,7 +6,8 @@
 What has another shape than asked for is cropped to the middle and resized.
 """
 
-from itertools import islice
+import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,7 @@ def as_image(source, height: int | None = None, width: int | None = None) -> tor
         return as_video(source[None], height, width)[:, 0]
     if isinstance(source, Image.Image):
         return as_video(_upright(source)[None], height, width)[:, 0]
-    return as_video(_read(source, most=1), height, width)[:, 0]
+    return as_video(next(_read(source, fps=1000))[None], height, width)[:, 0]  # at so high a rate no frame is left out
 
 
 def as_video(source, height: int | None = None, width: int | None = None, fps: float = 8.0) -> torch.Tensor:
@@ -47,7 +48,7 @@ def as_video(source, height: int | None = None, width: int | None = None, fps: f
         ValueError: missing, unreadable, mp4 without the package `av`, or an array of another kind.
     """
     if isinstance(source, (str, Path)):
-        source = _read(source, fps=fps)
+        return torch.cat([as_video(frame[None], height, width) for frame in _read(source, fps)], dim=1)
     if isinstance(source, np.ndarray):
         if source.ndim != 4 or source.shape[3] != 3 or source.dtype != np.uint8:
             raise ValueError(f"an array of {source.dtype} {source.shape} is no clip; (T, H, W, 3) of uint8 is")
@@ -72,21 +73,21 @@ def _fit(video: torch.Tensor, height: int, width: int) -> torch.Tensor:
     return F.interpolate(frames, (height, width), mode="bilinear", antialias=True).transpose(0, 1).clamp(-1, 1)
 
 
-def _read(path: str | Path, most: int | None = None, fps: float = 8.0) -> np.ndarray:
-    """Frames of a file, at most `most`, (T, H, W, 3) uint8."""
+def _read(path: str | Path, fps: float) -> Iterator[np.ndarray]:
+    """Frames of a file at a rate, one by one, (H, W, 3) uint8: a film may be too large to be held whole."""
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"there is no file {path}")
     if path.suffix.lower() in FILMS:
-        frames, lasting = _read_film(path, most)
-    else:
-        try:
-            with Image.open(path) as image:
-                parts = islice(ImageSequence.Iterator(image), most)
-                frames, lasting = zip(*((_upright(part), part.info.get("duration", 0)) for part in parts), strict=True)
-        except (OSError, SyntaxError, ValueError) as error:
-            raise ValueError(f"{path} cannot be read as an image ({error}); PNG, JPEG, GIF and WebP can") from None
-    return np.stack([frames[i] for i in _at_rate(lasting, fps)][:most])
+        yield from _read_film(path, fps)
+        return
+    try:
+        with Image.open(path) as image:
+            parts = ImageSequence.Iterator(image)
+            frames, lasting = zip(*((_upright(part), part.info.get("duration", 0)) for part in parts), strict=True)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read as an image ({error}); PNG, JPEG, GIF and WebP can") from None
+    yield from (frames[i] for i in _at_rate(lasting, fps))
 
 
 def _upright(image: Image.Image) -> np.ndarray:
@@ -107,17 +108,23 @@ def _at_rate(lasting, fps: float) -> list[int]:
     return [min(int(np.searchsorted(ends, tick + 0.5)), len(ends) - 1) for tick in range(max(1, round(float(ends[-1]) - 1e-6)))]
 
 
-def _read_film(path: Path, most: int | None) -> tuple[list[np.ndarray], list[float]]:
+def _read_film(path: Path, fps: float) -> Iterator[np.ndarray]:
+    """As `_at_rate`, for films, whose frames all last equally long."""
     try:
         import av
     except ImportError:
         raise ValueError(f"{path.suffix} needs the package av: pip install 'minisora[video]'; .png, .gif and .webp need nothing") from None
+    frame, shown = None, 0
     try:
         with av.open(str(path)) as file:
-            rate = float(file.streams.video[0].average_rate or 8)
-            frames = [frame.to_ndarray(format="rgb24") for frame in islice(file.decode(video=0), most)]
+            tick = fps / float(file.streams.video[0].average_rate or 8)
+            for i, frame in enumerate(file.decode(video=0)):
+                times = max(1, round(tick)) if tick >= 0.75 else math.floor((i + 1) * tick + 0.5) - math.floor(i * tick + 0.5)
+                yield from [frame.to_ndarray(format="rgb24")] * times if times else []
+                shown += times
     except (av.FFmpegError, IndexError) as error:
         raise ValueError(f"{path} cannot be read as a film ({error})") from None
-    if not frames:
+    if frame is None:
         raise ValueError(f"{path} has no frame")
-    return frames, [1000 / rate] * len(frames)
+    if not shown:
+        yield frame.to_ndarray(format="rgb24")

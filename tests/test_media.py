@@ -49,6 +49,13 @@ def test_a_film_comes_back_nearly_or_says_what_is_missing(clip, tmp_path):
     pytest.importorskip("av", reason="av is not installed")
     clip.save(tmp_path / "clip.mp4", force=True)
     assert (as_video(tmp_path / "clip.mp4") - as_video(clip.frames)).abs().mean() < 0.1
+    grey = torch.linspace(-1, 1, 48).view(1, 48, 1, 1).expand(3, 48, 16, 16)
+    for fps, picked in ((24, range(1, 48, 3)), (4, [i for i in range(48) for _ in range(2)])):
+        Clip(grey, fps=fps).save(tmp_path / "grey.mp4", force=True)
+        assert (as_video(tmp_path / "grey.mp4") - grey[:, list(picked)]).abs().max() < 0.05, fps
+    assert (as_image(tmp_path / "grey.mp4") + 1).abs().max() < 0.05
+    Clip(grey[:, :1], fps=60).save(tmp_path / "short.mp4")
+    assert as_video(tmp_path / "short.mp4").shape[1] == 1
 
 
 def test_every_kind_of_picture_is_the_same_picture(tmp_path):
