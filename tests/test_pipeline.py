@@ -110,7 +110,7 @@ def test_unknown_device_says_the_way_out(model, tmp_path):
         MiniSora.load(tmp_path / "m", device="quantum")
 
 
-@pytest.mark.parametrize("split,share", [("seen", 0.6), ("held_out", 0.6)])
+@pytest.mark.parametrize("split,share", [("seen", 0.65), ("held_out", 0.65)])
 def test_the_shipped_model_listens(shipped, split, share):
     """A small sample with a low bar; the figures with their intervals are in the model card."""
     from minisora.evaluation import judge_clips, test_prompts, test_scenes
@@ -124,7 +124,7 @@ def test_the_shipped_model_animates(shipped):
     from minisora.evaluation import evaluate_animate
 
     table = evaluate_animate(shipped, 24)
-    assert table["first_frame_psnr_mean"] > 28 and table["motion"]["value"] > 0.65
+    assert table["first_frame_psnr_mean"] > 28 and table["motion"]["value"] > 0.75
 
 
 def test_the_shipped_compressor_gives_back(shipped):
