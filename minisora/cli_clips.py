@@ -41,7 +41,7 @@ COMMANDS = []
 
 
 def makes_a_clip(function):
-    """Turn `function(model, its own arguments, height, width, **options) → video (1, 3, T, H, W)` into a command with the shared options."""
+    """Turn `function(model, its own arguments, **options) → video (1, 3, T, H, W)` into a command with the shared options."""
 
     def command(**values):
         from minisora.viz import can_save

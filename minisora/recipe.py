@@ -7,6 +7,7 @@ import json
 import random
 import time
 from collections.abc import Callable, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,7 @@ from minisora.evaluation import judge_clips, psnr_of, summarise, test_prompts, t
 from minisora.folder import Folder
 from minisora.loop import is_finished
 from minisora.pipeline import MiniSora
-from minisora.text import TextVideoPair
+from minisora.text import END, PAD, TextVideoPair
 from minisora.training import Latents, cache_latents, train_dit, train_language, train_vae
 from minisora.viz import plot_curve, save_strips
 from minisora.world.captions import VOCABULARY, caption
@@ -187,10 +188,9 @@ def take_over(model: MiniSora, start: MiniSora) -> None:
     model.vae.encoder.requires_grad_(False)
     model.dit.load_state_dict(start.dit.state_dict())
     words = model.text.embed.weight.clone()  # of new words, as they are
-    old = {"": 0, " ": 1} | start.tokenizer.ids
-    for word, row in ({"": 0, " ": 1} | model.tokenizer.ids).items():
-        if word in old:
-            words[row] = start.text.embed.weight[old[word]]
+    words[[PAD, END]] = start.text.embed.weight[[PAD, END]]
+    for word in model.tokenizer.ids.keys() & start.tokenizer.ids.keys():
+        words[model.tokenizer.ids[word]] = start.text.embed.weight[start.tokenizer.ids[word]]
     model.text.load_state_dict(start.text.state_dict() | {"embed.weight": words})
 
 
@@ -222,8 +222,15 @@ class Curve:
         self.seconds: dict[str, float] = kept.get("seconds", {})
         self.points: list[dict] = kept.get("points", [])
 
+    @contextmanager
     def stage(self, name: str):
-        return _Clock(self, name)
+        """Adds the time of a `with` block, unless an earlier run already did."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds.setdefault(name, time.perf_counter() - began)
+            self.write()
 
     def add(self, stage: str, seconds: float, **figures) -> None:
         self.seconds[stage] = seconds
@@ -233,17 +240,3 @@ class Curve:
 
     def write(self) -> None:
         write_text(self.path, json.dumps({"seconds": self.seconds, "points": self.points}, indent=1) + "\n")
-
-
-class _Clock:
-    """Adds the time of a `with` block to a curve's stage, unless an earlier run already did."""
-
-    def __init__(self, curve: Curve, name: str):
-        self.curve, self.name = curve, name
-
-    def __enter__(self):
-        self.began = time.perf_counter()
-
-    def __exit__(self, *_):
-        self.curve.seconds.setdefault(self.name, time.perf_counter() - self.began)
-        self.curve.write()
