@@ -22,6 +22,8 @@ from tqdm.auto import tqdm
 
 from minisora.patchify import patchify
 
+LOOK_BACK = 3  # latent frames
+
 
 class Capabilities:
     """What `MiniSora` can do beside `generate`; needs its `generate`, `denoise`, `encode`, `tokenizer`, `vae`, `preset` and `device`."""
@@ -38,7 +40,7 @@ class Capabilities:
         """
         images = _batched(image, 4, "image")
         first = self.encode(images[:, :, None])
-        shape = self.vae.latent_shape(self.preset.num_frames if num_frames is None else num_frames, *images.shape[-2:])
+        shape = self.latent_shape(self.preset.num_frames if num_frames is None else num_frames, *images.shape[-2:])
         given = torch.zeros(len(images), first.shape[1], *shape, device=self.device)
         given[:, :, :1] = first
         levels = torch.ones(shape, device=self.device)
@@ -63,6 +65,7 @@ class Capabilities:
             options: as `generate`'s, without sizes.
         """
         videos = _batched(video, 5, "video")
+        self.latent_shape(*videos.shape[2:])  # a wrong size is found here
         latents = self.encode(videos)
         levels = torch.as_tensor(levels, dtype=torch.float32, device=self.device)
         if levels.min() < 0 or levels.max() > 1:
@@ -81,7 +84,7 @@ class Capabilities:
         for frame in missing:
             if not 0 <= frame < T:
                 raise ValueError(f"frame {frame} is not there; the clip has frames 0 to {T - 1}")
-        levels = torch.zeros(self.vae.latent_shape(*video.shape[-3:])[0], 1, 1)
+        levels = torch.zeros(self.latent_shape(*video.shape[-3:])[0], 1, 1)
         levels[[(frame + patch - 1) // patch for frame in missing]] = 1
         return self.redo(video, levels, prompt, **options)
 
@@ -100,51 +103,54 @@ class Capabilities:
             inside[:, max(top, 0) : max(top + height, 0), max(left, 0) : max(left + width, 0)] = True
         if not inside.any():
             raise ValueError(f"the region {region if not isinstance(region, torch.Tensor) else ''} has no pixel in a frame of {H}×{W}")
-        patch, shape = self.vae.config.patch_size, self.vae.latent_shape(T, H, W)
+        patch, shape = self.vae.config.patch_size, self.latent_shape(T, H, W)
         inside = torch.cat([inside[:1].expand(patch[0] - 1, -1, -1), inside])[None, None].float()  # as `VideoVAE.encode` does
         return self.redo(video, patchify(inside, patch).amax(-1).view(shape), prompt, **options)
 
     def extend(
-        self, video: torch.Tensor, num_frames: int, prompt: str | Sequence[str] = "", *, direction: str = "forward", **options
+        self, video: torch.Tensor, num_frames: int, prompt: str | Sequence[str] = "", *, direction: str = "forward", look_back: int = LOOK_BACK,
+        **options,
     ) -> torch.Tensor:  # fmt: skip
         """Go on where a video ends, or say what came before: clean are the latent frames next to the seam.
 
-        A window of the preset's length slides: half of it is given, the rest is made, until there are `num_frames` more.
+        A window as long as training's longest clips slides until there are `num_frames` more.
+
+        Args:
+            look_back: how many latent frames a window is given to go on from; forward, one more stands before them. Few keep what is there
+                and not how it moves: data/LOG.md has the comparison.
 
         Returns:
             video (B, 3, T + num_frames, H, W); the given frames are the ones that came in.
         """
         if direction not in ("forward", "backward"):
             raise ValueError(f"direction={direction!r} is not known; it is forward or backward")
-        if num_frames < 1:
-            raise ValueError(f"num_frames={num_frames} is too few; ask for 1 or more")
-        videos, patch, made = _batched(video, 5, "video").cpu(), self.vae.config.patch_size[0], []
-        window = max(self.preset.num_frames, 2 * patch + 1)
-        half = window // 2 // patch * patch
-        while sum(part.shape[2] for part in made) < num_frames:
-            if direction == "forward":
-                have = torch.cat([videos, *made], dim=2)[:, :, -(half + 1) :]
-                given = have[:, :, -((have.shape[2] - 1) // patch * patch + 1) :]  # 4k + 1 frames
-                new = window - given.shape[2]
-                levels = [0.0] * (given.shape[2] // patch + 1) + [1.0] * (new // patch)
-                start = torch.cat([given, given[:, :, -1:].expand(-1, -1, new, -1, -1)], dim=2)
-                made.append(self.redo(start, _in_time(levels), prompt, **options)[:, :, -new:].cpu())
-            else:
-                have = torch.cat([*made, videos], dim=2)[:, :, :half]
-                given = have[:, :, : have.shape[2] // patch * patch]  # 4k frames
-                if not given.shape[2]:
-                    raise ValueError(f"going backward starts from {patch} frames, and the clip has {have.shape[2]}")
-                new = window - given.shape[2]
-                levels = [1.0] * (new // patch + 1) + [0.0] * (given.shape[2] // patch)
-                start = torch.cat([given[:, :, :1].expand(-1, -1, new, -1, -1), given], dim=2)
-                made.insert(0, self.redo(start, _in_time(levels), prompt, **options)[:, :, :new].cpu())
-        new = torch.cat(made, dim=2)
-        return torch.cat([videos, new[:, :, :num_frames]] if direction == "forward" else [new[:, :, -num_frames:], videos], dim=2)
+        if num_frames < 1 or look_back < 1:
+            raise ValueError(f"num_frames={num_frames} and look_back={look_back}: neither can be less than 1")
+        longer, patch, forward = _batched(video, 5, "video").cpu(), self.vae.config.patch_size[0], direction == "forward"
+        total = longer.shape[2] + num_frames
+        while (missing := total - longer.shape[2]) > 0:
+            cells = min(look_back, self._window - 2, (longer.shape[2] - forward) // patch)  # latent frames that are given
+            kept = patch * cells + forward  # a window's first frame has a latent frame of its own
+            if not kept:
+                raise ValueError(f"going backward starts from {patch} frames, and the clip has {longer.shape[2]}")
+            given = longer[:, :, -kept:] if forward else longer[:, :, :kept]
+            new = min(-(-(missing - (not forward)) // patch), self._window - 1 - cells)  # latent frames to be made, but for a first one
+            rest = given[:, :, -1 if forward else 0, None].expand(-1, -1, patch * new + (not forward), -1, -1)  # anything would do
+            levels = [0.0] * (1 + cells) + [1.0] * new if forward else [1.0] * (1 + new) + [0.0] * cells
+            made = self.redo(torch.cat([given, rest] if forward else [rest, given], dim=2), _in_time(levels), prompt, **options).cpu()
+            longer = torch.cat([longer, made[:, :, kept:]] if forward else [made[:, :, :-kept], longer], dim=2)
+        return longer[:, :, :total] if forward else longer[:, :, -total:]
+
+    @property
+    def _window(self) -> int:
+        """Latent frames of the longest clips that training had."""
+        longest = max(self.preset.num_frames, *(frames for frames, *_ in self.preset.other_sizes), 1)
+        return max((longest - 1) // self.vae.config.patch_size[0] + 1, 3)
 
     def connect(
         self, before: torch.Tensor, after: torch.Tensor, prompt: str | Sequence[str] = "", num_frames: int = 8, **options
     ) -> torch.Tensor:  # fmt: skip
-        """Lead from one video into another: clean are the end of the first and the beginning of the second, at most a latent frame or two.
+        """Lead from one video into another: clean are the end of the first and the beginning of the second, as much as `extend` looks back on.
 
         Args:
             num_frames: frames between the two, a multiple of 4.
@@ -159,11 +165,13 @@ class Capabilities:
             raise ValueError(f"the second clip has {last.shape[2]} frames and needs {patch}")
         if first.shape[3:] != last.shape[3:] or len(first) != len(last):
             raise ValueError(f"clips of {tuple(first.shape)} and {tuple(last.shape)} do not fit together: batch, height and width must agree")
-        head = first[:, :, -(min(first.shape[2] - 1, patch) // patch * patch + 1) :]
-        window = torch.cat([head, head[:, :, -1:].expand(-1, -1, num_frames, -1, -1), last[:, :, :patch]], dim=2)
-        start = [0.0] * (1 + head.shape[2] // patch) + [1.0] * (num_frames // patch) + [0.0]
-        made = self.redo(window, _in_time(start), prompt, **options)[:, :, head.shape[2] : head.shape[2] + num_frames]
-        return torch.cat([first, made.cpu(), last], dim=2)
+        new = num_frames // patch
+        most = min(LOOK_BACK, max((self._window - 1 - new) // 2, 1))  # latent frames of either
+        head, tail = min(most, (first.shape[2] - 1) // patch), min(most, last.shape[2] // patch)
+        given = first[:, :, -(patch * head + 1) :]
+        window = torch.cat([given, given[:, :, -1:].expand(-1, -1, num_frames, -1, -1), last[:, :, : patch * tail]], dim=2)
+        made = self.redo(window, _in_time([0.0] * (1 + head) + [1.0] * new + [0.0] * tail), prompt, **options)
+        return torch.cat([first, made[:, :, given.shape[2] : given.shape[2] + num_frames].cpu(), last], dim=2)
 
     def loop(self, video: torch.Tensor, prompt: str | Sequence[str] = "", num_frames: int = 8, **options) -> torch.Tensor:
         """Lead from a video's end back to its beginning: (B, 3, T + num_frames, H, W), to be shown again and again. Arguments as `connect`'s."""
@@ -175,7 +183,7 @@ class Capabilities:
     ) -> torch.Tensor:  # fmt: skip
         """A long clip, made window by window: a clip of the first sentence, then `extend` again and again.
 
-        Each window looks back on half of its length and on nothing else, so its cost and memory do not grow with the clip.
+        Each window looks back on three latent frames and on nothing else, so its cost and memory do not grow with the clip.
 
         Args:
             script: one sentence for all `seconds`, or several, each with its seconds: [(20, "a red circle moving left"), (40, …)]. In place of
@@ -191,12 +199,14 @@ class Capabilities:
         self.tokenizer(texts)  # an unknown word is found now, not in the middle
         ends = [round(fps * sum(length for length, _ in parts[: i + 1])) + 1 for i in range(len(parts))]
         video = self.generate(parts[0][1], height=height, width=width, **options).cpu()[:, :, : ends[0]]
-        step = self.preset.num_frames // 2
+        step = self.vae.config.patch_size[0] * max(self._window - 1 - LOOK_BACK, 1)  # what one window makes
+        said = parts[0][1]
         with tqdm(total=ends[-1], initial=video.shape[2], unit="frame", disable=not progress) as bar:
             for end, (_, sentence) in zip(ends, parts, strict=True):
+                look_back, said = LOOK_BACK if sentence == said else 1, sentence  # who sees less of a motion is freer to end it
                 while video.shape[2] < end:
                     more = min(step, end - video.shape[2])
-                    video = torch.cat([video, self.extend(video[:, :, -step - 1 :], more, sentence, **options)[:, :, -more:]], dim=2)
+                    video, look_back = self.extend(video, more, sentence, look_back=look_back, **options), LOOK_BACK
                     bar.update(more)
         return video
 

@@ -45,6 +45,12 @@ def changes(video: torch.Tensor) -> dict[str, bool]:
     return {name: sum(frames) >= 2 for name, frames in faults.items()}
 
 
+def shows(video: torch.Tensor, color: str, shape: str, step: int = 1, span: int = 1) -> list[bool]:
+    """Whether pieces of a video (3, T, H, W) show one object of this look and nothing else: `span` frames, again every `step`."""
+    pieces = (read(video[:, start : start + span]) for start in range(0, video.shape[1] - span + 1, step))
+    return [[(o.color, o.shape) for o in piece.objects] == [(color, shape)] for piece in pieces]
+
+
 def gravity_of(positions: torch.Tensor, fps: float = FPS) -> float:
     """Downward acceleration in half-widths/s²: twice the curvature of the best parabola through (T, 2) while it is off the floor."""
     y, times = positions[:, 1], torch.arange(len(positions)) / fps
@@ -146,6 +152,6 @@ def length_figures(videos: torch.Tensor, prompts: list[str]) -> dict:
         ask = parse(prompt).objects[0]
         verdicts.append(verdict(read(video), parse(prompt)).all)
         kept.append(not any(changes(video).values()))
-        frames.append([[(o.color, o.shape) for o in read(video[:, t : t + 1]).objects] == [(ask.color, ask.shape)] for t in range(video.shape[1])])
+        frames.append(shows(video, ask.color, ask.shape))
     right = [sum(column) / len(column) for column in zip(*frames, strict=True)]
     return {"as asked": share(verdicts), "kept": share(kept), "by_frame": [round(r, 4) for r in right]}

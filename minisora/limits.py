@@ -27,14 +27,21 @@ LASTING = ("still", "falling", "bouncing", "circling", "spinning")  # motions th
 BATCH = 40  # divides 200, so that a compiled transformer meets one size
 
 
-def in_batches(function: Callable, *columns) -> torch.Tensor:
-    """Call `function(number of the batch, *part of every column)` for 40 rows at a time and join what comes back."""
-    return torch.cat([function(i // BATCH, *(c[i : i + BATCH] for c in columns)).cpu() for i in range(0, len(columns[0]), BATCH)])
+def in_batches(function: Callable, *columns, seed: int | None = None, **options) -> torch.Tensor:
+    """Call `function(*part of every column, **options)` for 40 rows at a time and join what comes back.
+
+    With a seed, batch i is also given a `generator` seeded with seed + i.
+    """
+    parts = []
+    for i in range(0, len(columns[0]), BATCH):
+        noise = {} if seed is None else {"generator": torch.Generator().manual_seed(seed + i // BATCH)}
+        parts.append(function(*(c[i : i + BATCH] for c in columns), **noise, **options).cpu())
+    return torch.cat(parts)
 
 
 def make(model, prompts: list[str], seed: int = 0, **options) -> torch.Tensor:
-    """Videos (B, 3, T, H, W), one a prompt; batch i takes its noise from seed + i."""
-    return in_batches(lambda i, p: model.generate(p, generator=torch.Generator().manual_seed(seed + i), **options), prompts)
+    """Videos (B, 3, T, H, W), one a prompt."""
+    return in_batches(model.generate, prompts, seed=seed, **options)
 
 
 def remake(model, videos: torch.Tensor, prompts: list[str], start: list[float], seed: int = 0, **options) -> torch.Tensor:
@@ -42,26 +49,23 @@ def remake(model, videos: torch.Tensor, prompts: list[str], start: list[float], 
 
     [0, 0, 1, 1, 1] goes on from the first five frames; 0.7 everywhere is SDEdit (arXiv:2108.01073).
     """
-
     levels = torch.tensor(start)[:, None, None]
-    batch = lambda i, video, texts: model.redo(video, levels, texts, generator=torch.Generator().manual_seed(seed + i), **options)  # noqa: E731
-    return in_batches(batch, videos, prompts)
+    return in_batches(lambda video, texts, **o: model.redo(video, levels, texts, **o), videos, prompts, seed=seed, **options)
 
 
 def slide(model, prompts: list[str], num_frames: int, seed: int = 0, **options) -> torch.Tensor:
     """A longer clip by a window that slides: `generate`, then `extend` by what is missing."""
 
-    def batch(i: int, texts: list[str]) -> torch.Tensor:
-        generator = torch.Generator().manual_seed(seed + i)
-        video = model.generate(texts, generator=generator, **options)
-        return model.extend(video, num_frames - video.shape[2], texts, generator=generator, **options)
+    def batch(texts: list[str], **options) -> torch.Tensor:
+        video = model.generate(texts, **options)
+        return model.extend(video, num_frames - video.shape[2], texts, **options)
 
-    return in_batches(batch, prompts)
+    return in_batches(batch, prompts, seed=seed, **options)
 
 
 def round_trip(model, videos: torch.Tensor) -> torch.Tensor:
     """Videos as the compressor gives them back."""
-    return in_batches(lambda _, v: model.decode(model.encode(v)), videos)
+    return in_batches(lambda v: model.decode(model.encode(v)), videos)
 
 
 def pairs(number: int, split: str = "seen", collide: bool = False) -> list[Scene]:
@@ -155,7 +159,7 @@ def measure_velocity(model, clips: int = 200, seed: int = 0, given: int = 2, **o
 def measure_preference(model, clips: int = 200, loss: Callable = denoising_loss) -> dict:
     """Nested as lies, figure: `error`, and `floor`, the pairs in which the judge itself does not tell the true clip from the false."""
     scenes = [sample_scene(TEST_SEEDS + i, motion="falling") for i in range(clips)]
-    losses = lambda videos: in_batches(lambda _, v, p: loss(model, v, p), videos, [sentence(s) for s in scenes])  # noqa: E731
+    losses = lambda videos: in_batches(lambda v, p: loss(model, v, p), videos, [sentence(s) for s in scenes])  # noqa: E731
     right = lambda videos: [verdict(read(v), request_of(s)).all for v, s in zip(round_trip(model, videos), scenes, strict=True)]  # noqa: E731
     true, table = render(scenes), {}
     valid, sane = losses(true), right(true)

@@ -4,16 +4,15 @@
     network(x_t, t) ──► prediction ──► x_0, noise      target     velocity, noise (ε), clean (x_0), v
 
 Rectified flow with its velocity is what everything else in this package uses. Here its elders learn the same data in the plane (`plane.py`),
-where it costs seconds and every sample can be held against the truth: `python -m minisora.objectives` prints the comparison.
+where it costs seconds and every sample can be held against the truth: `python -m tests.objectives_report` prints the comparison.
 """
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 
 from minisora.diffusion import alphas_cumprod, shift_sigma
-from minisora.plane import Mixture, PlaneNet, mixture
+from minisora.plane import Mixture, PlaneNet
 
 SCHEDULES = ("flow", "linear", "cosine")
 TARGETS = ("velocity", "noise", "clean", "v")
@@ -129,37 +128,3 @@ def sample_with(guess: Guess, schedule: str, num_inference_steps: int, count: in
     for t, t_next in zip(times[:-1], times[1:], strict=True):
         x = ddim_step(x, guess, schedule, t, t_next) if sampler == "ddim" else ddpm_step(x, guess, schedule, t, t_next, generator)
     return x
-
-
-def distance(points: torch.Tensor, truth: torch.Tensor) -> float:
-    """Energy distance of two clouds (1, N, 2): 2 E|x − y| − E|x − x′| − E|y − y′|, 0 where they are alike. In units of the plane."""
-    x, y = points[0].double(), truth[0].double()
-    apart = lambda a: float(torch.cdist(a, a).sum()) / (len(a) * (len(a) - 1))  # noqa: E731
-    return 2 * float(torch.cdist(x, y).mean()) - apart(x) - apart(y)
-
-
-def compare(
-    name: str = "moons", num_inference_steps: Sequence[int] = (5, 20, 100), steps: int = 1500, seeds: Sequence[int] = (0, 1, 2),
-) -> dict[tuple[str, str, str], dict[str, dict[str, float]]]:  # fmt: skip
-    """(schedule, target, times) → sampler and steps → mean and largest energy distance over trainings; and under "truth" two true clouds."""
-    data = mixture(name)
-    truth = data.sample(2000, torch.Generator().manual_seed(99))
-    rows = [("flow", "velocity", times) for times in DRAWS]
-    rows += [(schedule, target, "uniform") for schedule in ("linear", "cosine") for target in ("noise", "clean", "v")]
-    table = {}
-    for schedule, target, times in rows:
-        guesses, row = [train_objective(data, schedule, target, times, steps, seed=seed) for seed in seeds], {}
-        for sampler in ("ddim", "ddpm")[: 1 if schedule == "flow" else 2]:
-            for n in num_inference_steps:
-                far = [distance(sample_with(guess, schedule, n, sampler=sampler), truth) for guess in guesses]
-                row[f"{sampler} {n}"] = {"mean": sum(far) / len(far), "largest": max(far)}
-        table[schedule, target, times] = row
-    again = [distance(data.sample(2000, torch.Generator().manual_seed(100 + seed)), truth) for seed in seeds]
-    table["truth", "–", "–"] = {"–": {"mean": sum(again) / len(again), "largest": max(map(abs, again))}}
-    return table
-
-
-if __name__ == "__main__":
-    for (schedule, target, times), row in compare().items():
-        cells = "   ".join(f"{name} {1000 * f['mean']:.1f} (≤ {1000 * f['largest']:.1f})" for name, f in row.items() if not math.isnan(f["mean"]))
-        print(f"{schedule:7s} {target:9s} {times:13s} {cells}")

@@ -77,7 +77,7 @@ class MiniSora(Capabilities, nn.Module):
         """
         preset = self.preset
         asked = zip((num_frames, height, width), (preset.num_frames, preset.height, preset.width), strict=True)
-        shape = self.vae.latent_shape(*(usual if n is None else n for n, usual in asked))
+        shape = self.latent_shape(*(usual if n is None else n for n, usual in asked))
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
         given = torch.zeros(len(prompts), preset.vae.latent_channels, *shape, device=self.device)
         levels = torch.ones(shape, device=self.device)
@@ -100,9 +100,8 @@ class MiniSora(Capabilities, nn.Module):
         """
         if sampler not in SAMPLERS:
             raise ValueError(f"sampler={sampler!r} is not known; it is one of {', '.join(SAMPLERS)}")
-        patch, cell = self.dit.config.patch_size, self.vae.config.patch_size
-        pixels = tuple(n * c for n, c in zip(given.shape[2:], cell, strict=True))
-        grid = grid_of(pixels, tuple(p * c for p, c in zip(patch, cell, strict=True)))  # in pixels, so that an error speaks of those
+        patch = self.dit.config.patch_size
+        grid = grid_of(given.shape[2:], patch)
         sigmas = sigma_schedule(num_inference_steps, self.preset.shift, self.device)
         positions = positions_of(grid, device=self.device)
         ids = self.tokenizer([*prompts, *[negative_prompt] * len(prompts)])[0].to(self.device)
@@ -132,6 +131,13 @@ class MiniSora(Capabilities, nn.Module):
         return unpatchify(self.dit(tokens, level, positions_of(grid, device=self.device), self.text(ids, mask), mask), grid, patch)
 
     # -------------------------------------------------------------------------------------------------------- latents
+
+    def latent_shape(self, num_frames: int, height: int, width: int) -> tuple[int, int, int]:
+        """(Tz, Hz, Wz) of a clip; ValueError where the frame count is not 4k + 1 or a side is no multiple of a token's."""
+        cell, patch = self.vae.config.patch_size, self.dit.config.patch_size
+        shape = self.vae.latent_shape(num_frames, cell[1], cell[2])
+        rows, columns = grid_of((cell[0], height, width), (cell[0], cell[1] * patch[1], cell[2] * patch[2]))[1:]
+        return shape[0], rows * patch[1], columns * patch[2]
 
     @torch.no_grad()
     def encode(self, video: torch.Tensor) -> torch.Tensor:

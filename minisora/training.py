@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 
 from minisora.config import Preset
 from minisora.device import autocast, compiled
-from minisora.diffusion import add_noise, draw_sigma, flow_loss
+from minisora.diffusion import KINDS, add_noise, draw_sigma, flow_loss
 from minisora.loop import fit
 from minisora.patchify import grid_of, patchify, positions_of
 from minisora.text import END, PAD, TextVideoPair, Tokenizer
@@ -121,7 +121,8 @@ NOISE_BINS = (0.25, 0.5, 0.75, 1.0)  # upper edges
 
 
 def train_dit(
-    model: nn.ModuleDict, data: Latents | Sequence[Latents], preset: Preset, run_dir: str | Path, compile: bool = False, **options
+    model: nn.ModuleDict, data: Latents | Sequence[Latents], preset: Preset, run_dir: str | Path, compile: bool = False,
+    kinds: dict[str, float] = KINDS, **options,
 ) -> list[dict]:  # fmt: skip
     """Teach the transformer the velocity of every token, whatever is given, whatever is asked for, and whatever the size.
 
@@ -129,7 +130,7 @@ def train_dit(
         model: {"text": TextEncoder, "dit": DiT}; the text encoder goes on learning.
         data: clips of one size, or of several; a step then takes one of the sizes (a bucket), and as many of its clips as have about the tokens
             of a batch of the first size.
-        compile: see `device.compiled`; for the first size only. options: of `fit`.
+        compile: see `device.compiled`; for the first size only. kinds: what is given, see `draw_sigma`. options: of `fit`.
     """
     text, dit = model["text"], model["dit"]
     buckets = [data] if isinstance(data, Latents) else list(data)
@@ -146,7 +147,7 @@ def train_dit(
         grid = grid_of(latents.shape[2:], dit.config.patch_size)
         x_0 = patchify(latents, dit.config.patch_size)  # (B, N, P)
         noise = torch.randn(x_0.shape, generator=generator, device=x_0.device)
-        sigma = draw_sigma(len(x_0), grid, generator, preset.shift)  # (B, N)
+        sigma = draw_sigma(len(x_0), grid, generator, preset.shift, kinds)  # (B, N)
         slip = preset.given_noise * torch.rand(len(x_0), 1, generator=generator, device=x_0.device) * (sigma == 0)
         x_t = add_noise(x_0, noise, (sigma + slip)[..., None])  # what is given may be a little off: in a long clip it is the model's own work
         velocity = networks[which](x_t, sigma, positions_of(grid, device=x_0.device), text(ids, attention_mask), attention_mask)

@@ -8,6 +8,7 @@ cross-fade, a cut, a sample without the words. "truth" is the right answer after
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import metadata
 from importlib.util import find_spec
 from itertools import permutations
@@ -17,12 +18,12 @@ import torch
 import torch.nn.functional as F
 
 from minisora.evaluation import psnr_of, test_prompts, test_scenes
-from minisora.faults import edit_figures, mean_of, share
-from minisora.judge import read, verdict
+from minisora.faults import edit_figures, mean_of, share, shows
+from minisora.judge import Reading, read, verdict
 from minisora.limits import LASTING, change_word, in_batches, make, round_trip, sentence
 from minisora.media import as_video
 from minisora.plausibility import track_of
-from minisora.world.captions import parse, request_of
+from minisora.world.captions import Request, parse, request_of
 from minisora.world.dataset import TEST_SEEDS, sample_scene
 from minisora.world.render import render
 from minisora.world.scene import FPS, Scene
@@ -58,8 +59,7 @@ def continued_figures(videos: torch.Tensor, truth: torch.Tensor, scenes: list[Sc
     for video, true, scene in zip(videos, truth, scenes, strict=True):
         (thing,) = scene.objects
         asked.append(verdict(read(video), request_of(scene)).all)
-        looks = [[(o.color, o.shape) for o in read(video[:, t : t + 1]).objects] for t in range(video.shape[1])[new]]
-        same.append(all(look == [(thing.color, thing.shape)] for look in looks))
+        same.append(all(shows(video[:, new], thing.color, thing.shape)))
         off = (track_of(video, thing.color) - track_of(true, thing.color)).norm(dim=-1)
         track.append(float(off[new].nanmean()))
         edges = [t for t in (new.start, new.stop) if t is not None and 0 < t < video.shape[1]]
@@ -74,10 +74,10 @@ def measure_extend(model, clips: int, seed: int, direction: str, more: int = 8, 
     truth, prompts = render(scenes, num_frames=given + more), [sentence(s) for s in scenes]
     forward = direction == "forward"
     known, new = (truth[:, :, :given], slice(given, None)) if forward else (truth[:, :, more:], slice(0, more))
-    extend = lambda i, v, p: model.extend(v, more, p, direction=direction, generator=_seeded(seed + i), **options)  # noqa: E731
+    made = in_batches(lambda v, p, **o: model.extend(v, more, p, direction=direction, **o), known, prompts, seed=seed, **options)
     still = stand(known[:, :, -1 if forward else 0], more)
     baseline = torch.cat([known, still] if forward else [still, known], dim=2)
-    ways = {"made": in_batches(extend, known, prompts), "baseline": baseline, "truth": round_trip(model, truth)}
+    ways = {"made": made, "baseline": baseline, "truth": round_trip(model, truth)}
     return {name: continued_figures(videos, truth, scenes, new) for name, videos in ways.items()}
 
 
@@ -86,9 +86,9 @@ def measure_connect(model, clips: int, seed: int, gap: int = 8, **options) -> di
     scenes = lasting(clips, 33 + gap)
     truth, prompts = render(scenes, num_frames=33 + gap), [sentence(s) for s in scenes]
     before, after = truth[:, :, :17], truth[:, :, 17 + gap :]
-    connect = lambda i, a, b, p: model.connect(a, b, p, gap, generator=_seeded(seed + i), **options)  # noqa: E731
-    ways = {"made": in_batches(connect, before, after, prompts), "truth": round_trip(model, truth)}
-    ways["baseline"] = torch.cat([before, cross_fade(before, after, gap), after], dim=2)
+    made = in_batches(lambda a, b, p, **o: model.connect(a, b, p, gap, **o), before, after, prompts, seed=seed, **options)
+    faded = torch.cat([before, cross_fade(before, after, gap), after], dim=2)
+    ways = {"made": made, "baseline": faded, "truth": round_trip(model, truth)}
     return {name: continued_figures(videos, truth, scenes, slice(17, 17 + gap)) for name, videos in ways.items()}
 
 
@@ -98,9 +98,9 @@ def measure_inpaint(model, clips: int, seed: int, **options) -> dict:
     truth, prompts = render(scenes), [sentence(s) for s in scenes]
     holes = truth.clone()
     holes[:, :, missing] = 0
-    inpaint = lambda i, v, p: model.inpaint(v, range(5, 13), p, generator=_seeded(seed + i), **options)  # noqa: E731
-    ways = {"made": in_batches(inpaint, holes, prompts), "truth": round_trip(model, truth)}
-    ways["baseline"] = torch.cat([truth[:, :, :5], cross_fade(truth[:, :, :5], truth[:, :, 13:], 8), truth[:, :, 13:]], dim=2)
+    made = in_batches(lambda v, p, **o: model.inpaint(v, range(5, 13), p, **o), holes, prompts, seed=seed, **options)
+    faded = torch.cat([truth[:, :, :5], cross_fade(truth[:, :, :5], truth[:, :, 13:], 8), truth[:, :, 13:]], dim=2)
+    ways = {"made": made, "baseline": faded, "truth": round_trip(model, truth)}
     return {name: continued_figures(videos, truth, scenes, missing) for name, videos in ways.items()}
 
 
@@ -109,17 +109,16 @@ def measure_loop(model, clips: int, seed: int, gap: int = 8, **options) -> dict:
     whether it is itself in every frame that was made. Baselines: a cut, and a cross-fade of as many frames."""
     scenes = lasting(clips, 17)
     videos, prompts = render(scenes), [sentence(s) for s in scenes]
-    loop = lambda i, v, p: model.loop(v, p, gap, generator=_seeded(seed + i), **options)  # noqa: E731
+    looped = in_batches(lambda v, p, **o: model.loop(v, p, gap, **o), videos, prompts, seed=seed, **options)
     faded = torch.cat([videos, cross_fade(videos, videos, gap)], dim=2)
     table = {}
-    for name, made in (("made", in_batches(loop, videos, prompts)), ("baseline", videos), ("cross-fade", faded)):
+    for name, made in (("made", looped), ("baseline", videos), ("cross-fade", faded)):
         steps, same = [], []
         for video, scene in zip(made, scenes, strict=True):
             (thing,) = scene.objects
             track = track_of(video, thing.color)
             steps.append(float(torch.cat([track, track[:1]]).diff(dim=0).norm(dim=-1).nan_to_num(0).amax()))
-            looks = [[(o.color, o.shape) for o in read(video[:, t : t + 1]).objects] for t in range(17, video.shape[1])]
-            same.append(all(look == [(thing.color, thing.shape)] for look in looks))
+            same.append(all(shows(video[:, 17:], thing.color, thing.shape)))
         table[name] = {"largest step": mean_of(steps), "same object": share(same) if made.shape[2] > 17 else None}
     return table
 
@@ -132,9 +131,9 @@ def measure_edit(model, clips: int, seed: int, **options) -> dict:
     scenes = lasting(clips, 17)
     videos, changed = render(scenes), [change_word(s, "color") for s in scenes]
     prompts, masks = [sentence(s) for s in changed], torch.stack([_box_of(v, s) for v, s in zip(videos, scenes, strict=True)])
-    one = lambda i, v, m, p: torch.cat([model.edit(a, b, c, generator=_seeded(seed + i), **options).cpu() for a, b, c in zip(v, m, p, strict=True)])  # noqa: E731
+    one = lambda i: model.edit(videos[i], masks[i], prompts[i], generator=torch.Generator().manual_seed(seed + i), **options).cpu()  # noqa: E731
     table = {}
-    for name, made in (("made", in_batches(one, videos, masks, prompts)), ("baseline", make(model, prompts, seed, **options))):
+    for name, made in (("made", torch.cat([one(i) for i in range(clips)])), ("baseline", make(model, prompts, seed, **options))):
         change = (made - videos).abs().mean(1) / 2  # (B, T, H, W)
         places = {"inside": masks, "outside": ~masks}
         moved = {where: mean_of([float(c[m.expand_as(c)].mean()) for c, m in zip(change, mask, strict=True)]) for where, mask in places.items()}
@@ -159,8 +158,8 @@ def measure_restyle(model, clips: int, seed: int, **options) -> dict:
     prompts = [sentence(s) for s in changed]
     table = {}
     for strength in STRENGTHS:
-        restyle = lambda i, v, p: model.restyle(v, p, strength, generator=_seeded(seed + i), **options)  # noqa: E731, B023
-        table[f"strength {strength:g}"] = edit_figures(videos, in_batches(restyle, videos, prompts), changed, "color")
+        made = in_batches(partial(model.restyle, strength=strength), videos, prompts, seed=seed, **options)
+        table[f"strength {strength:g}"] = edit_figures(videos, made, changed, "color")
     return table | {"baseline": edit_figures(videos, make(model, prompts, seed, **options), changed, "color")}
 
 
@@ -168,8 +167,8 @@ def measure_animate(model, clips: int, seed: int, **options) -> dict:
     """A picture and a sentence. Baseline: the picture, repeated. `kept` is the PSNR of the first frame in dB."""
     scenes = test_scenes("solo", "seen", clips)
     truth, prompts = render(scenes), test_prompts(scenes)
-    animate = lambda i, v, p: model.animate(v[:, :, 0], p, generator=_seeded(seed + i), **options)  # noqa: E731
-    ways = {"made": in_batches(animate, truth, prompts), "baseline": stand(truth[:, :, 0], 17), "truth": round_trip(model, truth)}
+    made = in_batches(model.animate, truth[:, :, 0], prompts, seed=seed, **options)
+    ways = {"made": made, "baseline": stand(truth[:, :, 0], 17), "truth": round_trip(model, truth)}
     table = {}
     for name, videos in ways.items():
         kept = psnr_of(videos[:, :, :1], truth[:, :, :1]).clamp(max=60).tolist()
@@ -184,35 +183,36 @@ def measure_sizes(model, clips: int, seed: int, **options) -> dict:
         shape = {"num_frames": T, "height": H, "width": W}
         scenes = test_scenes("solo", "seen", clips, **shape) if T > 1 else test_scenes("solo", "seen", clips)
         prompts = test_prompts(scenes) if T > 1 else [sentence(s) for s in scenes]
-        right = lambda v, p, T=T: _all_but_motion(v, p) if T == 1 else verdict(read(v), parse(p)).all  # noqa: E731
+        right = lambda v, p, T=T: _all_but_motion(read(v), parse(p)) if T == 1 else verdict(read(v), parse(p)).all  # noqa: E731
         ways = {"made": make(model, prompts, seed, **shape, **options), "baseline": make(model, [""] * clips, seed, **shape, **options)}
         table[f"{T}×{H}×{W}"] = {name: {"as asked": share([right(v, p) for v, p in zip(videos, prompts, strict=True)])} for name, videos in ways.items()}
     return table
 
 
 def measure_minute(model, clips: int, seed: int, seconds: int = 60, **options) -> dict:
-    """A long clip of one sentence: for what share of its seconds is the object itself, in its first sixth and in its last, and by how much
-    has its area changed by then? Baseline: the sentence for two seconds, and no words from there on.
+    """A long clip of one sentence: for what share of its seconds is the object itself, and by how much has its area changed in the last sixth?
+    `by second` has the shares that are itself, and as asked in all but the motion, and the area (log, against the first sixth).
 
-    Takes a tenth of `clips`, and at least two: a minute is as much work as sixty clips.
+    Baseline: the sentence for two seconds, and no words from there on. Takes a tenth of `clips`, and at least two: a minute is much work.
     """
-    scenes, table = lasting(max(clips // 10, 2), 17), {}
+    scenes, table, sixth = lasting(max(clips // 10, 2), 17), {}, seconds // 6
     sentences = [sentence(s) for s in scenes]
     for name in ("made", "baseline"):
-        minute = lambda i, texts, words=name == "made": model.minute(  # noqa: E731
-            [(2, texts), (seconds - 2, texts if words else [""] * len(texts))], progress=False, generator=_seeded(seed + i), **options)  # fmt: skip
-        figures = {k: [] for k in ("seconds itself", "in the first sixth", "in the last sixth", "itself to the end", "area changed by e^")}
-        for scene, video in zip(scenes, in_batches(minute, sentences), strict=True):
-            (thing,) = scene.objects
-            parts = [read(video[:, 8 * i : 8 * i + 9]) for i in range(seconds)]
-            right = torch.tensor([[(o.color, o.shape) for o in part.objects] == [(thing.color, thing.shape)] for part in parts])
-            areas = torch.tensor([float(p.objects[0].radii.nanmean()) ** 2 if ok else math.nan for p, ok in zip(parts, right, strict=True)])
-            sixth = seconds // 6
-            shares = [right.float().mean(), right[:sixth].float().mean(), right[-sixth:].float().mean(), right.all().float()]
-            changed = (areas[-sixth:].nanmean() / areas[:sixth].nanmean()).log().abs()
-            for values, value in zip(figures.values(), (*shares, changed), strict=True):
-                values.append(float(value))
-        table[name] = {k: mean_of(values) for k, values in figures.items()}
+        then = sentences if name == "made" else [""] * len(sentences)
+        film = lambda a, b, **o: model.minute([(2, a), (seconds - 2, b)], progress=False, **o)  # noqa: E731
+        itself, asked, areas = [], [], []  # a row a clip, a column a second
+        for text, video in zip(sentences, in_batches(film, sentences, then, seed=seed, **options), strict=True):
+            request, parts = parse(text), [read(video[:, FPS * i : FPS * i + FPS + 1]) for i in range(seconds)]
+            (thing,) = request.objects
+            itself.append([[(o.color, o.shape) for o in part.objects] == [(thing.color, thing.shape)] for part in parts])
+            asked.append([_all_but_motion(part, request) for part in parts])
+            areas.append([2 * math.log(float(p.objects[0].radii.nanmean())) if ok else math.nan for p, ok in zip(parts, itself[-1], strict=True)])
+        right, areas = torch.tensor(itself).float(), torch.tensor(areas)
+        areas = areas - areas[:, :sixth].nanmean(1, keepdim=True)
+        figures = {"seconds itself": right, "in the first sixth": right[:, :sixth], "in the last sixth": right[:, -sixth:]}
+        figures = {k: v.mean(1) for k, v in figures.items()} | {"itself to the end": right.amin(1), "area changed by e^": areas[:, -sixth:].nanmean(1).abs()}
+        columns = {"itself": [share(c) for c in zip(*itself, strict=True)], "all but motion": [share(c) for c in zip(*asked, strict=True)]}
+        table[name] = {k: mean_of(v.tolist()) for k, v in figures.items()} | {"by second": columns | {"area": [mean_of(c) for c in areas.T.tolist()]}}
     return table
 
 
@@ -229,16 +229,16 @@ def measure_script(model, clips: int, seed: int, **options) -> dict:
     asked = [orders[n % len(orders)] for n in range(clips)]
     first, second = zip(*([sentence(s) for s in script_scenes(n, motions)] for n, motions in enumerate(asked)), strict=True)
     for name, then in (("made", second), ("baseline", first)):
-        film = lambda i, a, b: model.minute([(4, list(a)), (4, list(b))], progress=False, generator=_seeded(seed + i), **options)  # noqa: E731
-        videos = in_batches(film, first, then)
+        film = lambda a, b, **o: model.minute([(4, list(a)), (4, list(b))], progress=False, **o)  # noqa: E731
+        videos = in_batches(film, first, then, seed=seed, **options)
         seen = [[[o.motion for o in read(part).objects] for part in (v[:, :17], v[:, -17:])] for v in videos]
         both = [s == [[m] for m in motions] for s, motions in zip(seen, asked, strict=True)]
         table[name] = {"first event": share([s[0] == [m[0]] for s, m in zip(seen, asked, strict=True)]), "both, in order": share(both)}
     return table
 
 
-def _all_but_motion(image: torch.Tensor, prompt: str) -> bool:
-    return all(right for name, right in verdict(read(image), parse(prompt)).attributes.items() if name != "motion")
+def _all_but_motion(seen: Reading, request: Request) -> bool:
+    return all(right for name, right in verdict(seen, request).attributes.items() if name != "motion")
 
 
 REAL = ("bikes.mp4", "bigbuckbunny.mp4", "carphone_pristine.mp4")
@@ -263,13 +263,9 @@ def measure_real(model, clips: int, seed: int, **options) -> dict:
     return {name: {"PSNR": mean_of(psnr_of(v, videos).tolist())} for name, v in (("made", round_trip(model, videos)), ("baseline", means))}
 
 
-def _seeded(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
 CAPABILITIES: dict[str, Callable] = {
     "animate": measure_animate, "connect": measure_connect, "edit": measure_edit,
-    "extend forward": lambda *a, **k: measure_extend(*a, "forward", **k), "extend backward": lambda *a, **k: measure_extend(*a, "backward", **k),
+    "extend forward": partial(measure_extend, direction="forward"), "extend backward": partial(measure_extend, direction="backward"),
     "inpaint": measure_inpaint, "loop": measure_loop, "minute": measure_minute, "restyle": measure_restyle, "script": measure_script,
     "sizes": measure_sizes, "real video": measure_real,
 }  # fmt: skip

@@ -94,6 +94,17 @@ def test_extend_looks_at_the_end_that_it_starts_from(model, video, options):
     assert torch.equal(made[0], made[1]) and not torch.equal(made[0], made[2])
 
 
+def test_a_window_looks_back_on_little_only_where_the_sentence_changes(model, monkeypatch):
+    given = []
+    redo = model.redo
+    monkeypatch.setattr(model, "redo", lambda start, levels, *a, **k: given.append(int((levels == 0).sum())) or redo(start, levels, *a, **k))
+    model.minute([(4, "a red circle"), (1, "a red circle"), (5, "a blue star")], progress=False, num_inference_steps=1)
+    assert given == [4, 4, 2, 4], "latent frames: the first of a window, and one or three more"
+    given.clear()
+    model.extend(torch.zeros(SHAPE), 40, direction="backward", num_inference_steps=1)
+    assert given == [3, 3]
+
+
 def test_one_frame_can_be_extended(model, video, options):
     assert model.extend(video[:, :, :1], 4, "a red circle", **options).shape[2] == 5
 
@@ -103,7 +114,10 @@ def test_connect_and_loop_keep_both_ends(model, video, options):
     joined = model.connect(video, after, "a red circle", num_frames=8, callback=tokens, **options)
     assert joined.shape[2] == 17 + 8 + 17
     assert torch.equal(joined[:, :, :17], video) and torch.equal(joined[:, :, -17:], after)
-    assert tokens.kept().view(5, 16).all(1).tolist() == [True, True, False, False, True]
+    assert tokens.kept().view(9, 16).all(1).tolist() == [True] * 4 + [False] * 2 + [True] * 3
+    short = Tokens()
+    assert model.connect(video[:, :, :3], after[:, :, :5], num_frames=8, callback=short, num_inference_steps=2).shape[2] == 3 + 8 + 5
+    assert short.kept().view(4, 16).all(1).tolist() == [True, False, False, True], "what there is"
     loop = model.loop(video[0], num_frames=4, num_inference_steps=2, generator=seeded())
     assert loop.shape[2] == 21 and torch.equal(loop[:, :, :17], video)
     again = model.connect(video, video, num_frames=4, num_inference_steps=2, generator=seeded())
@@ -115,7 +129,7 @@ def test_a_minute_follows_its_script(model, options):
     tokenizer, model.tokenizer = model.tokenizer, lambda prompts: told.append(prompts[0]) or tokenizer(prompts)
     video = model.minute([(3.0, "a red circle"), (1.5, "a blue star")], progress=False, **options)
     assert video.shape == (1, 3, 37, 32, 32)
-    assert told == ["a red circle"] * 3 + ["a blue star"] * 2, "checked, made, extended once; then twice with the second sentence"
+    assert told == ["a red circle"] * 3 + ["a blue star"], "checked, made, extended; then with the second sentence"
     longer = model.minute("a red circle", seconds=3.0, progress=False, num_inference_steps=2, generator=seeded())
     assert torch.equal(longer, video[:, :, :25])
     assert model.minute("a red circle", seconds=1.0, progress=False, num_inference_steps=1).shape[2] == 9
@@ -134,7 +148,7 @@ def test_a_minute_follows_its_script(model, options):
     (lambda m, v: m.restyle(v * 200, "a red circle"), "scale them"),
     (lambda m, v: m.restyle(v[:, 0], "a red circle"), "should be"),
     (lambda m, v: m.restyle(v, ["a red circle", "a star"]), "do not pair up"),
-    (lambda m, v: m.extend(v, 0), "1 or more"),
+    (lambda m, v: m.extend(v, 0), "less than 1"),
     (lambda m, v: m.extend(v, 8, direction="sideways"), "forward or backward"),
     (lambda m, v: m.extend(v[:, :, :3], 8, direction="backward"), "has 3"),
     (lambda m, v: m.connect(v, v, num_frames=6), "4 would be"),

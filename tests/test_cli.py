@@ -96,13 +96,22 @@ def test_clips_become_clips(small, tmp_path, monkeypatch, capsys):
             assert getattr(image, "n_frames", 1) == frames, words
     capsys.readouterr()
     Image.new("RGB", (640, 480)).save(tmp_path / "large.png")
+    (tmp_path / "text.gif").write_text("hello")
+    short = tmp_path / "image_1.png"
     for words, message in (
         (("edit", clip, "a red circle", "--region", 50, 0, 8, 8), "no pixel"), (("extend", clip, "a red circle", "--direction", "up"), "backward"),
         (("restyle", tmp_path / "large.png", "a red circle"), "--height 32"), (("loop", tmp_path / "none.gif", ""), "no file"),
         (("inpaint", clip, "a red circle", "--missing", "some"), "5-12"), (("inpaint", clip, "a red circle", "--missing", "9"), "frames 0 to 8"),
+        (("image", "a red circle", "--height", 30), "24 or 32"), (("restyle", clip, "a red circle", "--width", 20), "16 or 24"),
+        (("extend", short, "a red circle", "--direction", "backward"), "has 1"), (("connect", clip, short, "a red circle"), "needs 4"),
+        (("minute", "a red circle", "a purple circle"), "purple"), (("edit", tmp_path / "text.gif", "", "--region", 0, 0, 8, 8), "cannot be read"),
     ):  # fmt: skip
-        assert run(monkeypatch, *words, "--out", tmp_path / "x.png", *options) == 2
-        assert message in capsys.readouterr().err
+        assert run(monkeypatch, *words, "--out", tmp_path / "x.png", *options) == 2, words
+        assert message in capsys.readouterr().err, words
+    assert not (tmp_path / "x.png").exists()
+    before = clip.read_bytes()
+    assert run(monkeypatch, "loop", clip, "a red circle", "--out", clip, *options) == 2
+    assert "--force" in capsys.readouterr().err and clip.read_bytes() == before
 
 
 def test_evaluate_writes_nested_json(small, tmp_path, monkeypatch, capsys):

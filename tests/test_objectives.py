@@ -9,16 +9,15 @@ from minisora.objectives import (
     TARGETS,
     both_from,
     coefficients,
-    compare,
     ddim_step,
     ddpm_step,
-    distance,
     draw_times,
     sample_with,
     target_of,
     train_objective,
 )
 from minisora.plane import mixture
+from tests.objectives_report import compare, distance
 
 TIMES = torch.linspace(0.05, 0.95, 7, dtype=torch.float64)
 

@@ -124,6 +124,8 @@ def leaves(table, path=()):
     for name, value in table.items():
         if isinstance(value, dict) and "n" not in value:
             yield from leaves(value, (*path, name))
+        elif isinstance(value, list):
+            yield from (((*path, name), part) for part in value)
         else:
             yield (*path, name), value
 

@@ -119,14 +119,16 @@ def check_go_on(go_on) -> bool:
             hint = ": they went through the compressor; give back the ones that came in" if torch.allclose(yours[:, :17], again, atol=1e-3) else ""
             return say(f"the first 17 frames are not the given ones, off by {float((yours[:, :17] - video).abs().max()):.3f}{hint}")
         if not torch.allclose(yours[:, 17:], right[:, 17:], atol=1e-4):
-            start = torch.cat([video[:, :9], video[:, 8:9].expand(-1, 8, -1, -1)], dim=1)
-            levels = torch.tensor([0.0, 0, 0, 1, 1]).view(5, 1, 1)
+            start = torch.cat([video[:, :13], video[:, 12:13].expand(-1, 8, -1, -1)], dim=1)
+            levels = torch.tensor([0.0, 0, 0, 0, 1, 1]).view(6, 1, 1)
             early = model.redo(start, levels, prompt, generator=seeded())[0][:, -8:]
-            nothing = model.redo(start, torch.ones(5, 1, 1), prompt, generator=seeded())[0][:, -8:]
+            nothing = model.redo(start, torch.ones(6, 1, 1), prompt, generator=seeded())[0][:, -8:]
+            little = model.extend(video, 8, prompt, look_back=2, generator=seeded())[0][:, -8:]
             fresh = model.generate(prompt, generator=seeded())[0][:, -8:]
             still = video[:, -1:].expand(-1, 8, -1, -1)
             faults = {
-                "the new frames go on from the clip's beginning; the window should hold its last nine frames": early,
+                "the new frames go on from the clip's beginning; the window should hold its last thirteen frames": early,
+                "the window holds nine frames of the clip; it should hold thirteen": little,
                 "the new frames are those of a fresh clip: nothing was given": fresh, "nothing was given: all levels are 1": nothing,
                 "the last frame is repeated and nothing was made: the levels of the new latent frames should be 1": still,
             }  # fmt: skip
