@@ -1,7 +1,6 @@
 """Notebook 02, The time-space compressor: its checkers, its widget, and what its training cell relies on."""
 
 import re
-import time
 
 import pytest
 import torch
@@ -145,15 +144,6 @@ def test_the_explorer_answers_and_shows_errors(model, batch):
     assert "✗" in explorer.words.value and "clip=9" in explorer.words.value and explorer.output.value == shown
     for control in explorer.controls.values():
         assert control.description and (getattr(control, "tooltip", None) or getattr(control, "description_tooltip", None))
-
-
-def test_how_long_a_drag_takes(shipped, batch, capsys):
-    atlas = make_atlas(shipped, batch.videos, batch.captions)
-    render_latents(shipped, atlas)
-    began = time.perf_counter()
-    render_latents(shipped, atlas, channel=3, scale=0.0, other=1, mix=0.5)
-    with capsys.disabled():
-        print(f"\n  latent explorer: a drag takes {time.perf_counter() - began:.2f} s")
 
 
 def test_a_stopped_training_is_finished_by_resuming_it(preset, batch, tmp_path):

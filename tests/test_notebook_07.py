@@ -152,17 +152,14 @@ def test_the_desk_starts_stops_and_resumes(desk):
     assert steps == sorted(steps) and steps[0] == 0 and steps[-1] > first
 
 
-def test_the_desk_starts_anew_from_the_first_weights(desk, capsys):
+def test_the_desk_starts_anew_from_the_first_weights(desk):
     before = loss_by_level(desk.model, desk.watch.held_out)
     desk.config = replace(desk.config, steps=6)
     for _ in range(2):
         desk.start()
         assert desk.wait(60) and "budget is spent" in desk.words.value
         assert desk.watch.history[0]["losses"] == before and desk.watch.history[-1]["step"] == 6
-    began = time.perf_counter()
     desk._show("training")
-    with capsys.disabled():
-        print(f"\n  training desk: a picture takes {time.perf_counter() - began:.2f} s")
 
 
 def test_an_error_in_the_thread_is_shown(desk):
