@@ -137,7 +137,7 @@ class GuidanceDesk(Panel):
             "prompt": line("prompt", prompt, "What the clip should show"),
             "negative_prompt": line("negative", "", "What guidance moves away from; empty is the null prompt"),
             "guidance_scale": slider("guidance", GUIDANCE_SCALE, 0.0, 8.0, 0.5, "0 is the negative prompt alone, 1 the prompt alone"),
-            "num_inference_steps": slider("steps", 10, 1, 20, about="Steps from noise to clip"),
+            "num_inference_steps": slider("steps", 8, 1, 20, about="Steps from noise to clip"),
             "seed": slider("seed", 0, 0, 99, about="Which noise to start from"),
         }
         super().__init__(lambda **values: render_guidance(model, **values), controls, height=330, button="Make the clips")
