@@ -45,10 +45,10 @@ def changes(video: torch.Tensor) -> dict[str, bool]:
     return {name: sum(frames) >= 2 for name, frames in faults.items()}
 
 
-def shows(video: torch.Tensor, color: str, shape: str, step: int = 1, span: int = 1) -> list[bool]:
-    """Whether pieces of a video (3, T, H, W) show one object of this look and nothing else: `span` frames, again every `step`."""
-    pieces = (read(video[:, start : start + span]) for start in range(0, video.shape[1] - span + 1, step))
-    return [[(o.color, o.shape) for o in piece.objects] == [(color, shape)] for piece in pieces]
+def shows(video: torch.Tensor, color: str, shape: str) -> list[bool]:
+    """For every frame of a video (3, T, H, W), whether it shows one object of this look and nothing else."""
+    frames = (read(video[:, t : t + 1]) for t in range(video.shape[1]))
+    return [[(o.color, o.shape) for o in frame.objects] == [(color, shape)] for frame in frames]
 
 
 def gravity_of(positions: torch.Tensor, fps: float = FPS) -> float:
