@@ -144,7 +144,7 @@ class Capabilities:
     @property
     def _window(self) -> int:
         """Latent frames of the longest clips that training had."""
-        longest = max(self.preset.num_frames, *(frames for frames, *_ in self.preset.other_sizes), 1)
+        longest = max([self.preset.num_frames, *(frames for frames, *_ in self.preset.other_sizes)])
         return max((longest - 1) // self.vae.config.patch_size[0] + 1, 3)
 
     def connect(
