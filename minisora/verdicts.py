@@ -193,9 +193,9 @@ def measure_minute(model, clips: int, seed: int, seconds: int = 60, **options) -
     """A long clip of one sentence: for what share of its seconds is the object itself, and by how much has its area changed in the last sixth?
     `by second` has the shares that are itself, and as asked in all but the motion, and the area (log, against the first sixth).
 
-    Baseline: the sentence for two seconds, and no words from there on. Takes a tenth of `clips`, and at least two: a minute is much work.
+    Baseline: the sentence for two seconds, and no words from there on.
     """
-    scenes, table, sixth = lasting(max(clips // 10, 2), 17), {}, seconds // 6
+    scenes, table, sixth = lasting(clips, 17), {}, seconds // 6
     sentences = [sentence(s) for s in scenes]
     for name in ("made", "baseline"):
         then = sentences if name == "made" else [""] * len(sentences)

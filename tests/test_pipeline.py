@@ -29,6 +29,19 @@ def test_the_prompt_changes_the_clip(model):
     assert not torch.equal(a, b)
 
 
+def test_no_words_are_not_guided_and_cost_half(model):
+    rows = []
+    handle = model.dit.register_forward_hook(lambda dit, inputs, out: rows.append(len(out)))
+    plain = model.generate(["", ""], guidance_scale=1.0, num_inference_steps=2, generator=seeded())
+    pushed = model.generate(["", ""], guidance_scale=3.0, num_inference_steps=2, generator=seeded())
+    away = model.generate(["", ""], negative_prompt="a red circle", num_inference_steps=2, generator=seeded())
+    mixed = model.generate(["", "a red circle"], num_inference_steps=2, generator=seeded())
+    handle.remove()
+    assert rows == [2, 2, 2, 2, 4, 4, 4, 4]
+    assert torch.equal(plain, pushed) and not torch.equal(plain, away)
+    assert torch.allclose(mixed[0], plain[0], atol=0.02) and not torch.allclose(mixed[1], plain[1], atol=0.02)
+
+
 def test_animate_keeps_the_given_tokens(model):
     image = torch.rand(3, 32, 32) * 2 - 1
     first = model.encode(image[None, :, None])

@@ -96,7 +96,7 @@ class Filmed:
 
 
 def test_a_minute_keeps_its_object_and_without_words_it_does_not():
-    table = measure_minute(Filmed(lasting(4, 17)), 40, 0, seconds=12)
+    table = measure_minute(Filmed(lasting(4, 17)), 4, 0, seconds=12)
     assert table["made"]["seconds itself"]["mean"] == table["made"]["itself to the end"]["mean"] == 1
     assert table["made"]["area changed by e^"]["mean"] < 0.1
     assert table["baseline"]["in the first sixth"]["mean"] > 0.4 and table["baseline"]["itself to the end"]["mean"] == 0
