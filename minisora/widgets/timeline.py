@@ -28,8 +28,8 @@ class Plan:
 
 
 PLANS = {
-    "text to video": Plan(), "animate the first frame": Plan(kept=(0,)), "go on": Plan(kept=(0, 1, 2, 3, 4), slide=2),
-    "say what came before": Plan(kept=(0, 1, 2, 3, 4), slide=-2), "join both ends": Plan(kept=(0, 4)), "fill a gap": Plan(kept=(0, 1, 4)),
+    "text to video": Plan(), "animate the first frame": Plan(kept=(0,)), "go on": Plan(kept=(0, 1, 2, 3, 4), slide=1),
+    "say what came before": Plan(kept=(0, 1, 2, 3, 4), slide=-1), "join both ends": Plan(kept=(0, 4)), "fill a gap": Plan(kept=(0, 1, 4)),
     "edit a region": Plan(kept=(0, 1, 2, 3, 4), rows=(0, 2), columns=(0, 2)), "change everything": Plan(strength=0.7),
 }  # fmt: skip
 
