@@ -113,7 +113,7 @@ def _long_clip(model, seconds: float) -> dict[str, float]:
         command = [sys.executable, "-c", LONG, folder, str(model.device), str(seconds)]
         done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).resolve().parent.parent)
     took, peak = map(float, done.stdout.split())
-    return {"seconds": round(took, 1), "MiB at the peak": round(peak)}
+    return {"seconds": round(took, 2), "MiB at the peak": round(peak)}
 
 
 def _train_seconds(model, data: Latents, steps: int) -> float:
