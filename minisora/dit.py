@@ -97,7 +97,7 @@ class DiT(nn.Module):
         """Predict the velocity of every token.
 
         Args:
-            tokens: (B, N, P) at noise level sigma: (B, N) in [0, 1]; 0 marks a token that is given.
+            tokens: (B, N, P) at noise level sigma: (B, N) in [0, 1]; 0 marks a token that is given. (B, 1) where a row has one level.
             positions: (N, 3) or (B, N, 3) as frame, row, column; any real numbers.
             prompt_embeds: (B, S, D_text). attention_mask: (B, S), or (B, N, S) where tokens of a row have prompts of their own.
             self_mask: (B, N, N), True where a token may look at another; None lets all look at all.
@@ -108,7 +108,7 @@ class DiT(nn.Module):
         rotary = rotary_angles(positions, self.config.hidden_size // self.config.num_heads)
         cross_mask = attention_mask[:, None, None] if attention_mask.ndim == 2 else attention_mask[:, None]
         self_mask = None if self_mask is None else self_mask[:, None]
-        noise_embeds = self.t_embedder(sigma)                     # (B, N, D)
+        noise_embeds = self.t_embedder(sigma)                     # (B, N, D), or (B, 1, D)
         modulation = self.modulation(noise_embeds)                # (B, N, 6·D)
         x = self.x_embedder(tokens) + self.position_embedder(positions)  # (B, N, D)
         for block in self.blocks:

@@ -115,6 +115,8 @@ class MiniSora(Capabilities, nn.Module):
             velocity = guided(self.dit, positions, (embeds[:half], mask[:half]), (embeds[half:], mask[half:]), guidance_scale)
             noise = torch.randn(given.shape, generator=generator, device=generator.device if generator else self.device).to(self.device)
             start = patchify(levels[None, None], patch).amax(-1).expand(len(prompts), -1)  # (B, N)
+            if (start == start[:, :1]).all():
+                start = start[:, :1]  # (B, 1): one level for all tokens is embedded once
             x_0, noise = patchify(given, patch), patchify(noise, patch)
             tokens = (1 - start[..., None]) * x_0 + start[..., None] * noise
             tokens = SAMPLERS[sampler](velocity, tokens, sigmas, start=start, callback=callback)

@@ -21,12 +21,13 @@ def euler(
     """Follow the velocity in straight steps: tokens += (σ_next − σ) · velocity.
 
     Args:
-        tokens: (B, N, P) at their starting levels. sigmas: (steps + 1,), falling to 0. start: (B, N); None is 1 everywhere.
+        tokens: (B, N, P) at their starting levels. sigmas: (steps + 1,), falling to 0.
+        start: (B, N), or (B, 1) where all tokens of a row start at the same level; None is 1 everywhere.
         callback: called before every step with the guess of x_0.
     """
     start = torch.ones_like(tokens[..., 0]) if start is None else start
     for step, (sigma, sigma_next) in enumerate(zip(sigmas[:-1], sigmas[1:], strict=True)):
-        now, after = start.clamp(max=sigma), start.clamp(max=sigma_next)  # (B, N)
+        now, after = start.clamp(max=sigma), start.clamp(max=sigma_next)  # as start
         v = velocity(tokens, now)
         if callback:
             callback(step, float(sigma), tokens, clean_from_velocity(tokens, v, now[..., None]))

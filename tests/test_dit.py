@@ -54,6 +54,13 @@ def test_packed_equals_unpacked(dit):
 
 
 @torch.no_grad()
+def test_one_level_a_row_is_that_level_for_every_token(dit):
+    tokens, sigma, *rest = inputs()
+    assert torch.allclose(dit(tokens, sigma[:, :1], *rest), dit(tokens, sigma[:, :1].expand_as(sigma), *rest), atol=1e-6)
+    assert not torch.allclose(dit(tokens, sigma[:, :1], *rest), dit(tokens, sigma, *rest), atol=1e-3)
+
+
+@torch.no_grad()
 def test_padding_words_changes_nothing(dit):
     tokens, sigma, positions, embeds, mask = inputs()
     padded = torch.cat([embeds, torch.randn(2, 4, 16)], 1)
