@@ -117,6 +117,7 @@ class MiniSora(Capabilities, nn.Module):
             start = patchify(levels[None, None], patch).amax(-1).expand(len(prompts), -1)  # (B, N)
             if (start == start[:, :1]).all():
                 start = start[:, :1]  # (B, 1): one level for all tokens is embedded once
+            sigmas = sigmas[max(int((sigmas >= start.max()).sum()) - 1, 0) :]  # levels above every start would move nothing
             x_0, noise = patchify(given, patch), patchify(noise, patch)
             tokens = (1 - start[..., None]) * x_0 + start[..., None] * noise
             tokens = SAMPLERS[sampler](velocity, tokens, sigmas, start=start, callback=callback)

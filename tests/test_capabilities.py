@@ -52,6 +52,13 @@ def test_nothing_anew_is_the_compressor(model, video, options):
     assert torch.allclose(model.restyle(video, "a red circle", strength=0.0, **options), model.decode(model.encode(video)), atol=0.02)
 
 
+def test_restyle_asks_the_network_only_below_its_strength(model, video):
+    levels = []
+    note = lambda step, sigma, tokens, x_0: levels.append(sigma)  # noqa: E731
+    model.restyle(video, "a red circle", strength=0.5, num_inference_steps=20, generator=seeded(), callback=note)
+    assert levels[0] >= 0.5 > levels[1] and len(levels) < 10
+
+
 def test_edit_keeps_what_lies_outside(model, video, options):
     tokens = Tokens()
     out = model.edit(video, (8, 16, 8, 8), "a red circle", callback=tokens, **options)
