@@ -116,8 +116,8 @@ class Capabilities:
         A window as long as training's longest clips slides until there are `num_frames` more.
 
         Args:
-            look_back: how many latent frames a window is given to go on from; forward, one more stands before them. Few keep what is there
-                and not how it moves: data/LOG.md has the comparison.
+            look_back: how many latent frames a window is given to go on from; forward, one more stands before them (a window's
+                first frame has a latent frame to itself). Few keep what is there and not how it moves: data/LOG.md has the comparison.
 
         Returns:
             video (B, 3, T + num_frames, H, W); the given frames are the ones that came in.

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass, field
 
-GUIDANCE_SCALE = 2.0  # what most prompts want; data/LOG.md has the comparison
+GUIDANCE_SCALE = 2.0  # 1 is the prompt alone, 2 goes twice as far from the null prompt; data/LOG.md has the comparison
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class TrainConfig:
     learning_rate: float = 1e-3  # peak; warmed up, held, and brought to zero over the last `decay_share`
     warmup_steps: int = 100
     decay_share: float = 0.4
-    ema_decay: float = 0.995  # of the averaged weights that are shipped; short, because the training is
+    ema_decay: float = 0.995  # of the averaged weights that are shipped: about the last 200 steps, because the training is short
     save_every: float = 60.0  # seconds between checkpoints
     seed: int = 0
 
@@ -64,8 +64,8 @@ class Preset:
     captions_per_clip: int = 4  # different sentences for each cached clip
     kl_weight: float = 1e-2  # per pixel, against a mean squared error
     prompt_dropout_prob: float = 0.1
-    shift: float = 3.0  # noise levels are moved towards noise: σ ← shift·σ / (1 + (shift - 1)·σ)
-    given_noise: float = 0.1  # most noise on tokens that are given and called clean
+    shift: float = 3.0  # noise levels are moved towards noise, where place and motion are settled: σ ← shift·σ / (1 + (shift - 1)·σ)
+    given_noise: float = 0.1  # most noise put on given tokens, still called clean: in a long clip they are the model's own work
     vae: VAEConfig = field(default_factory=VAEConfig)
     text: TextConfig = field(default_factory=TextConfig)
     dit: DiTConfig = field(default_factory=DiTConfig)

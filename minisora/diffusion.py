@@ -2,11 +2,12 @@
 
 Rectified flow (arXiv:2209.03003; SD3, arXiv:2403.03206), the one that everything here uses:
 
-    x_t = (1 − σ) x_0 + σ noise        σ = 0 clean, σ = 1 noise; σ may differ from token to token
+    x_t = (1 − σ) x_0 + σ noise        x_0 clean, x_t the mixture at level σ (the literature's t), which may differ from token to token
     velocity = dx_t / dσ = noise − x_0
 
 (The library flow_matching counts the other way: its t is 1 − σ and its velocity has the opposite sign.) Below it the older way,
-DDPM (arXiv:2006.11239), for comparison: x_t = √ᾱ x_0 + √(1 − ᾱ) noise.
+DDPM (arXiv:2006.11239), for comparison: x_t = √ᾱ x_0 + √(1 − ᾱ) noise, in 1000 timesteps, each of which replaces a share β of the
+variance by noise; ᾱ is the share of the clean variance that is left.
 """
 
 import math
@@ -128,7 +129,7 @@ def alphas_cumprod(schedule: str = "cosine", num_train_timesteps: int = 1000) ->
 
 
 def v_from(x_0: torch.Tensor, noise: torch.Tensor, alpha_bar: torch.Tensor) -> torch.Tensor:
-    """v = √ᾱ noise − √(1 − ᾱ) x_0. Appendix D of arXiv:2202.00512."""
+    """DDPM's counterpart of the velocity: v = √ᾱ noise − √(1 − ᾱ) x_0. Appendix D of arXiv:2202.00512."""
     return alpha_bar.sqrt() * noise - (1 - alpha_bar).sqrt() * x_0
 
 

@@ -3,8 +3,9 @@
     tokens (B, N, P), sigma (B, N), positions (N, 3), prompt_embeds (B, S, D_text) ──► velocity (B, N, P)
 
 A DiT (arXiv:2212.09748, figure 3) with three changes that video systems made since: the noise level belongs to a **token**, not to
-a clip (arXiv:2407.01392); positions are explicit, rotary and added; and the modulation's big matrix is shared by all blocks, each with a
-small table of its own (adaLN-single, arXiv:2310.00426, section 2.3; Wan does the same). Words come in through cross-attention.
+a clip (arXiv:2407.01392); positions are explicit, rotary and added; and the modulation (adaLN, adaptive layer norm: the noise level decides
+by how much what enters a layer is scaled and shifted, and what leaves it is let through) has one big matrix for all blocks, each with a small
+table of its own (adaLN-single, arXiv:2310.00426, section 2.3; the video model Wan does the same). Words come in through cross-attention.
 Frame count, height and width appear nowhere: a video is a bag of tokens.
 """
 
@@ -103,7 +104,7 @@ class DiT(nn.Module):
             self_mask: (B, N, N), True where a token may look at another; None lets all look at all.
 
         Returns:
-            velocity (B, N, P) = noise - x_0.
+            velocity (B, N, P) = noise - x_0, the clean tokens.
         """
         rotary = rotary_angles(positions, self.config.hidden_size // self.config.num_heads)
         cross_mask = attention_mask[:, None, None] if attention_mask.ndim == 2 else attention_mask[:, None]

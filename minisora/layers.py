@@ -1,7 +1,7 @@
 """The parts that every transformer here is made of: norm, attention, MLP, rotary positions, the noise-level embedding.
 
-Sources: attention, Eq. (1) of arXiv:1706.03762; RMSNorm, Eq. (4) of arXiv:1910.07467; normalised queries and keys,
-arXiv:2302.05442; rotary positions, Eq. (34) of arXiv:2104.09864, here along three axes.
+A token is here any vector in a row: a patch, a cell or a word. Sources: attention, Eq. (1) of arXiv:1706.03762; RMSNorm, Eq. (4) of
+arXiv:1910.07467; normalised queries and keys, arXiv:2302.05442; rotary positions, Eq. (34) of arXiv:2104.09864, here along three axes.
 """
 
 import math

@@ -2,7 +2,8 @@
 
     loss_of(step, generator) ── fit ──► a trained model, its history, `run_dir/stage.safetensors`
 
-Every draw of step s comes from a generator seeded with (seed, s), so a resumed run is the run that was never stopped.
+Every draw of step s comes from a generator seeded with (seed, s), so a resumed run is the run that was never stopped; to the last bit where the
+budget is in steps, for with minutes the learning rate follows the clock.
 """
 
 import time
@@ -22,7 +23,8 @@ from minisora.device import autocast
 def make_optimizers(model: nn.Module, learning_rate: float) -> list[torch.optim.Optimizer]:
     """Muon for the matrices inside the blocks, AdamW for the rest.
 
-    Muon (Keller Jordan, 2024) makes a matrix's update orthogonal, which here saves a good part of the steps; scaled so that one
+    Muon (Keller Jordan, 2024) makes a matrix's update orthogonal: every direction in it gets the same strength, so that rare ones are learned
+    as fast as common ones. That saves a good part of the steps; scaled so that one
     learning rate serves both. Embeddings, first and last layers, norms and biases are AdamW's.
     """
     inner = [p for name, p in model.named_parameters() if p.ndim == 2 and "blocks." in name]

@@ -111,12 +111,12 @@ def train_model(
     """Train a whole model in `run_dir`; with `resume`, go on where a stopped run left off.
 
     Writes `vae`, `text`, `dit` and `latents.safetensors` (checkpoints of the stages), `model/` (what `MiniSora.load` reads),
-    `curve.json` and `curve.png` (prompt accuracy against minutes from nothing, every stage counted), and `samples/`.
+    `curve.json` and `curve.png` (the share of clips that the judge finds as asked, against minutes from nothing, every stage counted), and `samples/`.
 
     Args:
         start: go on from this model's weights, in its sizes, instead of from nothing. Its compressor's encoder stays as it is, so that latents
             keep their meaning, and the language stage is left out: the text encoder goes on learning with the transformer.
-        folder: your own clips (`folder.read_folder`) instead of the toy world; the judge cannot read those, so there are samples and no shares.
+        folder: your own clips (`folder.read_folder`) instead of the toy world; the judge cannot read those, so there are samples and no such shares.
         compile: see `device.compiled`; pays off from about four minutes a stage.
 
     Raises:

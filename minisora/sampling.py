@@ -1,8 +1,8 @@
 """From noise to tokens: samplers as plain functions of (velocity, tokens, sigmas).
 
 A sampler walks down the noise levels. Every token has a level `start` at which it begins: 1 for what is to be made, 0 for what is
-given, between for what is to be redone (SDEdit). On the way a token's level is min(sigma, start), so a given token never moves,
-and no sampler knows what the caller has in mind.
+given, between for what is to be redone from a half-noised video (SDEdit). On the way a token's level is min(sigma, start), so a given
+token never moves, and no sampler knows what the caller has in mind.
 """
 
 from collections.abc import Callable
@@ -81,7 +81,7 @@ def guided(
     model, positions: torch.Tensor, prompt: tuple[torch.Tensor, torch.Tensor], negative: tuple[torch.Tensor, torch.Tensor],
     guidance_scale: float,
 ) -> Velocity:  # fmt: skip
-    """Classifier-free guidance (arXiv:2207.12598, Eq. (6)) as a velocity: uncond + guidance_scale · (cond − uncond).
+    """Classifier-free guidance (arXiv:2207.12598, Eq. (6)): uncond + guidance_scale · (cond − uncond), velocities without and with the prompt.
 
     Args:
         model: a DiT. positions: (N, 3). prompt, negative: prompt_embeds (B, S, D) and attention_mask (B, S) of what is wanted and

@@ -3,7 +3,7 @@
     prompts ── Tokenizer ──► ids, attention_mask (B, S) ── TextEncoder ──► prompt_embeds (B, S, D_text)
 
 The encoder is first trained beside a small video encoder, so that a caption and its clip land in the same place and all other
-pairs do not (CLIP, arXiv:2103.00020, section 2.3 and figure 3), and goes on learning with the diffusion transformer.
+pairs do not (the model CLIP, arXiv:2103.00020, section 2.3 and figure 3), and goes on learning with the diffusion transformer.
 The null prompt of guidance is the empty one: an end mark and nothing else.
 """
 
@@ -85,7 +85,7 @@ class TextEncoder(nn.Module):
 
 
 class TextVideoPair(nn.Module):
-    """Two encoders and a temperature: the contrastive pair of the language stage. Only its text encoder is kept."""
+    """Two encoders and a learned factor on their likeness: the contrastive pair of the language stage. Only its text encoder is kept."""
 
     def __init__(self, text: TextEncoder, latent_channels: int, hidden_size: int = 128, depth: int = 2, num_heads: int = 4):
         super().__init__()
@@ -111,7 +111,9 @@ class TextVideoPair(nn.Module):
         return F.normalize(self.text_out((x * weight).sum(1) / weight.sum(1)).float(), dim=-1)
 
     def forward(self, latents, ids, attention_mask) -> tuple[torch.Tensor, torch.Tensor]:
-        """Contrastive loss, and the share of clips whose own caption is the nearest. Figure 3 of arXiv:2103.00020."""
+        """How well clips find their own captions in the batch and captions their clips (contrastive loss), and the share of clips that do.
+
+        Figure 3 of arXiv:2103.00020."""
         scores = self.logit_scale.exp().clamp(max=100) * self.encode_video(latents) @ self.encode_text(ids, attention_mask).T
         own = torch.arange(len(scores), device=scores.device)
         loss = (F.cross_entropy(scores, own) + F.cross_entropy(scores.T, own)) / 2

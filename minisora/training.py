@@ -65,7 +65,7 @@ class Latents:
     """Clips of one size that were encoded once: what the second and third training read."""
 
     latents: torch.Tensor  # (M, Cz, Tz, Hz, Wz), normalised, float16
-    ids: torch.Tensor  # (M, captions a clip, S) token numbers, padded with 0
+    ids: torch.Tensor  # (M, captions a clip, S) word numbers, padded with 0
     share: float = 1.0  # of the steps, beside clips of other sizes
 
     def draw(self, batch_size: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -6,7 +6,8 @@ Pixels are cut into cells of 4×4×4. The encoder looks at each cell on its own,
 else. The decoder lets cells talk, a frame only to itself and to the few before it: what comes later can never change what came
 earlier (causal, as in MAGVIT-v2, arXiv:2310.05737, section 3.3, whose 4k + 1 frames we keep; but with attention where it has
 convolutions, because on two cores that learns faster: data/LOG.md has the numbers). The first frame is a cell of its own, so an
-image is a video of one frame. Objective: Eq. (3) of arXiv:1312.6114.
+image is a video of one frame. The encoder gives each latent a mean and a spread (the posterior q, a normal distribution), and training
+decodes a random draw from it. Loss: squared error + kl_weight · KL, how far q is from pure noise N(0, 1). Eq. (3) of arXiv:1312.6114.
 """
 
 from dataclasses import dataclass
@@ -148,7 +149,7 @@ class VideoVAE(nn.Module):
         for start in range(0, latents.shape[2], size):
             before = min(start, reach)
             video = self.decode(latents[:, :, start - before : start + size])
-            yield video[:, :, patch * before - (patch - 1) * bool(before) :]
+            yield video[:, :, patch * before - (patch - 1) * bool(before) :]  # the first latent frame looked back on gave one frame, not four
 
     def normalise(self, latents: torch.Tensor) -> torch.Tensor:
         """Scale each latent channel to mean 0 and standard deviation 1 over the training clips."""

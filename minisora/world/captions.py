@@ -192,7 +192,7 @@ def parse(prompt: str) -> Request:
     if objects and objects[0].get("motion") == "hit":
         objects.reverse()
     if "background" in request:
-        request.setdefault("texture", "plain")
+        request.setdefault("texture", "plain")  # captions name every other texture
     if "relation" in request and len(objects) < 2:
         raise ValueError(f"{prompt!r} says {request['relation']!r} but names only one object")
     return Request(tuple(Ask(**thing) for thing in objects), **request)

@@ -83,14 +83,14 @@ def coverage(
 
 
 def background_image(background: str, texture: str, height: int, width: int) -> torch.Tensor:
-    """The empty stage (3, H, W) in [0, 1]: one colour, a vertical ramp, or lines every quarter of the frame's unit."""
+    """The empty stage (3, H, W) in [0, 1]: one colour, a vertical ramp, or lines every quarter of the shorter side."""
     color = torch.tensor(BACKGROUND_COLORS[background]).float()[:, None, None] / 255
     toward = 0.0 if background == "white" else 1.0  # dark stages are lightened, the white one is darkened
     if texture == "gradient":
         amount = torch.linspace(0.0, 0.35, height)[None, :, None]
     elif texture == "grid":
-        cell = min(height, width) // 4
-        line = lambda n: (torch.arange(n) % cell == cell // 2).float()  # noqa: E731
+        gap = min(height, width) // 4
+        line = lambda n: (torch.arange(n) % gap == gap // 2).float()  # noqa: E731
         amount = 0.22 * torch.maximum(line(height)[:, None], line(width)[None, :])[None]
     else:
         amount = torch.zeros(1, 1, 1)
