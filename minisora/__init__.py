@@ -9,18 +9,16 @@
     VAE, compressor   a network that writes a video with far fewer numbers (encoder) and reads it back (decoder)
     cell, latents     4 × 4 × 4 pixels; the few numbers (channels) that stand for each cell
     latent frame      the cells of one time; frame 0 has one to itself, every later four share one, so that clips have 4k + 1 frames
-    noise             random numbers from a normal distribution, mean 0 and standard deviation 1
     KL                what latents tell beyond pure noise, in nats (bits, by the natural logarithm); training pays for it with `kl_weight`
     token, patch      2 × 2 cells as one vector, which has a place, a noise level and a prompt; the cutting into such pieces
-    noise level σ     the share of noise in a token: 0 is clean, 1 is noise; `shift` moves levels towards noise
+    noise level σ     the share of noise (normal random numbers, mean 0, deviation 1) in a token: 0 is clean, 1 is noise; `shift` raises it
     given, mask       tokens that are clean already, which is how a picture or a clip is a prompt; which vectors may read from which
     bucket, packing   batches of one size each; clips of several sizes side by side in one row
     velocity          noise minus clean, which the diffusion transformer (DiT) predicts; small steps against it make noise into a clip
     prompt, guidance  a sentence; going further in the direction in which it differs from the empty one (the null prompt)
     dropout           here: emptying a share of the prompts in training, so that the null prompt means something
     EMA               a running average of the weights, which is what gets shipped
-    letters           N tokens of D numbers (D / heads = d of them in a head) read from M others; P numbers in a patch, S words in a prompt;
-                      Cz channels, Tz frames, Hz rows, Wz columns of latents
+    letters           N tokens of D numbers (d a head) read from M; P numbers in a patch; S words; Cz, Tz, Hz, Wz: C, T, H, W of latents
 """
 
 from minisora.config import PRESETS, Preset

@@ -2,8 +2,7 @@
 
     loss_of(step, generator) ── fit ──► a trained model, its history, `run_dir/stage.safetensors`
 
-Every draw of step s comes from a generator seeded with (seed, s), so a resumed run is the run that was never stopped; to the last bit where the
-budget is in steps, for with minutes the learning rate follows the clock.
+Every draw of step s comes from a generator seeded with (seed, s): a resumed run is the run that was never stopped (rates follow the clock).
 """
 
 import time
@@ -23,9 +22,8 @@ from minisora.device import autocast
 def make_optimizers(model: nn.Module, learning_rate: float) -> list[torch.optim.Optimizer]:
     """Muon for the matrices inside the blocks, AdamW for the rest.
 
-    Muon (Keller Jordan, 2024) makes a matrix's update orthogonal: every direction in it gets the same strength, so that rare ones are learned
-    as fast as common ones. That saves a good part of the steps; scaled so that one
-    learning rate serves both. Embeddings, first and last layers, norms and biases are AdamW's.
+    Muon (Keller Jordan, 2024) makes a matrix's update orthogonal: all its directions get the same strength, so that rare ones are learned as
+    fast, which saves a good part of the steps. Scaled so that one rate serves both; embeddings, first and last layers, norms, biases are AdamW's.
     """
     inner = [p for name, p in model.named_parameters() if p.ndim == 2 and "blocks." in name]
     chosen = {id(p) for p in inner}

@@ -115,8 +115,7 @@ class MiniSora(Capabilities, nn.Module):
             velocity = guided(self.dit, positions, (embeds[:half], mask[:half]), (embeds[half:], mask[half:]), guidance_scale)
             noise = torch.randn(given.shape, generator=generator, device=generator.device if generator else self.device).to(self.device)
             start = patchify(levels[None, None], patch).amax(-1).expand(len(prompts), -1)  # (B, N)
-            if (start == start[:, :1]).all():
-                start = start[:, :1]  # (B, 1): one level for all tokens is embedded once
+            start = start[:, :1] if (start == start[:, :1]).all() else start  # (B, 1): one level for all tokens is embedded once
             sigmas = sigmas[max(int((sigmas >= start.max()).sum()) - 1, 0) :]  # levels above every start would move nothing
             x_0, noise = patchify(given, patch), patchify(noise, patch)
             tokens = (1 - start[..., None]) * x_0 + start[..., None] * noise

@@ -21,8 +21,7 @@ def euler(
     """Follow the velocity in straight steps: tokens += (σ_next − σ) · velocity.
 
     Args:
-        tokens: (B, N, P) at their starting levels. sigmas: (steps + 1,), falling to 0.
-        start: (B, N), or (B, 1) where all tokens of a row start at the same level; None is 1 everywhere.
+        tokens: (B, N, P) at their starting levels. sigmas: (steps + 1,), falling to 0. start: (B, N) or (B, 1); None is 1 everywhere.
         callback: called before every step with the guess of x_0.
     """
     start = torch.ones_like(tokens[..., 0]) if start is None else start

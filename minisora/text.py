@@ -111,9 +111,7 @@ class TextVideoPair(nn.Module):
         return F.normalize(self.text_out((x * weight).sum(1) / weight.sum(1)).float(), dim=-1)
 
     def forward(self, latents, ids, attention_mask) -> tuple[torch.Tensor, torch.Tensor]:
-        """How well clips find their own captions in the batch and captions their clips (contrastive loss), and the share of clips that do.
-
-        Figure 3 of arXiv:2103.00020."""
+        """Contrastive loss (do clip and caption find each other in the batch?), share of clips that do. Figure 3, arXiv:2103.00020."""
         scores = self.logit_scale.exp().clamp(max=100) * self.encode_video(latents) @ self.encode_text(ids, attention_mask).T
         own = torch.arange(len(scores), device=scores.device)
         loss = (F.cross_entropy(scores, own) + F.cross_entropy(scores.T, own)) / 2

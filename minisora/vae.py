@@ -140,11 +140,7 @@ class VideoVAE(nn.Module):
         return self.decode(posterior.at(noise)), posterior.kl()
 
     def decode_chunks(self, latents: torch.Tensor, size: int = 4):
-        """Decode a long clip a few latent frames at a time: yields videos whose concatenation equals `decode`.
-
-        A frame's pixels depend on at most depth × (window - 1) latent frames before it, so every chunk is given that many to look
-        back on, and memory does not grow with length.
-        """
+        """Decode a long clip a few latent frames at a time, each time with all that they depend on: the videos together equal `decode`."""
         reach, patch = self.config.depth * (self.config.window - 1), self.config.patch_size[0]
         for start in range(0, latents.shape[2], size):
             before = min(start, reach)

@@ -3,8 +3,8 @@
     positions (T, 2), radii, angles (T,) ── best_law ──► Law: motion, its error, velocity
 
 Each law predicts the track from a few numbers that are fitted to it; the law with the smallest root-mean-square miss explains it,
-if that miss is small; a track that no law explains is "unclear". The tracks are read from pixels by `judge.py`, so they are a little off
-and have gaps. The constants are the world's own (`scene.py`), so a fall with half the gravity is no fall.
+if that miss is small; otherwise the motion is "unclear". `judge.py` reads tracks from pixels, a little off and with gaps. The
+constants are the world's own (`scene.py`), so a fall with half the gravity is no fall.
 """
 
 import math
@@ -47,8 +47,7 @@ def best_law(
     """Explain the track of one object.
 
     Args:
-        positions: (T, 2); radii, angles: (T,); seen: (T,), False in a gap. shape: its outline, for where it meets the floor. bottom: y of the
-            lower edge.
+        positions: (T, 2); radii, angles: (T,); seen: (T,), False in a gap. shape: where it meets the floor. bottom: y of the lower edge.
     """
     times = torch.arange(len(seen))[seen] / fps
     positions, radii, angles = positions[seen], radii[seen], angles[seen]
