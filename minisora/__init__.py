@@ -2,7 +2,7 @@
 
     video, clip       numbers (3 colours, T frames, H rows, W columns) in [-1, 1]; with a B in front, a batch of them
     scene, look       what is true of a clip, as data; a shape in a colour (in a training, a look is a glance at samples)
-    stage             one of three trainings in a row: compressor, language, transformer; of a scene, the empty background
+    stage             one of four trainings in a row: compressor, language, expander, transformer; of a scene, the empty background
     judge             a program that reads pixels back into objects and motions, with nothing learned
     attention         every vector of a row reads from the others, from those most whose key fits its query; several heads do so at once
     MLP, block        two linear layers with a bend between; attention followed by an MLP, each added to what came in
@@ -16,6 +16,7 @@
     bucket, packing   batches of one size each; clips of several sizes side by side in one row
     velocity          noise minus clean, which the diffusion transformer (DiT) predicts; small steps against it make noise into a clip
     prompt, guidance  a sentence; going further in the direction in which it differs from the empty one (the null prompt)
+    expander          a small language model that adds to a prompt where things are, as squares of a board of 16 × 16: "at x8 y9"
     dropout           here: emptying a share of the prompts in training, so that the null prompt means something
     EMA               a running average of the weights, which is what gets shipped
     letters           N tokens of D numbers (d a head) read from M; P numbers in a patch; S words; Cz, Tz, Hz, Wz: C, T, H, W of latents

@@ -73,7 +73,9 @@ def benchmark(model, quick: bool = False) -> dict:
     table["clips encoded a second"] = rate(lambda: model.encode(videos), len(videos))
     table["clips decoded a second"] = rate(lambda: model.decode(latents), len(videos))
     table["clips sampled a second (20 steps, guided)"] = rate(lambda: model.generate(prompts), len(prompts))
-    table["seconds for one clip (20 steps, guided)"] = round(_seconds(lambda: model.generate(prompts[:1]), repeats * 2), 3)
+    longer = lambda: model.expand(prompts[:1], torch.Generator().manual_seed(0))  # noqa: E731
+    table["seconds for one prompt (expander)"] = round(_seconds(longer, repeats * 2), 5)
+    table["seconds for one clip (20 steps, guided)"] = round(_seconds(lambda: model.generate(longer()), repeats * 2), 3)
 
     for seconds in (2, 4) if quick else (10, 60):
         table |= {f"{name} of {seconds} s of video": value for name, value in _long_clip(model, seconds).items()}

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from minisora.cli_clips import COMMANDS, DEVICE, FORCE, GUIDANCE, MODEL, STEPS, load, refuse
+from minisora.cli_clips import COMMANDS, DEVICE, EXPAND, FORCE, GUIDANCE, MODEL, STEPS, load, refuse
 from minisora.config import GUIDANCE_SCALE
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="A whole Sora, small: text to video on two CPU cores.")
@@ -29,15 +29,16 @@ def train(
     start: Annotated[str | None, typer.Option("--from", help="A shipped model's name or a folder with a model.json: go on from its weights.")] = None,
     vae_minutes: Annotated[float | None, typer.Option(help="Minutes for the compressor.", min=0)] = None,
     language_minutes: Annotated[float | None, typer.Option(help="Minutes for the text encoder.", min=0)] = None,
+    expander_minutes: Annotated[float | None, typer.Option(help="Minutes for the prompt expander.", min=0)] = None,
     dit_minutes: Annotated[float | None, typer.Option(help="Minutes for the transformer.", min=0)] = None,
     vae_clips: Annotated[int | None, typer.Option(help="Clips that the compressor learns from.", min=8)] = None,
-    cached_clips: Annotated[int | None, typer.Option(help="Clips whose latents the other two learn from.", min=64)] = None,
+    cached_clips: Annotated[int | None, typer.Option(help="Clips that the other stages learn from.", min=64)] = None,
     look_every: Annotated[float, typer.Option(help="Seconds of training between two looks at samples.", min=1)] = 60.0,
     data: Annotated[Path | None, typer.Option(help="A folder with clips and a captions.csv (file,caption) instead of the toy world.")] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out its files that cannot be used, and name them.")] = False,
     compile: COMPILE = None, device: DEVICE = "auto",
 ) -> None:
-    """Train a model, from nothing or --from another: compressor, text encoder, transformer. Ctrl-C keeps what was learned; --resume goes on."""
+    """Train a model, from nothing or --from another: compressor, text encoder, prompt expander, transformer. Ctrl-C keeps what was learned; --resume goes on."""
     from minisora.config import PRESETS
     from minisora.device import can_compile
     from minisora.folder import read_folder
@@ -47,7 +48,8 @@ def train(
 
     check_choice("preset", preset, PRESETS)
     chosen, out = PRESETS[preset], out or Path("runs") / preset
-    for stage, minutes in (("train_vae", vae_minutes), ("train_language", language_minutes), ("train_dit", dit_minutes)):
+    stages = {"train_vae": vae_minutes, "train_language": language_minutes, "train_expander": expander_minutes, "train_dit": dit_minutes}
+    for stage, minutes in stages.items():
         if minutes is not None:
             chosen = replace(chosen, **{stage: replace(getattr(chosen, stage), minutes=minutes)})
     for name, value in (("vae_clips", vae_clips), ("cached_clips", cached_clips)):
@@ -56,7 +58,8 @@ def train(
     folder = read_folder(data, *shape, skip_bad, chosen.text.max_length - 1) if data else None
     if folder:
         typer.echo("\n".join([f"{len(folder.videos)} clips in {data}", *(f"left out {file}: {why}" for file, why in folder.skipped.items())]))
-    total = chosen.train_vae.minutes + (0 if start else chosen.train_language.minutes) + chosen.train_dit.minutes
+    left_out = {"train_language": start, "train_expander": folder}
+    total = sum(getattr(chosen, stage).minutes for stage in stages if not left_out.get(stage))
     typer.echo(f"training {preset} in {out}: {total:.0f} minutes of training, and some for its clips and samples; stop with Ctrl-C")
     compile = can_compile() and min(chosen.train_vae.minutes, chosen.train_dit.minutes) >= 4 if compile is None else compile
     first = MiniSora.load(start, "cpu") if start else None
@@ -69,7 +72,7 @@ def train(
 def evaluate(
     prompts: Annotated[int, typer.Option(help="Prompts a family and split.", min=1)] = 512,
     capability: Annotated[list[str] | None, typer.Option(help="Measure this one instead, or all; may be given several times.")] = None,
-    json_file: JSON = None, num_inference_steps: STEPS = 20, guidance_scale: GUIDANCE = GUIDANCE_SCALE,
+    json_file: JSON = None, num_inference_steps: STEPS = 20, guidance_scale: GUIDANCE = GUIDANCE_SCALE, expand: EXPAND = True,
     seed: NOISE_SEED = 0, preset: MODEL = "tiny", compile: COMPILE = None, device: DEVICE = "auto", force: FORCE = False,
 ) -> None:  # fmt: skip
     """Measure a model, with 95 % intervals: the compressor, text to video and image to video; or other capabilities."""
@@ -85,12 +88,12 @@ def evaluate(
         table = shown = measure_capabilities(model, names, prompts, seed, lambda name: typer.echo(f"measuring {name} …"), **options)
     else:
         with tqdm(total=9 * prompts, unit="clip") as bar:
-            table = evaluate_text_to_video(model, prompts, seed, bar.update, **options)
+            table = evaluate_text_to_video(model, prompts, seed, bar.update, expand=expand, **options) | {"settings": {"expand": expand}}
             table["animate"] = evaluate_animate(model, prompts, seed, bar.update, **options)
             table["vae"] = evaluate_vae(model, prompts, bar.update)
         shown = {"text to video": {name: table[name] for name in ("solo", "pair", "motions")}, "image to video": table["animate"], "compressor": table["vae"]}
     typer.echo(lines_of(shown))
-    _write_json(json_file, {**table, "settings": {"preset": preset, "prompts": prompts, "seed": seed, **options}})
+    _write_json(json_file, table | {"settings": {"preset": preset, "prompts": prompts, "seed": seed, **table.pop("settings", {}), **options}})
 
 
 @app.command()

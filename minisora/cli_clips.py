@@ -18,6 +18,7 @@ SEED = Annotated[int | None, typer.Option(help="Seed of the noise; the same seed
 STEPS = Annotated[int, typer.Option(help="Steps from noise to clip.", min=1)]
 GUIDANCE = Annotated[float, typer.Option(help="How hard the prompt pulls: 1 is not at all more than it says.")]
 NEGATIVE = Annotated[str, typer.Option(help="What to get away from.")]
+EXPAND = Annotated[bool, typer.Option(help="Let the prompt expander add where things are, in the preset's size; places of your own come last in the prompt.")]
 FRAMES = Annotated[int | None, typer.Option(help="Frames, 4k + 1.", min=1)]
 HEIGHT = Annotated[int | None, typer.Option(help="Rows, a multiple of 8.", min=8)]
 WIDTH = Annotated[int | None, typer.Option(help="Columns, a multiple of 8.", min=8)]
@@ -66,8 +67,14 @@ def makes_a_clip(function):
 
 
 @makes_a_clip
-def generate(model, prompt: PROMPT, num_frames: FRAMES = None, **options):
+def generate(model, prompt: PROMPT, num_frames: FRAMES = None, expand: EXPAND = True, **options):
     """Make a clip from a sentence."""
+    usual = (model.preset.num_frames, model.preset.height, model.preset.width)
+    if expand and all(n in (None, own) for n, own in zip((num_frames, options["height"], options["width"]), usual, strict=True)):
+        (longer,) = model.expand(prompt, options["generator"].clone_state())  # the same noise, expanded or not
+        if longer != prompt:
+            typer.echo(f"the prompt became: {longer}")
+            prompt = longer
     return model.generate(prompt, num_frames=num_frames, **options)
 
 

@@ -21,7 +21,7 @@ class TextConfig:
     hidden_size: int = 128  # channels a word
     depth: int = 2
     num_heads: int = 4
-    max_length: int = 32  # words of the longest prompt, with the end mark
+    max_length: int = 48  # words of the longest prompt, with the end mark
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,12 @@ class Preset:
     height: int = 32
     width: int = 32
     fps: int = 8
-    pair_share: float = 0.35  # share of training clips with two objects
+    pair_share: float = 0.25  # share of training clips with two objects
     vae_clips: int = 6_000  # clips that the compressor learns from
-    cached_clips: int = 24_000  # clips whose latents are kept for the second and third stage
+    cached_clips: int = 24_000  # clips whose latents are kept for the stages after the compressor
     other_sizes: tuple[tuple[int, int, int], ...] = ((1, 32, 32), (33, 32, 32), (17, 24, 40), (17, 40, 24))  # frames, rows, columns
-    other_share: float = 0.05  # of the first and third stage's steps, for each of these
-    captions_per_clip: int = 4  # different sentences for each cached clip
+    other_share: float = 0.05  # of the compressor's and the transformer's steps, for each of these
+    captions_per_clip: int = 4  # for each cached clip; every second one is the one before it, and says where things are
     kl_weight: float = 1e-2  # per pixel, against a mean squared error
     prompt_dropout_prob: float = 0.1
     shift: float = 3.0  # noise levels are moved towards noise, where place and motion are settled: σ ← shift·σ / (1 + (shift - 1)·σ)
@@ -69,9 +69,11 @@ class Preset:
     vae: VAEConfig = field(default_factory=VAEConfig)
     text: TextConfig = field(default_factory=TextConfig)
     dit: DiTConfig = field(default_factory=DiTConfig)
+    expander: TextConfig | None = TextConfig(depth=3)  # the language model that makes prompts longer, to `text.max_length`; None goes without
     train_vae: TrainConfig = TrainConfig(minutes=6.0, batch_size=4, learning_rate=4e-3)
     train_language: TrainConfig = TrainConfig(minutes=0.7, batch_size=128, warmup_steps=20)
-    train_dit: TrainConfig = TrainConfig(minutes=9.0, batch_size=48, learning_rate=2e-3)
+    train_expander: TrainConfig = TrainConfig(minutes=1.5, batch_size=128, learning_rate=4e-3)
+    train_dit: TrainConfig = TrainConfig(minutes=9.0, batch_size=48, learning_rate=2e-3, decay_share=0.7)
 
     def to_dict(self) -> dict:
         return asdict(self)
@@ -79,10 +81,11 @@ class Preset:
     @classmethod
     def from_dict(cls, values: dict) -> "Preset":
         """Undo `to_dict`, also after JSON has turned tuples into lists. An unknown field is a TypeError."""
-        kinds = {"vae": VAEConfig, "text": TextConfig, "dit": DiTConfig}
-        kinds |= {"train_vae": TrainConfig, "train_language": TrainConfig, "train_dit": TrainConfig}
+        kinds = {"vae": VAEConfig, "text": TextConfig, "dit": DiTConfig, "expander": TextConfig}
+        kinds |= {name: TrainConfig for name in values if name.startswith("train_")}
         fixed = lambda v: tuple(map(fixed, v)) if isinstance(v, (list, tuple)) else v  # noqa: E731
-        return cls(**{k: kinds[k](**{n: fixed(x) for n, x in v.items()}) if k in kinds else fixed(v) for k, v in values.items()})
+        part = lambda k, v: kinds[k](**{n: fixed(x) for n, x in v.items()}) if k in kinds and v is not None else fixed(v)  # noqa: E731
+        return cls(**{k: part(k, v) for k, v in values.items()})
 
 
 PRESETS = {"tiny": Preset()}

@@ -76,21 +76,30 @@ def judge_clips(make: Callable[[list[str], int], torch.Tensor], prompts: list[st
     return verdicts
 
 
+def make_clips(model, seed: int = 0, expand: bool = True, **options) -> Callable[[list[str], int], torch.Tensor]:
+    """What `judge_clips` asks for, of a model: every batch from its own seed, prompts made longer by the model's expander unless not `expand`."""
+
+    def make(prompts: list[str], batch: int) -> torch.Tensor:
+        words, noise = (torch.Generator().manual_seed(seed + batch) for _ in range(2))  # the same noise, expanded or not
+        return model.generate(model.expand(prompts, words) if expand else prompts, generator=noise, **options)
+
+    return make
+
+
 SPLITS = (("solo", "seen"), ("solo", "held_out"), ("pair", "seen"), ("pair", "held_out"))
 
 
 def evaluate_text_to_video(model, prompts: int = 512, seed: int = 0, on_batch=lambda n: None, **options) -> dict:
     """Text to video on test prompts, nested as family, split, attribute; and under "motions", for one object and seen looks, how often all is as
-    asked by what should move how.
+    asked by what should move how. A clip is held against the prompt as it was typed, whatever an expander made of it.
 
     Args:
-        prompts: prompts a family and split. options: of `MiniSora.generate`.
+        prompts: prompts a family and split. options: of `make_clips`.
     """
     table: dict[str, dict] = {}
     for family, split in SPLITS:
         scenes = test_scenes(family, split, prompts)
-        make = lambda chunk, i: model.generate(chunk, generator=torch.Generator().manual_seed(seed + i), **options)  # noqa: E731
-        verdicts = judge_clips(make, test_prompts(scenes), on_batch=on_batch)
+        verdicts = judge_clips(make_clips(model, seed, **options), test_prompts(scenes), on_batch=on_batch)
         table.setdefault(family, {})[split] = summarise(verdicts)
         if (family, split) == ("solo", "seen"):
             motions = [s.objects[0].motion for s in scenes]

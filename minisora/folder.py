@@ -34,7 +34,7 @@ class Folder:
 
 
 def read_folder(
-    folder: str | Path, num_frames: int = 17, height: int = 32, width: int = 32, fps: float = 8.0, skip: bool = False, max_words: int = 31
+    folder: str | Path, num_frames: int = 17, height: int = 32, width: int = 32, fps: float = 8.0, skip: bool = False, max_words: int = 47
 ) -> Folder:  # fmt: skip
     """Read `captions.csv` and the films that it names; a long film gives several clips, cut one after the other.
 

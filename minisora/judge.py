@@ -15,7 +15,7 @@ from functools import lru_cache
 import torch
 import torch.nn.functional as F
 
-from minisora.world.captions import Request
+from minisora.world.captions import BOARD, Request
 from minisora.world.laws import Law, best_collision, best_law
 from minisora.world.render import background_image, coverage, pixel_grid
 from minisora.world.scene import BACKGROUND_COLORS, COLORS, FPS, RELATIONS, SHAPES, SIZES, TEXTURES
@@ -25,6 +25,7 @@ PERIOD = {"square": math.pi / 2, "triangle": 2 * math.pi / 3, "star": 2 * math.p
 BANK_RADII = (3.0, 4.0, 5.0, 6.0, 7.0, 9.0, 12.0)  # pixels
 CELLS = 20  # side of the little picture in which shapes are compared
 SMUDGE = 0.08  # mean squared difference to the best drawn shape above which there is no shape
+NEAR = 1.5  # squares of the board of `captions.py`: how far an object may be from the middle of the asked one, in columns and in rows
 SIZE_BORDER = (SIZES["small"][1] + SIZES["large"][0]) / 2
 
 
@@ -50,6 +51,7 @@ class Reading:
     background: str
     texture: str
     objects: tuple[Tracked, ...]
+    reach: tuple[float, float] = (1.0, 1.0)  # half of the frame's width and height, in half-widths
 
     def __str__(self) -> str:
         things = " and ".join(f"a {o.size} {o.color} {o.shape} ({o.motion})" for o in self.objects) or "nothing"
@@ -93,7 +95,7 @@ def read(video: torch.Tensor, fps: float = FPS) -> Reading:
     things = [_with_law(track, fps, bottom) for track in found if track is not None]
     if len(things) == 2:
         things = _with_collision(things, fps)
-    return Reading(background, texture, tuple(things))
+    return Reading(background, texture, tuple(things), (W / min(H, W), bottom))
 
 
 @lru_cache
@@ -239,8 +241,8 @@ def _with_collision(things: list[Tracked], fps: float) -> list[Tracked]:
 def verdict(reading: Reading, request: Request) -> Verdict:
     """Hold what was seen against what was asked, whichever object is named first. What was not asked is not judged.
 
-    Attributes: count (as many objects as asked, in every frame), shape, color, size, motion (of all objects), background
-    (with its texture), relation.
+    Attributes: count (as many objects as asked, in every frame), shape, color, size, motion, place (of all objects),
+    background (with its texture), relation.
     """
     stage = [value in (None, seen) for value, seen in ((request.background, reading.background), (request.texture, reading.texture))]
     background = {"background": all(stage)} if request.background or request.texture else {}
@@ -254,6 +256,9 @@ def verdict(reading: Reading, request: Request) -> Verdict:
                 seen[name] = all(i < len(order) and getattr(order[i], name) == value for i, value in asked)
         if request.relation:
             seen["relation"] = len(order) == 2 and _related(order[0], order[1], request.relation)
+        paths = [(i, ask.path) for i, ask in enumerate(request.objects) if ask.path]
+        if paths:
+            seen["place"] = all(i < len(order) and _passes(order[i], path, reading.reach) for i, path in paths)
         if sum(seen.values()) > sum(best.values()) or not best:
             best = seen
     return Verdict({**best, **background})
@@ -264,6 +269,13 @@ def _related(a: Tracked, b: Tracked, relation: str) -> bool:
     dx, dy = torch.nanmean(a.positions - b.positions, dim=0).tolist()
     rx, ry = RELATIONS[relation]
     return dx * rx + dy * ry > abs(dx * ry) + abs(dy * rx)
+
+
+def _passes(thing: Tracked, path: tuple[tuple[int, int], ...], reach: tuple[float, float]) -> bool:
+    """Whether a thing is near its square, (column, row), in the first, the middle and the last frame."""
+    places = thing.positions[[0, len(thing.positions) // 2, -1]]  # (3, 2); nan, where it was not seen, is near nothing
+    squares = (places / places.new_tensor(reach) + 1) / 2 * BOARD - 0.5
+    return bool(((squares - places.new_tensor(path)).abs() <= NEAR).all())
 
 
 def judge(video: torch.Tensor, request: Request, fps: float = FPS) -> Verdict:

@@ -1,6 +1,6 @@
 """MiniSora: every stage in a row, and every kind of prompt as a choice of which tokens are clean already.
 
-    prompt ──► tokenizer ──► text encoder ──► DiT, many times, over noise levels ──► VAE decoder ──► video (B, 3, T, H, W)
+    prompt (──► expander) ──► tokenizer ──► text encoder ──► DiT, many times, over noise levels ──► VAE decoder ──► video (B, 3, T, H, W)
 """
 
 import hashlib
@@ -18,6 +18,7 @@ from minisora.config import GUIDANCE_SCALE, Preset
 from minisora.device import autocast, choose_device
 from minisora.diffusion import sigma_schedule
 from minisora.dit import DiT
+from minisora.expander import PromptExpander
 from minisora.patchify import grid_of, patchify, positions_of, unpatchify
 from minisora.sampling import SAMPLERS, Callback, guided
 from minisora.text import PAD, TextEncoder, Tokenizer
@@ -38,12 +39,18 @@ class MiniSora(Capabilities, nn.Module):
         self.vae = VideoVAE(preset.vae)
         self.text = TextEncoder(len(self.tokenizer), preset.text)
         self.dit = DiT(preset.dit)
+        self.expander = PromptExpander(len(self.tokenizer), preset.expander) if preset.expander else None
 
     @property
     def device(self) -> torch.device:
         return next(self.parameters()).device
 
     # ------------------------------------------------------------------------------------------------------- prompts
+
+    def expand(self, prompts: str | Sequence[str], generator: torch.Generator | None = None) -> list[str]:
+        """Make short prompts long, for clips of the preset's size: see `PromptExpander.expand`. A model without an expander gives them back as they are."""
+        prompts = [prompts] if isinstance(prompts, str) else list(prompts)
+        return self.expander.expand(prompts, self.tokenizer, generator) if self.expander else prompts
 
     @torch.no_grad()
     def generate(
@@ -63,7 +70,7 @@ class MiniSora(Capabilities, nn.Module):
         """Text to video: no token is given.
 
         Args:
-            prompt: one sentence, or a list for a batch. "" asks for anything.
+            prompt: one sentence, or a list for a batch, taken as they are (`expand` makes them longer). "" asks for anything.
             negative_prompt: what guidance moves away from; "" is the null prompt.
             num_frames: 4k + 1; height, width: multiples of 8. The preset's where None.
             generator: source of the noise; the same seed gives the same clip.
@@ -161,8 +168,8 @@ class MiniSora(Capabilities, nn.Module):
         """Write the weights (float16) and `model.json` (preset, vocabulary, checksums, your facts) into a folder."""
         folder = Path(folder)
         checksums = {}
-        for name in ("vae", "text", "dit"):
-            tensors = {k: v.half() for k, v in getattr(self, name).state_dict().items()}
+        for name, part in self.named_children():  # vae, text, dit, expander
+            tensors = {k: v.half() for k, v in part.state_dict().items()}
             save_tensors(folder / f"{name}.safetensors", tensors, {"part": name})
             checksums[name] = hashlib.sha256((folder / f"{name}.safetensors").read_bytes()).hexdigest()
         model = {"preset": self.preset.to_dict(), "vocabulary": self.tokenizer.vocabulary, "sha256": checksums, "facts": facts or self.facts}
@@ -181,17 +188,17 @@ class MiniSora(Capabilities, nn.Module):
             raise CheckpointError(f"there is no model {str(name)!r}; shipped: {shipped}; or name a folder with a model.json")
         try:
             note = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-            model = cls(Preset.from_dict(note["preset"]), note["vocabulary"])
+            model = cls(Preset.from_dict({"expander": None} | note["preset"]), note["vocabulary"])
             model.facts = note.get("facts", {})
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(f"{folder / 'model.json'} cannot be read ({error}); restore it from a copy") from None
-        for part in ("vae", "text", "dit"):
+        for part, module in model.named_children():
             path = folder / f"{part}.safetensors"
             tensors, _ = load_tensors(path)
             if hashlib.sha256(path.read_bytes()).hexdigest() != note.get("sha256", {}).get(part):
                 raise CheckpointError(f"{path} is not the file that {folder / 'model.json'} speaks of; restore both from one copy")
             try:
-                getattr(model, part).load_state_dict({k: v.float() for k, v in tensors.items()})
+                module.load_state_dict({k: v.float() for k, v in tensors.items()})
             except RuntimeError as error:
                 raise CheckpointError(f"{path} does not fit the preset ({str(error).splitlines()[-1].strip()})") from None
         return model.eval().to(choose_device(device))

@@ -1,6 +1,6 @@
-"""From nothing to a model: the toy world, the three trainings in order, and the curve of how it went.
+"""From nothing to a model: the toy world, the four trainings in order, and the curve of how it went.
 
-    ToyWorld ──► train_vae ──► cache_latents ──► train_language ──► train_dit ──► model folder, curve.json
+    ToyWorld ──► train_vae ──► cache_latents ──► train_language, train_expander ──► train_dit ──► model folder, curve.json
 """
 
 import json
@@ -18,18 +18,18 @@ import torch.nn as nn
 from minisora.checkpoints import load_tensors, save_tensors, write_text
 from minisora.config import Preset
 from minisora.device import choose_device
-from minisora.evaluation import judge_clips, psnr_of, summarise, test_prompts, test_scenes
+from minisora.evaluation import judge_clips, make_clips, psnr_of, summarise, test_prompts, test_scenes
 from minisora.folder import Folder
 from minisora.loop import is_finished
 from minisora.pipeline import MiniSora
 from minisora.text import END, PAD, TextVideoPair
-from minisora.training import Latents, cache_latents, train_dit, train_language, train_vae
+from minisora.training import Latents, cache_latents, train_dit, train_expander, train_language, train_vae
 from minisora.viz import plot_curve, save_strips
-from minisora.world.captions import VOCABULARY, caption
+from minisora.world.captions import VOCABULARY, caption, detailed_caption
 from minisora.world.dataset import ToyWorld
 from minisora.world.render import render
 
-LOOK_PROMPTS = 64  # of each family, judged while the third training runs
+LOOK_PROMPTS = 64  # of each family, judged while the transformer learns
 SAMPLE_PROMPTS = [  # drawn from one seed at every look, so that the pictures can be compared
     "a large red circle bouncing on a navy background", "a small yellow star spinning on a black grid",
     "a large green heart growing on a white gradient", "a red ring hits a blue square from the left on a black background",
@@ -50,11 +50,11 @@ def render_pool(world: ToyWorld, count: int) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Bucket:
-    """Clips of one size for the second and third stage."""
+    """Clips of one size for the stages after the compressor."""
 
     clips: Callable[[int, int], tuple[torch.Tensor, list[list[str]]]]  # (start, how many) → videos in [-1, 1] and their captions
     count: int  # how many there are
-    share: float = 1.0  # of the third stage's steps
+    share: float = 1.0  # of the transformer's steps
 
 
 @dataclass(frozen=True)
@@ -74,9 +74,13 @@ def world_source(preset: Preset) -> Source:
     world, others = world_of(preset), preset.other_sizes
     worlds = [world, *(world_of(preset, size, first_seed=(i + 1) * 10_000_000) for i, size in enumerate(others))]
 
+    if preset.captions_per_clip % 2:
+        raise ValueError(f"captions_per_clip={preset.captions_per_clip} is odd; in the toy world every sentence comes without places and with them")
+
     def clips(world: ToyWorld, start: int, count: int):
         scenes = [world.scene(i) for i in range(start, start + count)]
-        several = [[caption(s, random.Random(f"{k} {s.seed}")) for k in range(preset.captions_per_clip)] for s in scenes]
+        forms = caption, partial(detailed_caption, **world.shape)
+        several = [[form(s, random.Random(f"{k} {s.seed}")) for k in range(0, preset.captions_per_clip, 2) for form in forms] for s in scenes]
         return render(scenes, **world.shape), several
 
     shares = [1 - preset.other_share * len(others)] + [preset.other_share] * len(others)
@@ -110,13 +114,14 @@ def train_model(
 ) -> MiniSora:  # fmt: skip
     """Train a whole model in `run_dir`; with `resume`, go on where a stopped run left off.
 
-    Writes `vae`, `text`, `dit` and `latents.safetensors` (checkpoints of the stages), `model/` (what `MiniSora.load` reads),
+    Writes `vae`, `text`, `expander`, `dit` and `latents.safetensors` (checkpoints of the stages), `model/` (what `MiniSora.load` reads),
     `curve.json` and `curve.png` (the share of clips that the judge finds as asked, against minutes from nothing, every stage counted), and `samples/`.
 
     Args:
         start: go on from this model's weights, in its sizes, instead of from nothing. Its compressor's encoder stays as it is, so that latents
             keep their meaning, and the language stage is left out: the text encoder goes on learning with the transformer.
-        folder: your own clips (`folder.read_folder`) instead of the toy world; the judge cannot read those, so there are samples and no such shares.
+        folder: your own clips (`folder.read_folder`) instead of the toy world; the judge cannot read those, so there are samples and no such shares,
+            and there is no expander, because nobody says where things are.
         compile: see `device.compiled`; pays off from about four minutes a stage.
 
     Raises:
@@ -127,7 +132,9 @@ def train_model(
         raise FileExistsError(f"{run_dir} already holds a training; go on with it (--resume), or name another folder (--out)")
     torch.manual_seed(preset.train_vae.seed)
     if start:
-        preset = replace(preset, vae=start.preset.vae, text=start.preset.text, dit=start.preset.dit)
+        text = replace(start.preset.text, max_length=preset.text.max_length)
+        preset = replace(preset, vae=start.preset.vae, text=text, dit=start.preset.dit)
+    preset = replace(preset, expander=None) if folder else preset  # a folder's captions do not say where things are
     source, options = folder_source(folder) if folder else world_source(preset), {"resume": resume, "progress": progress}
     _remember(run_dir, resume, start, source)
     model = MiniSora(preset, source.vocabulary)
@@ -155,13 +162,16 @@ def train_model(
         history = train_language(pair, data[0], preset, run_dir, **options)
         curve.seconds["text"] = history[-1]["seconds"] if history else 0.0
 
+    if model.expander:
+        history = train_expander(model.expander, data[0], preset, run_dir, **options)
+        curve.seconds["expander"] = history[-1]["seconds"] if history else 0.0
+
     scenes = {family: test_scenes(family, "seen", LOOK_PROMPTS) for family in ("solo", "pair")} if source.judged else {}
 
     def look_at_dit(_, record):
-        make = lambda chunk, i: model.generate(chunk, generator=torch.Generator().manual_seed(i))  # noqa: E731
-        tables = {family: summarise(judge_clips(make, test_prompts(s))) for family, s in scenes.items()}
+        tables = {family: summarise(judge_clips(make_clips(model), test_prompts(s))) for family, s in scenes.items()}
         curve.add("dit", record["seconds"], **tables)
-        samples = model.generate(source.samples, generator=torch.Generator().manual_seed(0))
+        samples = make_clips(model)(source.samples, 0)
         save_strips(samples, run_dir / "samples" / f"step_{record['step']:06d}.png")
 
     both = nn.ModuleDict({"text": model.text, "dit": model.dit})
@@ -177,7 +187,7 @@ def _remember(run_dir: Path, resume: bool, start: MiniSora | None, source: Sourc
     about = {"goes on from a model": bool(start), "clips": [bucket.count for bucket in source.buckets], "words": list(source.vocabulary)}
     path = run_dir / "run.json"
     if resume and path.is_file() and json.loads(path.read_text(encoding="utf-8")) != about:
-        raise ValueError(f"{run_dir} was begun with another --from, other --data or another number of clips; resume it with the same")
+        raise ValueError(f"{run_dir} was begun with another --from, other --data, other words (an older version) or another number of clips; resume it with the same")
     write_text(path, json.dumps(about, ensure_ascii=False) + "\n")
 
 
@@ -192,6 +202,8 @@ def take_over(model: MiniSora, start: MiniSora) -> None:
     for word in model.tokenizer.ids.keys() & start.tokenizer.ids.keys():
         words[model.tokenizer.ids[word]] = start.text.embed.weight[start.tokenizer.ids[word]]
     model.text.load_state_dict(start.text.state_dict() | {"embed.weight": words})
+    if model.expander and start.expander and (model.preset.expander, model.tokenizer.ids) == (start.preset.expander, start.tokenizer.ids):
+        model.expander.load_state_dict(start.expander.state_dict())
 
 
 def _latents(model: MiniSora, source: Source, run_dir: Path, resume: bool, progress: bool, measure: bool) -> list[Latents]:

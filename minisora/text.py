@@ -26,7 +26,7 @@ PAD, END = 0, 1
 class Tokenizer:
     """Whole words to numbers. 0 pads, 1 ends a prompt, the words follow in the order given."""
 
-    def __init__(self, vocabulary: Sequence[str], max_length: int = 32):
+    def __init__(self, vocabulary: Sequence[str], max_length: int = TextConfig.max_length):
         self.vocabulary, self.max_length = tuple(vocabulary), max_length
         self.ids = {word: i + 2 for i, word in enumerate(self.vocabulary)}
 
@@ -51,7 +51,7 @@ class Tokenizer:
             words = self.words(prompt)
             for word in words:
                 if word not in self.ids:
-                    near = ", ".join(difflib.get_close_matches(word, self.vocabulary, n=3, cutoff=0.5) or self.vocabulary)
+                    near = ", ".join(difflib.get_close_matches(word, self.vocabulary, n=3, cutoff=0.5) or self.vocabulary[:20])
                     raise ValueError(f"the model never met the word {word!r}; the nearest known words are: {near}")
             if len(words) >= self.max_length:
                 raise ValueError(f"a prompt of {len(words)} words is too long; at most {self.max_length - 1} fit: {prompt!r}")
@@ -75,12 +75,12 @@ class TextEncoder(nn.Module):
         nn.init.normal_(self.embed.weight, std=1.0)
 
     def forward(self, ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        """ids and attention_mask (B, S) → prompt_embeds (B, S, D_text)."""
-        x = self.embed(ids)
+        """ids and attention_mask (B, S), or (B, S, S) whose row s is what word s may see → prompt_embeds (B, S, D_text)."""
+        x, mask = self.embed(ids), attention_mask[:, None] if attention_mask.ndim == 3 else attention_mask[:, None, None]
         places = torch.arange(ids.shape[1], device=ids.device)[:, None]
         rotary = rotary_angles(places, self.config.hidden_size // self.config.num_heads)
         for block in self.blocks:
-            x = block(x, attention_mask[:, None, None], rotary)
+            x = block(x, mask, rotary)
         return self.norm(x)
 
 

@@ -1,8 +1,9 @@
-"""The three trainings. Each is a batch and a loss; `loop.fit` does the rest.
+"""The four trainings. Each is a batch and a loss; `loop.fit` does the rest.
 
     1 train_vae       video → reconstruction                       (compressor)
     2 train_language  latents + captions → text and video meet     (language)
-    3 train_dit       latents + captions → velocity                (world model); latents are encoded once and kept
+    3 train_expander  plain captions → detailed captions           (prompt expander)
+    4 train_dit       latents + captions → velocity                (world model); latents are encoded once and kept
 """
 
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ from tqdm.auto import tqdm
 from minisora.config import Preset
 from minisora.device import autocast, compiled
 from minisora.diffusion import KINDS, add_noise, draw_sigma, flow_loss
+from minisora.expander import PromptExpander
 from minisora.loop import fit
 from minisora.patchify import grid_of, patchify, positions_of
 from minisora.text import END, PAD, TextVideoPair, Tokenizer
@@ -57,15 +59,15 @@ def _pick(shares: torch.Tensor, generator: torch.Generator) -> int:
     return int(torch.multinomial(shares.to(generator.device), 1, generator=generator)) if len(shares) > 1 else 0
 
 
-# -------------------------------------------------------------------------------------------------------- 2, 3 the prompts
+# ----------------------------------------------------------------------------------------------------- 2, 3, 4 the prompts
 
 
 @dataclass
 class Latents:
-    """Clips of one size that were encoded once: what the second and third training read."""
+    """Clips of one size that were encoded once: what the other trainings read."""
 
     latents: torch.Tensor  # (M, Cz, Tz, Hz, Wz), normalised, float16
-    ids: torch.Tensor  # (M, captions a clip, S) word numbers, padded with 0
+    ids: torch.Tensor  # (M, captions a clip, S) word numbers, padded with 0; in the toy world 2j + 1 is 2j with places
     share: float = 1.0  # of the steps, beside clips of other sizes
 
     def draw(self, batch_size: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -115,6 +117,18 @@ def train_language(pair: TextVideoPair, data: Latents, preset: Preset, run_dir: 
         return loss, {"own caption nearest": accuracy.item()}
 
     return fit("text", pair, loss_of, preset.train_language, run_dir, **options)
+
+
+def train_expander(expander: PromptExpander, data: Latents, preset: Preset, run_dir: str | Path, **options) -> list[dict]:
+    """Teach the expander what a detailed caption adds to its plain one; the clips themselves are not looked at."""
+
+    def loss_of(step: int, generator: torch.Generator):
+        rows = torch.randint(len(data.ids), (preset.train_expander.batch_size,), generator=generator, device=generator.device).cpu()
+        which = 2 * torch.randint(data.ids.shape[1] // 2, rows.shape, generator=generator, device=generator.device).cpu()
+        plain, detailed = (data.ids[rows, which + k].to(generator.device).long() for k in (0, 1))
+        return expander.loss(plain, detailed), {}
+
+    return fit("expander", expander, loss_of, preset.train_expander, run_dir, **options)
 
 
 NOISE_BINS = (0.25, 0.5, 0.75, 1.0)  # upper edges

@@ -1,9 +1,13 @@
 import random
+from dataclasses import replace
+from functools import partial
 
 import pytest
 
-from minisora.world.captions import VOCABULARY, Ask, Request, agrees, caption, parse, request_of
+from minisora.judge import read, verdict
+from minisora.world.captions import PLACES, VOCABULARY, Ask, Request, agrees, caption, detailed_caption, parse, request_of
 from minisora.world.dataset import ToyWorld
+from minisora.world.render import render
 
 
 def test_captions_say_the_truth_and_all_words_are_used():
@@ -14,7 +18,7 @@ def test_captions_say_the_truth_and_all_words_are_used():
         assert agrees(parse(text), scene), (text, scene)
         words |= set(text.replace(",", "").split())
         lengths.append(len(text.split()))
-    assert words == set(VOCABULARY)
+    assert words == set(VOCABULARY) - set(PLACES) | {"from", "to"}
     assert min(lengths) <= 5 and max(lengths) >= 18
 
 
@@ -55,7 +59,44 @@ def test_pairs_and_collisions():
     assert [o.motion for o in parse("a red ring over a pink star, both sinking").objects] == ["down", "down"]
 
 
+@pytest.mark.parametrize("shape", [{}, {"num_frames": 1}, {"num_frames": 33}, {"height": 24, "width": 40}, {"height": 40, "width": 24}])
+def test_detailed_captions_say_where_things_are(shape):
+    world, words = ToyWorld(pair_share=0.5, **shape), set()
+    for i in range(120):
+        scene = world.scene(i)
+        plain, detailed = (form(scene, random.Random(i)) for form in (caption, partial(detailed_caption, **world.shape)))
+        assert detailed.startswith(plain + ", ") and len(detailed.split()) < 48
+        asked, short = parse(detailed), parse(plain)
+        assert replace(asked, objects=tuple(replace(o, path=None) for o in asked.objects)) == short
+        judged = verdict(read(render([scene], **world.shape)[0]), asked).attributes  # pixels and words agree
+        assert judged["place"], (detailed, i)
+        words |= set(detailed.replace(",", "").split())
+    assert words >= {"x3", "x12", "y3", "y12"}
+
+
+def test_a_wrong_place_is_seen():
+    scene = ToyWorld(pair_share=0.0).scene(1)
+    detailed = detailed_caption(scene, random.Random(0))
+    (thing,) = parse(detailed).objects
+    away = tuple(((x + 4) % 16, y) for x, y in thing.path)
+    reading = read(render([scene])[0])
+    assert verdict(reading, Request((Ask(path=thing.path),))).all
+    assert not verdict(reading, Request((Ask(path=away),))).all
+    assert not verdict(reading, Request((Ask(path=(*thing.path[:2], away[2])),))).all, "the last frame counts, too"
+
+
+def test_places_belong_to_objects_in_the_order_of_their_names():
+    asked = parse("a blue square is hit by a red circle from above, at x8 y9 and from x8 y2 via x8 y5 to x8 y4")
+    assert [(o.shape, o.motion, o.path) for o in asked.objects] == [
+        ("circle", "hits", ((8, 2), (8, 5), (8, 4))), ("square", "hit", ((8, 9), (8, 9), (8, 9))),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("prompt,message", [
+    ("a red circle at x3", "'at' is not part of a whole place.*at x8 y9"),
+    ("a red circle from x3 y4 to x5 y4", "not part of a whole place"),
+    ("a red circle at x3 y4 and at x5 y6", "2 places for 1 objects"),
+    ("a red circle at x16 y4", "unknown word 'x16'"),
     ("a purple circle", "'purple'.*nearest known words"),
     ("a red cirkle", "nearest known words are: circle"),
     ("red bouncing", "names no shape"),

@@ -32,6 +32,17 @@ def test_generate_says_seconds_seed_and_what_was_seen(small, tmp_path, monkeypat
         assert image.n_frames == 17 and image.size == (32, 32)
 
 
+def test_generate_says_what_the_prompt_became(model, tmp_path, monkeypatch, capsys):
+    model.expander.head.bias.data[1] = -1e4  # never the end
+    model.save(tmp_path / "model")
+    options = ("--preset", tmp_path / "model", "--out", tmp_path / "clip.png", "--seed", 3, "--num-inference-steps", 1, "--force")
+    said = []
+    for more in ([], [], ["--no-expand"], ["--width", 40]):
+        assert run(monkeypatch, "generate", "a red circle", *options, *more) == 0
+        said.append([line for line in capsys.readouterr().out.splitlines() if line.startswith("the prompt became: a red circle, ")])
+    assert said[0] and said[0] == said[1] and not said[2] and not said[3]
+
+
 def test_the_same_seed_writes_the_same_file(small, tmp_path, monkeypatch):
     a, b = tmp_path / "a.png", tmp_path / "b.png"
     for out in (a, b):

@@ -1,6 +1,7 @@
 import pytest
+import torch
 
-from minisora.evaluation import summarise, test_prompts, test_scenes, wilson
+from minisora.evaluation import make_clips, summarise, test_prompts, test_scenes, wilson
 from minisora.judge import Verdict
 from minisora.world.captions import agrees, parse
 
@@ -22,6 +23,17 @@ def test_all_counts_only_what_is_wholly_right():
 
 def test_an_empty_verdict_or_a_wrong_one_can_lose():
     assert not Verdict({"shape": False}).all
+
+
+def test_clips_of_a_seed_start_from_the_same_noise_expanded_or_not(model):
+    options = {"num_inference_steps": 1, "seed": 3}
+    first = lambda **more: make_clips(model, **options, **more)(["a red circle", "a blue star falling"], 1)  # noqa: E731
+    assert torch.equal(first(), first(expand=False)), "the expander is silent before it is trained"
+    model.expander.head.bias.data[1] = -1e4  # never the end
+    seen, walk = [], model.denoise
+    model.denoise = lambda prompts, *a, generator, **o: seen.append((prompts, torch.rand(1, generator=generator))) or walk(prompts, *a, generator=generator, **o)
+    first(), first(expand=False)
+    assert seen[0][1] == seen[1][1] and seen[0][0] != seen[1][0] == ["a red circle", "a blue star falling"]
 
 
 def test_prompts_belong_to_their_scenes():

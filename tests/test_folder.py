@@ -35,10 +35,10 @@ def test_bad_files_are_named_and_refused_or_left_out(folder):
     (folder / "broken.gif").write_bytes((folder / "clip0.gif").read_bytes()[:40])
     Clip(torch.zeros(3, 5, 32, 32)).save(folder / "short.png")
     with open(folder / "captions.csv", "a") as file:
-        file.write("\nbroken.gif,one\nmissing.png,two\nshort.png,three\nclip1.png,\nempty.png,\nlong.png," + "word " * 40)
+        file.write("\nbroken.gif,one\nmissing.png,two\nshort.png,three\nclip1.png,\nempty.png,\nlong.png," + "word " * 60)
     with pytest.raises(ValueError, match=r"5 of 8 files cannot be used .*skip") as error:
         read_folder(folder)
-    for name, reason in (("broken.gif", "cannot be read"), ("missing.png", "no file"), ("short.png", "5 frames"), ("empty.png", "caption is empty"), ("long.png", "40 words")):
+    for name, reason in (("broken.gif", "cannot be read"), ("missing.png", "no file"), ("short.png", "5 frames"), ("empty.png", "caption is empty"), ("long.png", "60 words")):
         assert name in str(error.value) and reason in str(error.value)
     data = read_folder(folder, skip=True)
     assert set(data.skipped) == {"broken.gif", "missing.png", "short.png", "empty.png", "long.png"} and len(data.videos) == 3
@@ -64,7 +64,8 @@ def test_a_model_learns_from_a_folder(folder, tmp_path, preset, monkeypatch, cap
     said = capsys.readouterr().out
     assert not stop.value.code and "left out broken.gif" in said and '"A red thing."' in said
     model = MiniSora.load(tmp_path / "run" / "model", "cpu")
-    assert model.generate("a red thing", num_inference_steps=1).shape == (1, 3, 17, 32, 32)
+    assert model.generate(model.expand("a red thing"), num_inference_steps=1).shape == (1, 3, 17, 32, 32)
+    assert model.expander is None and not (tmp_path / "run" / "expander.safetensors").exists(), "nobody says where things are"
     with pytest.raises(ValueError, match="never met the word 'circle'"):
         model.generate("a circle")
 

@@ -72,6 +72,20 @@ def test_saved_and_loaded_is_the_same(model, tmp_path):
     assert again.preset == model.preset
 
 
+def test_a_model_without_an_expander_takes_prompts_as_they_are(model, tmp_path):
+    assert model.expand("a red circle") == ["a red circle"], "silent before it is trained"
+    model.expander.head.bias.data[1] = -1e4  # never the end
+    (longer,) = model.expand("a red circle", seeded())
+    assert longer.startswith("a red circle, ") and model.expand("a red circle", seeded()) == [longer]
+    model.save(tmp_path / "m")
+    note = json.loads((tmp_path / "m" / "model.json").read_text())
+    assert "expander" in note["sha256"]
+    del note["preset"]["expander"]  # as in models that were made before there was one
+    (tmp_path / "m" / "model.json").write_text(json.dumps(note))
+    (tmp_path / "m" / "expander.safetensors").unlink()
+    assert MiniSora.load(tmp_path / "m", "cpu").expand(["a red circle", ""]) == ["a red circle", ""]
+
+
 def test_damaged_models_are_refused(model, tmp_path):
     folder = tmp_path / "m"
     model.save(folder)
@@ -123,13 +137,13 @@ def test_unknown_device_says_the_way_out(model, tmp_path):
         MiniSora.load(tmp_path / "m", device="quantum")
 
 
-@pytest.mark.parametrize("split,share", [("seen", 0.65), ("held_out", 0.65)])
+@pytest.mark.parametrize("split,share", [("seen", 0.85), ("held_out", 0.8)])
 def test_the_shipped_model_listens(shipped, split, share):
     """A small sample with a low bar; the figures with their intervals are in the model card."""
-    from minisora.evaluation import judge_clips, test_prompts, test_scenes
+    from minisora.evaluation import judge_clips, make_clips, test_prompts, test_scenes
 
     prompts = test_prompts(test_scenes("solo", split, 32))
-    verdicts = judge_clips(lambda chunk, i: shipped.generate(chunk, generator=seeded(i)), prompts)
+    verdicts = judge_clips(make_clips(shipped), prompts)
     assert sum(v.all for v in verdicts) >= share * len(prompts)
 
 

@@ -15,7 +15,7 @@ from minisora.loop import EMA, fit, learning_rate_at
 from minisora.pipeline import MiniSora
 from minisora.recipe import render_pool, take_over, train_model, world_of, world_source
 from minisora.text import PAD
-from minisora.training import Latents, cache_latents, train_dit, train_vae
+from minisora.training import Latents, cache_latents, train_dit, train_expander, train_vae
 from minisora.vae import VideoVAE
 
 CONFIG = TrainConfig(steps=30, batch_size=4, learning_rate=3e-3, warmup_steps=5, ema_decay=0.9)
@@ -157,6 +157,17 @@ def test_cached_latents_are_normalised_and_captions_go_with_their_clips(model, p
     assert latents.shape == (6, preset.vae.latent_channels, 5, 8, 8) and ((ids != PAD) == mask).all()
 
 
+def test_the_expander_learns_from_captions_in_pairs(model, preset, tmp_path):
+    source = world_source(replace(preset, captions_per_clip=4))
+    ids = model.tokenizer([text for several in source.buckets[0].clips(0, 16)[1] for text in several])[0].view(16, 4, -1)
+    plain, detailed = ids[:, ::2], ids[:, 1::2]
+    words = (plain > 1).sum(-1, keepdim=True)
+    assert ((detailed == plain) | (torch.arange(ids.shape[-1]) >= words)).all() and ((detailed > 1).sum(-1) >= words[..., 0] + 3).all()
+    wanted = replace(preset, train_expander=replace(CONFIG, steps=60, batch_size=16, learning_rate=1e-2, warmup_steps=5))
+    history = train_expander(model.expander, Latents(torch.zeros(16, 1), ids), wanted, tmp_path, progress=False)
+    assert history[-1]["loss"] < 0.5 * history[0]["loss"]
+
+
 def test_dit_training_lowers_the_loss_and_says_it_by_noise_level(model, preset, tmp_path):
     data = Latents(torch.randn(1, preset.vae.latent_channels, 5, 8, 8).half(), torch.tensor([[[2, 3, 1]]]).to(torch.int16))
     both = nn.ModuleDict({"text": model.text, "dit": model.dit})
@@ -200,7 +211,7 @@ def test_the_whole_recipe_runs_resumes_and_never_overwrites(preset, tmp_path, mo
     monkeypatch.setattr("minisora.recipe.LOOK_PROMPTS", 2)
 
     train_model(preset, tmp_path / "run", device="cpu", progress=False)
-    assert {p.name for p in (tmp_path / "run").iterdir()} >= {"curve.json", "curve.png", "samples", "model"}
+    assert {p.name for p in (tmp_path / "run").iterdir()} >= {"curve.json", "curve.png", "samples", "model", "expander.safetensors"}
     first = MiniSora.load(tmp_path / "run" / "model", "cpu")
     with pytest.raises(FileExistsError, match="--resume"):
         train_model(preset, tmp_path / "run", device="cpu", progress=False)
@@ -238,6 +249,15 @@ def test_a_training_goes_on_from_another_model(preset, model, tmp_path, monkeypa
     assert all(same(lambda m: m.dit)) and all(same(lambda m: m.text))
     points = MiniSora.load(tmp_path / "run" / "model", "cpu").facts["curve"]
     assert points[0] == model.facts["curve"][0] and all(p["minutes"] >= 3 for p in points[1:]) and len(points) > 2, "the curve goes on"
+
+
+def test_an_expander_goes_on_where_words_are_the_same(preset, model):
+    fresh, other = MiniSora(preset, model.tokenizer.vocabulary), MiniSora(preset, ["a", "zebra", "red"])
+    kept = other.expander.embed.weight.clone()
+    take_over(fresh, model)
+    take_over(other, model)
+    assert torch.equal(fresh.expander.embed.weight, model.expander.embed.weight) and torch.equal(other.expander.embed.weight, kept)
+    take_over(MiniSora(replace(preset, expander=None), model.tokenizer.vocabulary), model)
 
 
 def test_a_model_with_other_words_is_taken_over_word_by_word(preset, model):

@@ -25,6 +25,7 @@ class PromptState:
     seed: int = 0
     num_inference_steps: int = 20
     guidance_scale: float = GUIDANCE_SCALE
+    expand: bool = True  # let the model's prompt expander add where things are
 
 
 class PromptResult(Html):
@@ -49,8 +50,9 @@ def render_prompt(model: MiniSora, state: PromptState) -> PromptResult:
     """
     seen: list[tuple[float, torch.Tensor, torch.Tensor]] = []
     began = time.perf_counter()
+    (longer,) = model.expand(state.prompt, torch.Generator().manual_seed(state.seed)) if state.expand else [state.prompt]
     video = model.generate(
-        state.prompt, negative_prompt=state.negative_prompt, num_inference_steps=state.num_inference_steps,
+        longer, negative_prompt=state.negative_prompt, num_inference_steps=state.num_inference_steps,
         guidance_scale=state.guidance_scale, generator=torch.Generator().manual_seed(state.seed),
         callback=lambda step, sigma, tokens, x_0: seen.append((sigma, tokens, x_0)),
     )[0]  # fmt: skip
@@ -65,11 +67,11 @@ def render_prompt(model: MiniSora, state: PromptState) -> PromptResult:
         show(model.decode(latents_of(seen[i][2]))[0], f"guess of the clean clip at noise level {seen[i][0]:.2f}") for i in picks
     )
     final = latents_to_rgb(latents_of(seen[-1][2])[0])
-    words = len(model.tokenizer.words(state.prompt))
+    words = len(model.tokenizer.words(longer))
     frames = "".join(picture(to_frames(video)[i], f"frame {i}", 64) for i in (0, middle))
     clip = Clip(video, state.prompt or "(no prompt)")
     pictures = {
-        "prompt": f"<i>{html.escape(state.prompt) or '(empty)'}</i>",
+        "prompt": f"<i>{html.escape(state.prompt) or '(empty)'}</i>" + f"<br>expanded: <i>{html.escape(longer)}</i>" * (longer != state.prompt),
         "text encoder": f"{words} words and an end mark<br>→ {words + 1} × {model.preset.text.hidden_size} numbers",
         "noise": show(latents_to_rgb(latents_of(seen[0][1])[0]), "noise, its three main channels as colours"),
         "transformer": f"{len(seen)} steps; guesses on the way<br>{guesses}",
@@ -99,6 +101,7 @@ class PromptBuilder(Panel):
             "seed": slider("seed", state.seed, 0, 99, about="Which noise to start from"),
             "num_inference_steps": slider("steps", state.num_inference_steps, 1, 50, about="Steps from noise to clip"),
             "guidance_scale": slider("guidance", state.guidance_scale, 0.0, 8.0, 0.5, about="How hard the prompt pulls"),
+            "expand": menu("expander", [("adds where things are", True), ("is left out", False)], state.expand, "A small language model that makes the prompt longer"),
         }
         super().__init__(lambda **values: render_prompt(model, PromptState(**values)), controls, height=520, button="Make the clip")
         choices = {"size": SIZES, "color": COLORS, "shape": SHAPES, "motion": MOTIONS, "background": BACKGROUND_COLORS, "texture": TEXTURES}

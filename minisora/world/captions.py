@@ -4,7 +4,8 @@
 
 Captions vary in length, wording and order, and may leave things out; what is left out is free. `parse` reads every caption back
 exactly, so that a judge can hold a clip against any prompt in this language. The language is small on purpose: an unknown word is
-an error that names its nearest neighbours, not a guess.
+an error that names its nearest neighbours, not a guess. A *detailed* caption also says where every object is (Sora was trained on
+long captions that a model wrote, as in DALL-E 3): "…, from x3 y12 via x6 y12 to x9 y12", squares of a board laid over the frame.
 """
 
 import difflib
@@ -12,7 +13,7 @@ import random
 import re
 from dataclasses import dataclass, replace
 
-from minisora.world.scene import BACKGROUND_COLORS, COLORS, ROUND, SHAPES, Scene, Thing
+from minisora.world.scene import BACKGROUND_COLORS, COLORS, FPS, ROUND, SHAPES, Scene, Thing, simulate
 
 # canonical value → the phrases that mean it; the first is the usual one
 PHRASES: dict[str, dict[str, tuple[str, ...]]] = {
@@ -46,12 +47,16 @@ PHRASES: dict[str, dict[str, tuple[str, ...]]] = {
     "texture": {"plain": ("plain",), "gradient": ("gradient",), "grid": ("grid",)},
 }
 FILLERS = ("a", "an", "is", "on", "that", "and", "both", "background")
+BOARD = 16  # columns x0 … x15 from left to right and rows y0 … y15 from top to bottom, over the whole frame
+SQUARE = r"x(\d+) y(\d+)"
+PATH = re.compile(rf"\bfrom {SQUARE} via {SQUARE} to {SQUARE}\b|\bat {SQUARE}\b")  # where an object is, first, half-way and last
+PLACES = ("from", "via", "to", "at", *(f"{axis}{i}" for axis in "xy" for i in range(BOARD)))
 MEANINGS = {
     tuple(phrase.split()): (attribute, value)
     for attribute, values in PHRASES.items() for value, phrases in values.items() for phrase in phrases
 }  # fmt: skip
 LONGEST = max(map(len, MEANINGS))
-VOCABULARY = tuple(sorted({word for phrase in MEANINGS for word in phrase} | set(FILLERS)))
+VOCABULARY = tuple(sorted({word for phrase in MEANINGS for word in phrase} | set(FILLERS) | set(PLACES)))
 OPPOSITE = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
 
 
@@ -63,6 +68,7 @@ class Ask:
     color: str | None = None
     size: str | None = None
     motion: str | None = None
+    path: tuple[tuple[int, int], ...] | None = None  # its squares (column, row) in the first, the middle and the last frame
 
 
 @dataclass(frozen=True)
@@ -84,6 +90,29 @@ def caption(scene: Scene, rng: random.Random, style: str | None = None) -> str:
     Args:
         rng: chooses the words. style: "descriptive" (everything said), "short" (some of it), or None for either.
     """
+    return _caption(scene, rng, style)[0]
+
+
+def detailed_caption(scene: Scene, rng: random.Random, *, num_frames: int = 17, height: int = 32, width: int = 32, fps: float = FPS) -> str:
+    """What `caption` says with the same `rng`, and the squares of all objects, in the order of their names, in a clip of this size."""
+    text, named = _caption(scene, rng)
+    unit = min(height, width)
+    tracks = simulate(scene, num_frames, fps, height / unit).positions[[0, num_frames // 2, -1]]  # (3, K, 2)
+    paths = []
+    for thing in named:
+        places = tracks[:, scene.objects.index(thing)].tolist()
+        a, b, c = (" ".join(f"{axis}{_square(v, half)}" for axis, v, half in zip("xy", p, (width / unit, height / unit), strict=True)) for p in places)
+        paths.append(f"at {a}" if a == b == c else f"from {a} via {b} to {c}")
+    return f"{text}, {' and '.join(paths)}"
+
+
+def _square(place: float, half: float) -> int:
+    """A coordinate in half-widths, -half … half, as a column or row of the board."""
+    return min(max(int((place / half + 1) / 2 * BOARD), 0), BOARD - 1)
+
+
+def _caption(scene: Scene, rng: random.Random, style: str | None = None) -> tuple[str, list[Thing]]:
+    """A sentence, and its objects in the order in which it names them."""
     style = style or rng.choice(("descriptive", "descriptive", "short"))
     full = style == "descriptive"
     say = lambda attribute, value, last=None: rng.choice(PHRASES[attribute][value][:last])  # noqa: E731
@@ -104,29 +133,29 @@ def caption(scene: Scene, rng: random.Random, style: str | None = None) -> str:
         moves = say("motion", thing.motion)
         if not full:
             name = noun(thing, 0.5)
-            return rng.choice((f"{name} {moves}{place}", f"{moves} {name}{place}"))
+            return rng.choice((f"{name} {moves}{place}", f"{moves} {name}{place}")), [thing]
         name = noun(thing, 1.0)
         orders = [f"{name} {moves}{place}", f"{name} is {moves}{place}", f"{moves}{place}, {name}"]
         if place:
             orders.append(f"{place.strip()}, {name} is {moves}")
         looks = f"{say('size', thing.size)} and {say('color', thing.color)}"
         orders.append(f"{article(say('shape', thing.shape))} that is {looks} is {moves}{place}")
-        return rng.choice(orders)
+        return rng.choice(orders), [thing]
 
     a, b = scene.objects
     sized = 0.6 if scene.collides else 0.2
     if scene.collides:
         side = PHRASES["relation"][scene.relation][2]
         if rng.random() < 0.7:
-            return f"{noun(a, sized)} {say('motion', 'hits')} {noun(b, sized)} {side}{place}"
-        return f"{noun(b, sized)} {say('motion', 'hit')} {noun(a, sized)} {side}{place}"
+            return f"{noun(a, sized)} {say('motion', 'hits')} {noun(b, sized)} {side}{place}", [a, b]
+        return f"{noun(b, sized)} {say('motion', 'hit')} {noun(a, sized)} {side}{place}", [b, a]
     relation = scene.relation
     if rng.random() < 0.4:
         a, b, relation = b, a, OPPOSITE[relation]
     where = say("relation", relation, 2)
     if a.motion == b.motion:
-        return f"{noun(a, sized)} {where} {noun(b, sized)}, both {say('motion', a.motion)}{place}"
-    return f"{noun(a, sized)} {say('motion', a.motion)} {where} {noun(b, sized)} {say('motion', b.motion)}{place}"
+        return f"{noun(a, sized)} {where} {noun(b, sized)}, both {say('motion', a.motion)}{place}", [a, b]
+    return f"{noun(a, sized)} {say('motion', a.motion)} {where} {noun(b, sized)} {say('motion', b.motion)}{place}", [a, b]
 
 
 # ---------------------------------------------------------------------------------------------------- English → request
@@ -142,14 +171,20 @@ def parse(prompt: str) -> Request:
 
     Raises:
         ValueError: an unknown word (the nearest known ones are named), no shape or more than two, something said twice in
-            different ways, or something that pixels cannot show.
+            different ways, something that pixels cannot show, or places that are not one path for every object.
     """
     words = words_of(prompt)
     for word in words:
         if word not in VOCABULARY:
-            near = difflib.get_close_matches(word, VOCABULARY, n=3, cutoff=0.5) or VOCABULARY
+            near = difflib.get_close_matches(word, VOCABULARY, n=3, cutoff=0.5) or [w for w in VOCABULARY if w not in PLACES]
             raise ValueError(f"unknown word {word!r}; the nearest known words are: {', '.join(near)}")
-    objects: list[dict[str, str]] = []
+    text = " ".join(words)
+    paths = [tuple(zip(numbers[::2], numbers[1::2], strict=True)) for numbers in ([int(n) for n in m.groups() if n] for m in PATH.finditer(text))]
+    words = PATH.sub("", text).split()
+    stray = next((word for word in words if word in PLACES and word not in ("from", "to")), None)
+    if stray:
+        raise ValueError(f"{stray!r} is not part of a whole place in {prompt!r}; say 'at x8 y9' or 'from x3 y12 via x6 y12 to x9 y12'")
+    objects: list[dict] = []
     waiting: dict[str, str] = {}  # adjectives and motions whose noun has yet to come
     request: dict[str, str] = {}
     looking_back = both = False
@@ -189,6 +224,10 @@ def parse(prompt: str) -> Request:
     for thing in objects:
         if thing.get("motion") == "spinning" and thing["shape"] in ROUND:
             raise ValueError(f"a spinning {thing['shape']} looks like a still one; spin a square, triangle, star or heart")
+    if paths and len(paths) != len(objects):
+        raise ValueError(f"{prompt!r} gives {len(paths)} places for {len(objects)} objects; give each its own, joined by 'and', or none")
+    for thing, path in zip(objects, paths, strict=False):
+        thing["path"] = path * (3 // len(path))
     if objects and objects[0].get("motion") == "hit":
         objects.reverse()
     if "background" in request:
@@ -205,13 +244,13 @@ def _say(of: dict[str, str], attribute: str, value: str, prompt: str) -> None:
 
 
 def request_of(scene: Scene) -> Request:
-    """What a caption that says everything would ask for."""
+    """What a caption that says everything but places would ask for."""
     asks = tuple(Ask(o.shape, o.color, o.size, o.motion) for o in scene.objects)
     return Request(asks, scene.background, scene.texture, scene.relation)
 
 
 def agrees(asked: Request, scene: Scene) -> bool:
-    """Whether everything that was asked holds in a scene, whichever way round its two objects are named."""
+    """Whether everything that was asked but places holds in a scene, whichever way round its two objects are named."""
     truth = request_of(scene)
     ways = [truth]
     if len(truth.objects) == 2:

@@ -27,7 +27,7 @@ ROUND = ("circle", "ring")  # spinning does not show in these, so they are never
 
 GRAVITY = 1.0  # half-widths per second squared: an object falls half of the frame in 1.4 seconds
 GROWTH = (1.45, 1.60)  # growing ends this much larger after two seconds; shrinking this much smaller
-SPIN = (1.2, 1.9)  # radians per second, clockwise, as circling is too: no word says which way
+SPIN = (1.4, 1.7)  # radians per second, clockwise, as circling is too: no word says which way, or how fast
 FPS = 8
 
 # How far an upright shape of radius 1 reaches from its centre of mass: sideways, up, down. `render.py` draws them so.
