@@ -17,7 +17,8 @@ def check_failure(model, prompt: str, seed: int) -> bool:
         return say(f"the judge cannot read this prompt: {error}")
     if not request.objects:
         return say("an empty prompt asks for nothing, so nothing can be wrong")
-    video = model.generate(prompt, generator=torch.Generator().manual_seed(seed))[0]
+    words, noise = (torch.Generator().manual_seed(seed) for _ in range(2))  # as the prompt builder does it
+    video = model.generate(model.expand(prompt, words), generator=noise)[0]
     seen = read(video)
     result = verdict(seen, request)
     if result.all:
