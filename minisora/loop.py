@@ -17,19 +17,15 @@ from tqdm.auto import tqdm
 from minisora.checkpoints import CheckpointError, load_tensors, save_tensors
 from minisora.config import TrainConfig
 from minisora.device import autocast
+from minisora.muon import Muon
 
 
 def make_optimizers(model: nn.Module, learning_rate: float) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices inside the blocks, AdamW for the rest.
-
-    Muon (Keller Jordan, 2024) makes a matrix's update orthogonal: all its directions get the same strength, so that rare ones are learned as
-    fast, which saves a good part of the steps. Scaled so that one rate serves both; embeddings, first and last layers, norms, biases are AdamW's.
-    """
+    """Muon for the matrices inside the blocks; AdamW for the rest: embeddings, first and last layers, norms, biases."""
     inner = [p for name, p in model.named_parameters() if p.ndim == 2 and "blocks." in name]
     chosen = {id(p) for p in inner}
     outer = [p for p in model.parameters() if id(p) not in chosen]
-    muon = torch.optim.Muon(inner, lr=learning_rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw")
-    return [muon, torch.optim.AdamW(outer, lr=learning_rate, betas=(0.9, 0.99), weight_decay=0.0)]
+    return [Muon(inner, learning_rate), torch.optim.AdamW(outer, lr=learning_rate, betas=(0.9, 0.99), weight_decay=0.0)]
 
 
 def learning_rate_at(config: TrainConfig, step: int, progress: float) -> float:

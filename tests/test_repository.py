@@ -19,7 +19,7 @@ ABOVE = {  # module → what it may import
     "diffusion": {"config", "patchify"}, "sampling": {"diffusion"}, "plane": {"diffusion", "layers"}, "objectives": {"diffusion", "plane"},
     "capabilities": {"patchify"}, "expander": {"config", "text"},
     "pipeline": {"capabilities", "expander", "config", "device", "checkpoints", "patchify", "vae", "text", "dit", "diffusion", "sampling"},
-    "loop": {"config", "device", "checkpoints"},
+    "muon": {"device"}, "loop": {"config", "device", "checkpoints", "muon"},
     "training": {"config", "device", "expander", "loop", "patchify", "vae", "text", "dit", "diffusion"},
     "judge": {"world"}, "media": set(), "folder": {"media", "world"}, "viz": {"world"}, "world": {"world"}, "evaluation": {"world", "judge"},
     "recipe": {"config", "device", "checkpoints", "vae", "text", "dit", "pipeline", "loop", "training", "world", "judge", "evaluation", "viz", "folder"},
@@ -67,7 +67,7 @@ def test_files_are_short():
     rooms = {"widgets": 0, "beside": 0, "model": 0}  # the course; figures, pictures and commands; an afternoon's reading
     for p, n in lines.items():
         rooms["widgets" if "widgets" in p.parts else "beside" if p.stem in beside else "model"] += n
-    assert rooms["model"] <= 3360 and rooms["beside"] <= 2340 and rooms["widgets"] <= 1900, rooms
+    assert rooms["model"] <= 3480 and rooms["beside"] <= 2340 and rooms["widgets"] <= 1900, rooms
     assert {p.name: n for p, n in lines.items() if n > 300} == {}
 
 
