@@ -123,5 +123,5 @@ def _train_seconds(model, data: Latents, steps: int) -> float:
     fresh = nn.ModuleDict({"text": copy.deepcopy(model.text), "dit": DiT(model.preset.dit).to(model.device)})
     config = TrainConfig(steps=steps + 3, batch_size=model.preset.train_dit.batch_size, save_every=1e9)
     with tempfile.TemporaryDirectory() as folder, autocast(model.device):
-        history = train_dit(fresh, data, replace(model.preset, train_dit=config), folder, progress=False)
+        history = train_dit(fresh, data, replace(model.preset, train_dit=config, basics_steps=0), folder, progress=False)
     return history[-1]["seconds"] / history[-1]["step"] * steps

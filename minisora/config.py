@@ -28,11 +28,12 @@ class TextConfig:
 class DiTConfig:
     patch_size: tuple[int, int, int] = (1, 2, 2)  # latent frames, rows, columns a token
     latent_channels: int = 12
-    hidden_size: int = 256
+    hidden_size: int = 160
     depth: int = 6
     num_heads: int = 4
     mlp_ratio: float = 4.0
     text_size: int = 128  # TextConfig.hidden_size
+    word_places: bool = True  # whether words that say where something is have a place among the patches, see `TextEncoder.positions`
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,14 @@ class Preset:
     fps: int = 8
     pair_share: float = 0.25  # share of training clips with two objects
     vae_clips: int = 6_000  # clips that the compressor learns from
-    cached_clips: int = 24_000  # clips whose latents are kept for the stages after the compressor
+    cached_clips: int = 14_000  # clips whose latents are kept for the stages after the compressor
     other_sizes: tuple[tuple[int, int, int], ...] = ((1, 32, 32), (33, 32, 32), (17, 24, 40), (17, 40, 24))  # frames, rows, columns
     other_share: float = 0.05  # of the compressor's and the transformer's steps, for each of these
     captions_per_clip: int = 4  # for each cached clip; every second one is the one before it, and says where things are
+    detailed_share: float = 0.7  # of the captions that the transformer learns from, for those that say where things are
     kl_weight: float = 1e-2  # per pixel, against a mean squared error
+    basics_steps: int = 5_000  # of the transformer, at first: text to video in the preset's own size, and nothing else
+    basics_detailed_share: float = 0.8  # `detailed_share` in these steps
     prompt_dropout_prob: float = 0.1
     shift: float = 3.0  # noise levels are moved towards noise, where place and motion are settled: σ ← shift·σ / (1 + (shift - 1)·σ)
     given_noise: float = 0.1  # most noise put on given tokens, still called clean: in a long clip they are the model's own work
@@ -70,10 +74,10 @@ class Preset:
     text: TextConfig = field(default_factory=TextConfig)
     dit: DiTConfig = field(default_factory=DiTConfig)
     expander: TextConfig | None = TextConfig(depth=3)  # the language model that makes prompts longer, to `text.max_length`; None goes without
-    train_vae: TrainConfig = TrainConfig(minutes=6.0, batch_size=4, learning_rate=4e-3)
-    train_language: TrainConfig = TrainConfig(minutes=0.7, batch_size=128, warmup_steps=20)
-    train_expander: TrainConfig = TrainConfig(minutes=1.5, batch_size=128, learning_rate=4e-3)
-    train_dit: TrainConfig = TrainConfig(minutes=9.0, batch_size=48, learning_rate=2e-3, decay_share=0.7)
+    train_vae: TrainConfig = TrainConfig(minutes=4.5, batch_size=4, learning_rate=4e-3)
+    train_language: TrainConfig = TrainConfig(minutes=0.2, batch_size=128, warmup_steps=20)
+    train_expander: TrainConfig = TrainConfig(minutes=1.8, batch_size=32, learning_rate=6e-3)
+    train_dit: TrainConfig = TrainConfig(minutes=11.3, batch_size=16, learning_rate=1.2e-2, warmup_steps=50, decay_share=0.8)
 
     def to_dict(self) -> dict:
         return asdict(self)

@@ -5,8 +5,8 @@
 A DiT (arXiv:2212.09748, figure 3) with three changes that video systems made since: the noise level belongs to a **token**, not to
 a clip (arXiv:2407.01392); positions are explicit, rotary and added; and the modulation (adaLN, adaptive layer norm: the noise level decides
 by how much what enters a layer is scaled and shifted, and what leaves it is let through) has one big matrix for all blocks, each with a small
-table of its own (adaLN-single, arXiv:2310.00426, section 2.3; the video model Wan does the same). Words come in through cross-attention.
-Frame count, height and width appear nowhere: a video is a bag of tokens.
+table of its own (adaLN-single, arXiv:2310.00426, section 2.3; the video model Wan does the same). Words come in through cross-attention,
+where those that say where something is have positions as patches do. Frame count, height and width appear nowhere: a video is a bag of tokens.
 """
 
 import torch
@@ -31,10 +31,10 @@ class DiTBlock(nn.Module):
         self.norm3, self.mlp = RMSNorm(D), MLP(D, config.mlp_ratio)
         self.table = nn.Parameter(torch.zeros(6 * D))
 
-    def forward(self, x, modulation, prompt_embeds, self_mask, cross_mask, rotary):
+    def forward(self, x, modulation, prompt_embeds, self_mask, cross_mask, rotary, cross_rotary=(None, None)):
         shift1, scale1, gate1, shift2, scale2, gate2 = (modulation + self.table.to(modulation.dtype)).chunk(6, dim=-1)  # (B, N, D) each
         x = x + gate1 * self.attention(modulate(self.norm1(x), shift1, scale1), mask=self_mask, rotary=rotary)
-        x = x + self.cross_attention(self.norm2(x), context=prompt_embeds, mask=cross_mask)
+        x = x + self.cross_attention(self.norm2(x), prompt_embeds, cross_mask, *cross_rotary)
         return x + gate2 * self.mlp(modulate(self.norm3(x), shift2, scale2))
 
 
@@ -93,6 +93,7 @@ class DiT(nn.Module):
         positions: torch.Tensor,
         prompt_embeds: torch.Tensor,
         attention_mask: torch.Tensor,
+        prompt_positions: torch.Tensor | None = None,
         self_mask: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Predict the velocity of every token.
@@ -101,17 +102,23 @@ class DiT(nn.Module):
             tokens: (B, N, P) at noise level sigma: (B, N) in [0, 1]; 0 marks a token that is given. (B, 1) where a row has one level.
             positions: (N, 3) or (B, N, 3) as frame, row, column; any real numbers.
             prompt_embeds: (B, S, D_text). attention_mask: (B, S), or (B, N, S) where tokens of a row have prompts of their own.
+            prompt_positions: (B, S, 3), where the words are; None is zero for all, which is right for words that have no place.
             self_mask: (B, N, N), True where a token may look at another; None lets all look at all.
 
         Returns:
             velocity (B, N, P) = noise - x_0, the clean tokens.
         """
-        rotary = rotary_angles(positions, self.config.hidden_size // self.config.num_heads)
+        head_size = self.config.hidden_size // self.config.num_heads
+        rotary, cross_rotary = rotary_angles(positions, head_size), (None, None)
+        if self.config.word_places:  # half of a head's pairs turn, for where, half do not, for what
+            words = prompt_embeds.new_zeros(*prompt_embeds.shape[:2], 3) if prompt_positions is None else prompt_positions
+            finer = positions.new_tensor([1.0, 4.0, 4.0])  # words point to parts of a patch
+            cross_rotary = [rotary_angles(p * finer, head_size, share=0.5) for p in (positions, words)]
         cross_mask = attention_mask[:, None, None] if attention_mask.ndim == 2 else attention_mask[:, None]
         self_mask = None if self_mask is None else self_mask[:, None]
         noise_embeds = self.t_embedder(sigma)                     # (B, N, D), or (B, 1, D)
         modulation = self.modulation(noise_embeds)                # (B, N, 6·D)
         x = self.x_embedder(tokens) + self.position_embedder(positions)  # (B, N, D)
         for block in self.blocks:
-            x = block(x, modulation, prompt_embeds, self_mask, cross_mask, rotary)
+            x = block(x, modulation, prompt_embeds, self_mask, cross_mask, rotary, cross_rotary)
         return self.final_layer(x, noise_embeds).float()          # (B, N, P)

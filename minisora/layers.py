@@ -61,15 +61,23 @@ class Attention(nn.Module):
         self.to_out = nn.Linear(hidden_size, hidden_size)
         self.keep_map, self.last_map = False, None
 
-    def forward(self, x, context=None, mask=None, rotary=None):
-        """x (B, N, D), context (B, M, C) or None, mask as in `attention`, rotary from `rotary_angles` → (B, N, D)."""
+    def forward(self, x, context=None, mask=None, rotary=None, context_rotary=None):
+        """x (B, N, D), context (B, M, C) or None, mask as in `attention`, rotary and context_rotary from `rotary_angles` → (B, N, D).
+
+        What is read from a context with places turns with its place, and back with the reader's: it says how far away it is, and in which
+        direction (arXiv:2310.10375, section 3).
+        """
         source = x if context is None else context
         q = rearrange(self.to_q(x), "b n (h d) -> b h n d", h=self.num_heads)
         k, v = rearrange(self.to_kv(source), "b m (two h d) -> two b h m d", two=2, h=self.num_heads)
         q, k = self.q_norm(q), self.k_norm(k)
         if rotary is not None:
-            q, k = rotate(q, *rotary), rotate(k, *rotary)
+            q, k = rotate(q, *rotary), rotate(k, *(context_rotary or rotary))
+        if context_rotary is not None:
+            v = rotate(v, *context_rotary)
         out, attention_map = attention(q, k, v, mask)
+        if context_rotary is not None:
+            out = rotate(out, rotary[0], -rotary[1])
         if self.keep_map:
             self.last_map = attention_map.detach()
         return self.to_out(rearrange(out, "b h n d -> b n (h d)"))
@@ -100,7 +108,7 @@ class Block(nn.Module):
         return x + self.mlp(self.norm2(x))
 
 
-def rotary_angles(positions: torch.Tensor, head_size: int, theta: float = 16.0) -> tuple[torch.Tensor, torch.Tensor]:
+def rotary_angles(positions: torch.Tensor, head_size: int, theta: float = 16.0, share: float = 1.0) -> tuple[torch.Tensor, torch.Tensor]:
     """Turn explicit positions into the rotations of a head's channel pairs.
 
     A pair that belongs to an axis turns by position × frequency. Each axis has frequencies from a quarter turn a token down to
@@ -108,18 +116,19 @@ def rotary_angles(positions: torch.Tensor, head_size: int, theta: float = 16.0) 
 
     Args:
         positions: (..., N, axes) in tokens; any real numbers. head_size: d, at least 2 × axes, even.
+        share: of the pairs that turn; the rest stand still, for what has nothing to do with places.
 
     Returns:
         cos and sin, each (..., N, d / 2). With three axes (frame, row, column), half as many pairs go to the frame as to a side.
     """
-    pairs, axes = head_size // 2, positions.shape[-1]
+    pairs, axes = int(head_size // 2 * share), positions.shape[-1]
     shares = [pairs // 4, (pairs - pairs // 4) // 2] if axes == 3 else [pairs // axes] * (axes - 1)
     shares.append(pairs - sum(shares))
     angles = []
     for axis, count in enumerate(shares):
         frequencies = math.pi / 2 * theta ** (-torch.arange(count, device=positions.device) / max(count, 1))
         angles.append(positions[..., axis, None].float() * frequencies)
-    angles = torch.cat(angles, dim=-1)
+    angles = F.pad(torch.cat(angles, dim=-1), (0, head_size // 2 - pairs))
     return angles.cos(), angles.sin()
 
 

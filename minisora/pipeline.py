@@ -37,7 +37,7 @@ class MiniSora(Capabilities, nn.Module):
         self.preset, self.facts = preset, {}  # facts: what `model.json` tells of how the weights were made
         self.tokenizer = Tokenizer(vocabulary, preset.text.max_length)
         self.vae = VideoVAE(preset.vae)
-        self.text = TextEncoder(len(self.tokenizer), preset.text)
+        self.text = TextEncoder(len(self.tokenizer), preset.text, self.tokenizer.places)
         self.dit = DiT(preset.dit)
         self.expander = PromptExpander(len(self.tokenizer), preset.expander) if preset.expander else None
 
@@ -113,13 +113,11 @@ class MiniSora(Capabilities, nn.Module):
         positions = positions_of(grid, device=self.device)
         ids = self.tokenizer([*prompts, *[negative_prompt] * len(prompts)])[0].to(self.device)
         ids = F.pad(ids, (0, -ids.shape[1] % 8), value=PAD)  # few widths, so that a compiled transformer meets few shapes
-        mask = ids != PAD
         if all(prompt == negative_prompt for prompt in prompts):
             guidance_scale = 1.0  # nothing to move away from, so half the work
         with autocast(self.device):
-            embeds = self.text(ids, mask)
-            half = len(prompts)
-            velocity = guided(self.dit, positions, (embeds[:half], mask[:half]), (embeds[half:], mask[half:]), guidance_scale)
+            prompt, negative = zip(*(part.chunk(2) for part in self.text.read(ids, grid)), strict=True)
+            velocity = guided(self.dit, positions, prompt, negative, guidance_scale)
             noise = torch.randn(given.shape, generator=generator, device=generator.device if generator else self.device).to(self.device)
             start = patchify(levels[None, None], patch).amax(-1).expand(len(prompts), -1)  # (B, N)
             start = start[:, :1] if (start == start[:, :1]).all() else start  # (B, 1): one level for all tokens is embedded once
@@ -136,10 +134,11 @@ class MiniSora(Capabilities, nn.Module):
         Args:
             x_t: (B, Cz, Tz, Hz, Wz), normalised. ids: (B, S) of the prompts, from `tokenizer` or `Latents`.
         """
-        patch, ids = self.dit.config.patch_size, ids.to(self.device).long()
-        grid, tokens, mask = grid_of(x_t.shape[2:], patch), patchify(x_t.to(self.device), patch), ids != PAD
+        patch = self.dit.config.patch_size
+        grid, tokens = grid_of(x_t.shape[2:], patch), patchify(x_t.to(self.device), patch)
         level = torch.full(tokens.shape[:2], float(sigma), device=self.device)
-        return unpatchify(self.dit(tokens, level, positions_of(grid, device=self.device), self.text(ids, mask), mask), grid, patch)
+        prompt = self.text.read(ids.to(self.device).long(), grid)
+        return unpatchify(self.dit(tokens, level, positions_of(grid, device=self.device), *prompt), grid, patch)
 
     # -------------------------------------------------------------------------------------------------------- latents
 
@@ -188,7 +187,8 @@ class MiniSora(Capabilities, nn.Module):
             raise CheckpointError(f"there is no model {str(name)!r}; shipped: {shipped}; or name a folder with a model.json")
         try:
             note = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-            model = cls(Preset.from_dict({"expander": None} | note["preset"]), note["vocabulary"])
+            preset = {"expander": None} | note["preset"] | {"dit": {"word_places": False} | note["preset"]["dit"]}  # what older models went without
+            model = cls(Preset.from_dict(preset), note["vocabulary"])
             model.facts = note.get("facts", {})
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(f"{folder / 'model.json'} cannot be read ({error}); restore it from a copy") from None

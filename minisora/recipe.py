@@ -133,8 +133,9 @@ def train_model(
     torch.manual_seed(preset.train_vae.seed)
     if start:
         text = replace(start.preset.text, max_length=preset.text.max_length)
-        preset = replace(preset, vae=start.preset.vae, text=text, dit=start.preset.dit)
-    preset = replace(preset, expander=None) if folder else preset  # a folder's captions do not say where things are
+        slower = replace(preset.train_dit, learning_rate=preset.train_dit.learning_rate / 4)  # what is learned already is not to be shaken out
+        preset = replace(preset, vae=start.preset.vae, text=text, dit=start.preset.dit, basics_steps=0, train_dit=slower)
+    preset = replace(preset, expander=None, basics_steps=0) if folder else preset  # a folder's captions do not say where things are
     source, options = folder_source(folder) if folder else world_source(preset), {"resume": resume, "progress": progress}
     _remember(run_dir, resume, start, source)
     model = MiniSora(preset, source.vocabulary)

@@ -77,14 +77,13 @@ SAMPLERS = {"euler": euler, "heun": heun, "ddim": ddim}
 
 
 def guided(
-    model, positions: torch.Tensor, prompt: tuple[torch.Tensor, torch.Tensor], negative: tuple[torch.Tensor, torch.Tensor],
-    guidance_scale: float,
+    model, positions: torch.Tensor, prompt: tuple[torch.Tensor, ...], negative: tuple[torch.Tensor, ...], guidance_scale: float,
 ) -> Velocity:  # fmt: skip
     """Classifier-free guidance (arXiv:2207.12598, Eq. (6)): uncond + guidance_scale · (cond − uncond), velocities without and with the prompt.
 
     Args:
-        model: a DiT. positions: (N, 3). prompt, negative: prompt_embeds (B, S, D) and attention_mask (B, S) of what is wanted and
-            of what to get away from, padded to the same S.
+        model: a DiT. positions: (N, 3). prompt, negative: prompt_embeds (B, S, D), attention_mask (B, S) and prompt_positions (B, S, 3) of what is
+            wanted and of what to get away from, as from `TextEncoder.read`, padded to the same S.
         guidance_scale: 1 is the prompt alone, 0 the negative prompt alone; both take one network call instead of a double one.
     """
 

@@ -1,10 +1,11 @@
 """Prompts as vectors: a tokenizer of whole words, a text encoder, and the pair that teaches it what words look like.
 
-    prompts ── Tokenizer ──► ids, attention_mask (B, S) ── TextEncoder ──► prompt_embeds (B, S, D_text)
+    prompts ── Tokenizer ──► ids, attention_mask (B, S) ── TextEncoder ──► prompt_embeds (B, S, D_text), prompt_positions (B, S, 3)
 
 The encoder is first trained beside a small video encoder, so that a caption and its clip land in the same place and all other
 pairs do not (the model CLIP, arXiv:2103.00020, section 2.3 and figure 3), and goes on learning with the diffusion transformer.
-The null prompt of guidance is the empty one: an end mark and nothing else.
+The null prompt of guidance is the empty one: an end mark and nothing else. Words that say where something is, as in "from x3 y12", have
+a place among the patches: to the transformer they are tokens that lie there.
 """
 
 import difflib
@@ -18,9 +19,10 @@ import torch.nn.functional as F
 
 from minisora.config import TextConfig
 from minisora.layers import Block, RMSNorm, rotary_angles
-from minisora.patchify import patchify, positions_of
+from minisora.patchify import Size, patchify, positions_of
 
 PAD, END = 0, 1
+MOMENTS = {"from": 0.0, "via": 0.5, "at": 0.5, "to": 1.0}  # when something is where the next two words say, as a share of the clip
 
 
 class Tokenizer:
@@ -32,6 +34,17 @@ class Tokenizer:
 
     def __len__(self) -> int:
         return len(self.vocabulary) + 2
+
+    @property
+    def places(self) -> torch.Tensor:
+        """What each word says of a place, (V, 3): a moment from 0 to 1, a row and a column from -1 to 1; NaN where it says nothing."""
+        squares = {word: (word[0], int(word[1:])) for word in self.vocabulary if re.fullmatch(r"[xy]\d+", word)}
+        table = torch.full((len(self), 3), torch.nan)
+        for word, (axis, number) in squares.items():
+            table[self.ids[word], "_yx".index(axis)] = (2 * number + 1) / (len(squares) // 2) - 1  # the middle of its row or column
+        for word in MOMENTS.keys() & self.ids.keys():
+            table[self.ids[word], 0] = MOMENTS[word]
+        return table
 
     def words(self, prompt: str) -> list[str]:
         """Lower-case words, without punctuation; hyphens stay."""
@@ -65,9 +78,11 @@ class Tokenizer:
 class TextEncoder(nn.Module):
     """A small transformer in which every word looks at every other."""
 
-    def __init__(self, vocabulary_size: int, config: TextConfig = TextConfig()):  # noqa: B008
+    def __init__(self, vocabulary_size: int, config: TextConfig = TextConfig(), places: torch.Tensor | None = None):  # noqa: B008
+        """places: of the words, (V, 3) as from `Tokenizer.places`; None where no word has any."""
         super().__init__()
         self.config = config
+        self.register_buffer("places", torch.full((vocabulary_size, 3), torch.nan) if places is None else places, persistent=False)
         D = config.hidden_size
         self.embed = nn.Embedding(vocabulary_size, D)
         self.blocks = nn.ModuleList(Block(D, config.num_heads) for _ in range(config.depth))
@@ -82,6 +97,20 @@ class TextEncoder(nn.Module):
         for block in self.blocks:
             x = block(x, mask, rotary)
         return self.norm(x)
+
+    def positions(self, ids: torch.Tensor, grid: Size) -> torch.Tensor:
+        """Where words are among the patches of a grid (t, h, w): (B, S, 3) as from `positions_of`. The three words of "from x3 y12" are all
+        where they say; a word without a place is in the middle of the first frame, at zero."""
+        said = F.pad(self.places[ids], (0, 0, 0, 2), value=torch.nan)  # (B, S + 2, 3)
+        whole = torch.stack([said[:, :-2, 0], said[:, 2:, 1], said[:, 1:-1, 2]], dim=-1)  # (B, S, 3), where three words begin that make a place
+        whole = whole * whole.new_tensor([grid[0] - 1, grid[1] / 2, grid[2] / 2])
+        whole = F.pad(whole.where(~whole.isnan().any(-1, keepdim=True), 0), (0, 0, 2, 0))
+        return whole[:, 2:] + whole[:, 1:-1] + whole[:, :-2]  # its second and its third word are there, too
+
+    def read(self, ids: torch.Tensor, grid: Size) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """All that the transformer wants of prompts: ids (B, S) → prompt_embeds (B, S, D_text), attention_mask (B, S), prompt_positions (B, S, 3)."""
+        attention_mask = ids != PAD
+        return self(ids, attention_mask), attention_mask, self.positions(ids, grid)
 
 
 class TextVideoPair(nn.Module):

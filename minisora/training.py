@@ -6,6 +6,7 @@
     4 train_dit       latents + captions → velocity                (world model); latents are encoded once and kept
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,11 +71,14 @@ class Latents:
     ids: torch.Tensor  # (M, captions a clip, S) word numbers, padded with 0; in the toy world 2j + 1 is 2j with places
     share: float = 1.0  # of the steps, beside clips of other sizes
 
-    def draw(self, batch_size: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """A batch: latents (B, Cz, Tz, Hz, Wz), ids and attention_mask (B, S) of one of each clip's captions."""
+    def draw(self, batch_size: int, generator: torch.Generator, detailed_share: float | None = None) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """A batch: latents (B, Cz, Tz, Hz, Wz), ids and attention_mask (B, S) of one of each clip's captions, with places in this share of them
+        (None: every caption is as likely as another)."""
         device = generator.device
         rows = torch.randint(len(self.latents), (batch_size,), generator=generator, device=device).cpu()
         which = torch.randint(self.ids.shape[1], (batch_size,), generator=generator, device=device).cpu()
+        if detailed_share is not None and self.ids.shape[1] > 1:
+            which = which // 2 * 2 + (torch.rand(batch_size, generator=generator, device=device) < detailed_share).cpu()
         ids = self.ids[rows, which].to(device).long()
         return self.latents[rows].to(device).float(), ids, ids != PAD
 
@@ -138,33 +142,36 @@ def train_dit(
     model: nn.ModuleDict, data: Latents | Sequence[Latents], preset: Preset, run_dir: str | Path, compile: bool = False,
     kinds: dict[str, float] = KINDS, **options,
 ) -> list[dict]:  # fmt: skip
-    """Teach the transformer the velocity of every token, whatever is given, whatever is asked for, and whatever the size.
+    """Teach the transformer the velocity of every token: first the basics, then whatever is given, whatever is asked for, and whatever the size.
 
     Args:
         model: {"text": TextEncoder, "dit": DiT}; the text encoder goes on learning.
-        data: clips of one size, or of several; a step then takes one of the sizes (a bucket), and as many of its clips as have about the tokens
-            of a batch of the first size.
+        data: clips of one size, or of several; a step then takes one of the sizes (a bucket), and as many of its clips as have about the patches
+            and words of a batch of the first size.
         compile: see `device.compiled`; for the first size only. kinds: what is given, see `draw_sigma`. options: of `fit`.
     """
     text, dit = model["text"], model["dit"]
     buckets = [data] if isinstance(data, Latents) else list(data)
     networks = [compiled(dit, compile)] + [dit] * (len(buckets) - 1)
-    shares, cells = torch.tensor([bucket.share for bucket in buckets]), [bucket.latents[0, 0].numel() for bucket in buckets]
+    shares, patch = torch.tensor([bucket.share for bucket in buckets]), math.prod(dit.config.patch_size)
+    work = [bucket.latents[0, 0].numel() // patch + bucket.ids.shape[-1] for bucket in buckets]  # of a clip: its patches and its words
 
     def loss_of(step: int, generator: torch.Generator):
-        which = _pick(shares, generator)
-        latents, ids, _ = buckets[which].draw(max(preset.train_dit.batch_size * cells[0] // cells[which], 1), generator)
+        basics = step < preset.basics_steps
+        which = 0 if basics else _pick(shares, generator)
+        detailed = None if preset.expander is None else preset.basics_detailed_share if basics else preset.detailed_share
+        latents, ids, _ = buckets[which].draw(max(preset.train_dit.batch_size * work[0] // work[which], 1), generator, detailed)
         drop = torch.rand(len(ids), generator=generator, device=ids.device) < preset.prompt_dropout_prob
         ids = torch.where(drop[:, None], torch.zeros_like(ids), ids)
         ids[drop, 0] = END  # the null prompt
-        attention_mask = ids != PAD
         grid = grid_of(latents.shape[2:], dit.config.patch_size)
         x_0 = patchify(latents, dit.config.patch_size)  # (B, N, P)
         noise = torch.randn(x_0.shape, generator=generator, device=x_0.device)
-        sigma = draw_sigma(len(x_0), grid, generator, preset.shift, kinds)  # (B, N)
+        sigma = draw_sigma(len(x_0), grid, generator, preset.shift, {"one level": 1.0} if basics else kinds)  # (B, N)
         slip = preset.given_noise * torch.rand(len(x_0), 1, generator=generator, device=x_0.device) * (sigma == 0)
         x_t = add_noise(x_0, noise, (sigma + slip)[..., None])  # what is given may be a little off: in a long clip it is the model's own work
-        velocity = networks[which](x_t, sigma, positions_of(grid, device=x_0.device), text(ids, attention_mask), attention_mask)
+        level = sigma[:, :1] if basics else sigma  # where all tokens of a clip share a level, it is embedded once
+        velocity = networks[which](x_t, level, positions_of(grid, device=x_0.device), *text.read(ids, grid))
         error = flow_loss(velocity, x_0, noise, sigma)  # (B, N)
         return error.sum() / (sigma > 0).sum(), _by_noise_level(error.detach(), sigma)
 

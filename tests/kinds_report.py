@@ -59,7 +59,7 @@ def report(steps: int, clips: int = 12_000, judged: int = 256) -> dict:
         both = nn.ModuleDict({"text": model.text, "dit": model.dit})
         with tempfile.TemporaryDirectory() as folder:
             options = {"kinds": kinds, "compile": can_compile() and steps >= 300, "look": look, "look_every": 0.0}
-            train_dit(both, data, replace(model.preset, dit=dit, train_dit=config), folder, **options)
+            train_dit(both, data, replace(model.preset, dit=dit, train_dit=config, basics_steps=0), folder, **options)
         make = lambda prompts, i: model.generate(prompts, generator=torch.Generator().manual_seed(i))  # noqa: E731
         shares = {family: summarise(judge_clips(make, test_prompts(test_scenes(family, "seen", judged)))) for family in ("solo", "pair")}
         table[name] = {"curve": curve, "shares": shares}

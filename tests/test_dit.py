@@ -48,7 +48,7 @@ def test_packed_equals_unpacked(dit):
     words = torch.tensor([0] * 5 + [1] * 3)
     cross_mask = (segments[:, None] == words[None])[None]
     packed = dit(
-        torch.cat([a[0], b[0]], 1), torch.cat([a[1], b[1]], 1), torch.cat([a[2], b[2]]), torch.cat([a[3], b[3]], 1), cross_mask, self_mask
+        torch.cat([a[0], b[0]], 1), torch.cat([a[1], b[1]], 1), torch.cat([a[2], b[2]]), torch.cat([a[3], b[3]], 1), cross_mask, self_mask=self_mask
     )
     assert torch.allclose(packed, whole, atol=1e-5)
 
@@ -66,6 +66,19 @@ def test_padding_words_changes_nothing(dit):
     padded = torch.cat([embeds, torch.randn(2, 4, 16)], 1)
     long_mask = torch.cat([mask, torch.zeros(2, 4, dtype=torch.bool)], 1)
     assert torch.allclose(dit(tokens, sigma, positions, padded, long_mask), dit(tokens, sigma, positions, embeds, mask), atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_word_is_where_it_says(dit):
+    tokens, sigma, positions, embeds, mask = inputs()
+    nowhere, there = torch.zeros(2, 5, 3), torch.zeros(2, 5, 3)
+    there[:, 2] = torch.tensor([1.0, -0.5, 0.75])
+    whole = dit(tokens, sigma, positions, embeds, mask)
+    assert torch.equal(dit(tokens, sigma, positions, embeds, mask, nowhere), whole)
+    assert (dit(tokens, sigma, positions, embeds, mask, there) - whole).abs().max() > 1e-4
+    order = torch.randperm(5)
+    shuffled = dit(tokens, sigma, positions, embeds[:, order], mask, there[:, order])
+    assert torch.allclose(shuffled, dit(tokens, sigma, positions, embeds, mask, there), atol=1e-5), "a place belongs to its word"
 
 
 @torch.no_grad()

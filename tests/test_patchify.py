@@ -61,7 +61,7 @@ def test_packed_equals_unpacked():
     rows = pack(lengths, 100)
     segments, said = segments_of(rows, lengths, 100), segments_of(rows, words, 20)
     args = [fill(rows, bags, room) for bags, room in ((tokens, 100), (sigma, 100), (places, 100), (prompts, 20))]
-    packed = dit(*args, together(segments, said), together(segments, segments))
+    packed = dit(*args, together(segments, said), self_mask=together(segments, segments))
     assert len(rows) == 2
     for i, answer in enumerate(alone):
         assert torch.allclose(packed[segments == i], answer, atol=1e-5), grids[i]

@@ -157,6 +157,25 @@ def test_cached_latents_are_normalised_and_captions_go_with_their_clips(model, p
     assert latents.shape == (6, preset.vae.latent_channels, 5, 8, 8) and ((ids != PAD) == mask).all()
 
 
+def test_sentences_that_say_where_are_drawn_as_often_as_their_share_says():
+    data = Latents(torch.zeros(1, 1), torch.tensor([[[2], [3], [4], [5]]]).to(torch.int16))
+    seen = lambda share: data.draw(400, torch.Generator().manual_seed(0), share)[1].flatten().bincount(minlength=6)[2:] / 400  # noqa: E731
+    assert (seen(None) - 0.25).abs().max() < 0.08
+    assert seen(1.0).tolist()[::2] == [0, 0] and (seen(1.0)[1::2] - 0.5).abs().max() < 0.1
+    assert (seen(0.8) - torch.tensor([0.1, 0.4, 0.1, 0.4])).abs().max() < 0.08
+
+
+def test_the_basics_come_first(model, preset, tmp_path, monkeypatch):
+    ids = torch.tensor([[[2, 3, 1]]]).to(torch.int16)
+    data = [Latents(torch.randn(1, preset.vae.latent_channels, t, 8, 8).half(), ids, 0.5) for t in (5, 1)]
+    seen, forward = [], type(model.dit).forward
+    monkeypatch.setattr(type(model.dit), "forward", lambda self, tokens, sigma, *a, **k: seen.append((tokens.shape[1], sigma.shape[1])) or forward(self, tokens, sigma, *a, **k))
+    both = nn.ModuleDict({"text": model.text, "dit": model.dit})
+    train_dit(both, data, replace(preset, basics_steps=10, train_dit=replace(CONFIG, steps=40, batch_size=4)), tmp_path, progress=False)
+    assert set(seen[:10]) == {(80, 1)}, "one size, one noise level a clip"
+    assert set(seen[10:]) == {(80, 80), (16, 16)}
+
+
 def test_the_expander_learns_from_captions_in_pairs(model, preset, tmp_path):
     source = world_source(replace(preset, captions_per_clip=4))
     ids = model.tokenizer([text for several in source.buckets[0].clips(0, 16)[1] for text in several])[0].view(16, 4, -1)
@@ -189,7 +208,7 @@ def test_steps_go_to_every_size_as_often_as_their_shares_say(model, preset, tmp_
     monkeypatch.setattr(type(model.dit), "forward", lambda self, tokens, *a, **k: seen.append(tuple(tokens.shape[:2])) or forward(self, tokens, *a, **k))
     both = nn.ModuleDict({"text": model.text, "dit": model.dit})
     train_dit(both, data, replace(preset, train_dit=replace(CONFIG, steps=60, batch_size=4)), tmp_path, progress=False)
-    assert set(seen) == {(4, 80), (20, 16), (4, 75)}, "about as many tokens in every batch"
+    assert set(seen) == {(4, 80), (17, 16), (4, 75)}, "about as many patches and words in every batch"
     assert 20 <= seen.count((4, 80)) <= 40
 
 

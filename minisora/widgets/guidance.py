@@ -41,16 +41,16 @@ def at_scales(
     A row at scale 0 never asks with the prompt, a row at scale 1 never with the negative one; what is not asked counts as zero.
     """
     tokens, positions, grid = _start(model, len(scales), seed)
-    ids, mask = (x.to(model.device) for x in model.tokenizer([prompt, negative_prompt]))
+    ids = model.tokenizer([prompt, negative_prompt])[0].to(model.device)
     scale = torch.tensor(scales, device=model.device)
     asks = [(0, i) for i, s in enumerate(scales) if s != 0] + [(1, i) for i, s in enumerate(scales) if s != 1]
     side, row = torch.tensor(asks, device=model.device).T
     with autocast(model.device):
-        embeds = model.text(ids, mask)
+        words = model.text.read(ids, grid)
 
         def velocity(tokens: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
             both = tokens.new_zeros(2, *tokens.shape)
-            both[side, row] = model.dit(tokens[row], sigma[row], positions, embeds[side], mask[side])
+            both[side, row] = model.dit(tokens[row], sigma[row], positions, *(part[side] for part in words))
             return both[1] + scale[:, None, None] * (both[0] - both[1])
 
         tokens = euler(velocity, tokens, sigma_schedule(num_inference_steps, model.preset.shift, model.device))
@@ -71,16 +71,17 @@ def word_changes(model: MiniSora, prompt: str, seed: int = 0) -> tuple[list[str]
     """
     words = model.tokenizer.words(prompt)
     texts = [prompt, *(" ".join(words[:i] + words[i + 1 :]) for i in range(len(words)))]
-    ids, mask = (x.to(model.device) for x in model.tokenizer(texts))
+    ids = model.tokenizer(texts)[0].to(model.device)
     tokens, positions, grid = _start(model, 1, seed)
     sigmas, kept = sigma_schedule(WALK, model.preset.shift, model.device)[: STOPS[-1] + 2], []
     with autocast(model.device):
-        embeds = model.text(ids, mask)
-        whole = guided(model.dit, positions, (embeds[:1], mask[:1]), (embeds[:1], mask[:1]), 1.0)
+        words_read = model.text.read(ids, grid)
+        first = tuple(part[:1] for part in words_read)
+        whole = guided(model.dit, positions, first, first, 1.0)
         euler(whole, tokens, sigmas, callback=lambda step, sigma, x, x_0: kept.append(x) if step in STOPS else None)
         x = torch.cat(kept).repeat_interleave(len(texts), 0)  # (levels · texts, N, P)
         level = sigmas[list(STOPS)].repeat_interleave(len(texts))[:, None].expand(x.shape[:2])
-        velocity = model.dit(x, level, positions, embeds.repeat(len(STOPS), 1, 1), mask.repeat(len(STOPS), 1))
+        velocity = model.dit(x, level, positions, *(torch.cat([part] * len(STOPS)) for part in words_read))
     velocity = velocity.float().view(len(STOPS), len(texts), *x.shape[1:])
     return words, (velocity[:, 1:] - velocity[:, :1]).square().mean(-1).sqrt().transpose(0, 1).cpu(), grid
 
