@@ -66,7 +66,7 @@ class Source:
     buckets: list[Bucket]  # the first is the preset's own size
     held_back: torch.Tensor  # (B, 3, T, H, W) in [-1, 1], to measure the compressor on
     samples: list[str]  # prompts of the pictures at every look
-    judged: bool  # whether the judge can read such clips
+    judged: bool  # whether these are clips of the toy world: the judge can read them, and captions come in pairs, without places and with
 
 
 def world_source(preset: Preset) -> Source:
@@ -215,10 +215,10 @@ def _latents(model: MiniSora, source: Source, run_dir: Path, resume: bool, progr
     if note.get("step") == step:  # of this very compressor
         model.vae.latents_mean.copy_(kept["mean"])
         model.vae.latents_std.copy_(kept["std"])
-        return [Latents(kept[f"latents.{i}"], kept[f"ids.{i}"], bucket.share) for i, bucket in enumerate(buckets)]
+        return [Latents(kept[f"latents.{i}"], kept[f"ids.{i}"], bucket.share, source.judged) for i, bucket in enumerate(buckets)]
 
     encode = partial(cache_latents, model.vae, model.tokenizer, progress=progress)
-    data = [encode(b.clips, b.count, share=b.share, measure=measure and i == 0) for i, b in enumerate(buckets)]
+    data = [encode(b.clips, b.count, share=b.share, paired=source.judged, measure=measure and i == 0) for i, b in enumerate(buckets)]
     kept = {f"latents.{i}": d.latents for i, d in enumerate(data)} | {f"ids.{i}": d.ids for i, d in enumerate(data)}
     save_tensors(path, kept | {"mean": model.vae.latents_mean, "std": model.vae.latents_std}, {"step": step})
     return data

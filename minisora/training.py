@@ -68,16 +68,17 @@ class Latents:
     """Clips of one size that were encoded once: what the other trainings read."""
 
     latents: torch.Tensor  # (M, Cz, Tz, Hz, Wz), normalised, float16
-    ids: torch.Tensor  # (M, captions a clip, S) word numbers, padded with 0; in the toy world 2j + 1 is 2j with places
+    ids: torch.Tensor  # (M, captions a clip, S) word numbers, padded with 0
     share: float = 1.0  # of the steps, beside clips of other sizes
+    paired: bool = False  # whether caption 2j + 1 is caption 2j with places, as in the toy world
 
     def draw(self, batch_size: int, generator: torch.Generator, detailed_share: float | None = None) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """A batch: latents (B, Cz, Tz, Hz, Wz), ids and attention_mask (B, S) of one of each clip's captions, with places in this share of them
-        (None: every caption is as likely as another)."""
+        where captions come in pairs (None: every caption is as likely as another)."""
         device = generator.device
         rows = torch.randint(len(self.latents), (batch_size,), generator=generator, device=device).cpu()
         which = torch.randint(self.ids.shape[1], (batch_size,), generator=generator, device=device).cpu()
-        if detailed_share is not None and self.ids.shape[1] > 1:
+        if self.paired and detailed_share is not None:
             which = which // 2 * 2 + (torch.rand(batch_size, generator=generator, device=device) < detailed_share).cpu()
         ids = self.ids[rows, which].to(device).long()
         return self.latents[rows].to(device).float(), ids, ids != PAD
@@ -86,12 +87,12 @@ class Latents:
 @torch.no_grad()
 def cache_latents(
     vae: VideoVAE, tokenizer: Tokenizer, clips: Callable[[int, int], tuple[torch.Tensor, list[list[str]]]], count: int,
-    progress: bool = True, chunk: int = 32, share: float = 1.0, measure: bool = True,
+    progress: bool = True, chunk: int = 32, share: float = 1.0, paired: bool = False, measure: bool = True,
 ) -> Latents:  # fmt: skip
     """Encode `count` clips, measure the latents' mean and standard deviation into the VAE (unless not `measure`), and keep them normalised.
 
     Args:
-        clips: (start, size) → videos (size, 3, T, H, W) in [-1, 1] and as many captions for every clip.
+        clips: (start, size) → videos (size, 3, T, H, W) in [-1, 1] and as many captions for every clip. share, paired: see `Latents`.
     """
     device = next(vae.parameters()).device
     means, captions = [], []
@@ -110,7 +111,7 @@ def cache_latents(
     latents = vae.cpu().normalise(latents).half()
     vae.to(device)
     ids, _ = tokenizer([prompt for several in captions for prompt in several])
-    return Latents(latents, ids.view(count, -1, ids.shape[-1]).to(torch.int16), share)
+    return Latents(latents, ids.view(count, -1, ids.shape[-1]).to(torch.int16), share, paired)
 
 
 def train_language(pair: TextVideoPair, data: Latents, preset: Preset, run_dir: str | Path, **options) -> list[dict]:
@@ -159,7 +160,7 @@ def train_dit(
     def loss_of(step: int, generator: torch.Generator):
         basics = step < preset.basics_steps
         which = 0 if basics else _pick(shares, generator)
-        detailed = None if preset.expander is None else preset.basics_detailed_share if basics else preset.detailed_share
+        detailed = preset.basics_detailed_share if basics else preset.detailed_share
         latents, ids, _ = buckets[which].draw(max(preset.train_dit.batch_size * work[0] // work[which], 1), generator, detailed)
         drop = torch.rand(len(ids), generator=generator, device=ids.device) < preset.prompt_dropout_prob
         ids = torch.where(drop[:, None], torch.zeros_like(ids), ids)

@@ -158,7 +158,7 @@ def test_cached_latents_are_normalised_and_captions_go_with_their_clips(model, p
 
 
 def test_sentences_that_say_where_are_drawn_as_often_as_their_share_says():
-    data = Latents(torch.zeros(1, 1), torch.tensor([[[2], [3], [4], [5]]]).to(torch.int16))
+    data = Latents(torch.zeros(1, 1), torch.tensor([[[2], [3], [4], [5]]]).to(torch.int16), paired=True)
     seen = lambda share: data.draw(400, torch.Generator().manual_seed(0), share)[1].flatten().bincount(minlength=6)[2:] / 400  # noqa: E731
     assert (seen(None) - 0.25).abs().max() < 0.08
     assert seen(1.0).tolist()[::2] == [0, 0] and (seen(1.0)[1::2] - 0.5).abs().max() < 0.1
