@@ -76,8 +76,8 @@ class Preset:
     expander: TextConfig | None = TextConfig(depth=3)  # the language model that makes prompts longer, to `text.max_length`; None goes without
     train_vae: TrainConfig = TrainConfig(minutes=4.5, batch_size=4, learning_rate=4e-3)
     train_language: TrainConfig = TrainConfig(minutes=0.2, batch_size=128, warmup_steps=20)
-    train_expander: TrainConfig = TrainConfig(minutes=1.8, batch_size=32, learning_rate=6e-3)
-    train_dit: TrainConfig = TrainConfig(minutes=11.3, batch_size=16, learning_rate=1.2e-2, warmup_steps=50, decay_share=0.8)
+    train_expander: TrainConfig = TrainConfig(minutes=2.0, batch_size=32, learning_rate=6e-3)
+    train_dit: TrainConfig = TrainConfig(minutes=11.7, batch_size=16, learning_rate=1.2e-2, warmup_steps=50, decay_share=0.8)
 
     def to_dict(self) -> dict:
         return asdict(self)

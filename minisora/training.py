@@ -149,11 +149,11 @@ def train_dit(
         model: {"text": TextEncoder, "dit": DiT}; the text encoder goes on learning.
         data: clips of one size, or of several; a step then takes one of the sizes (a bucket), and as many of its clips as have about the patches
             and words of a batch of the first size.
-        compile: see `device.compiled`; for the first size only. kinds: what is given, see `draw_sigma`. options: of `fit`.
+        compile: see `device.compiled`. kinds: what is given, see `draw_sigma`. options: of `fit`.
     """
     text, dit = model["text"], model["dit"]
     buckets = [data] if isinstance(data, Latents) else list(data)
-    networks = [compiled(dit, compile)] + [dit] * (len(buckets) - 1)
+    network, reader = compiled(dit, compile), compiled(text, compile)
     shares, patch = torch.tensor([bucket.share for bucket in buckets]), math.prod(dit.config.patch_size)
     work = [bucket.latents[0, 0].numel() // patch + bucket.ids.shape[-1] for bucket in buckets]  # of a clip: its patches and its words
 
@@ -172,7 +172,7 @@ def train_dit(
         slip = preset.given_noise * torch.rand(len(x_0), 1, generator=generator, device=x_0.device) * (sigma == 0)
         x_t = add_noise(x_0, noise, (sigma + slip)[..., None])  # what is given may be a little off: in a long clip it is the model's own work
         level = sigma[:, :1] if basics else sigma  # where all tokens of a clip share a level, it is embedded once
-        velocity = networks[which](x_t, level, positions_of(grid, device=x_0.device), *text.read(ids, grid))
+        velocity = network(x_t, level, positions_of(grid, device=x_0.device), *reader.read(ids, grid))
         error = flow_loss(velocity, x_0, noise, sigma)  # (B, N)
         return error.sum() / (sigma > 0).sum(), _by_noise_level(error.detach(), sigma)
 

@@ -126,3 +126,6 @@ def test_compiled_learns_the_same():
         module(*batch).square().mean().backward()
         grads.append([p.grad.clone() for p in plain.parameters()])
     assert all(torch.allclose(a, b, rtol=1e-3, atol=1e-5) for a, b in zip(*grads, strict=True))
+    fast = compiled(plain, True)
+    assert [p is q for p, q in zip(plain.parameters(), fast.parameters(), strict=True)] == [True] * len(grads[0]), "the same weights, not a copy"
+    assert type(plain.blocks[0]) is not type(fast.blocks[0]) and compiled(plain, False) is plain, "and the module itself stays as it was"
