@@ -50,9 +50,7 @@ def _seconds(dtype: torch.dtype, size: int = 512) -> float:
 def autocast(device: torch.device | str):
     """A context in which matrix products run in bfloat16 where `has_fast_bf16`, in float32 elsewhere."""
     device = torch.device(device)
-    if not has_fast_bf16(device):
-        return contextlib.nullcontext()
-    return torch.autocast(device.type, torch.bfloat16)
+    return torch.autocast(device.type, torch.bfloat16) if has_fast_bf16(device) else contextlib.nullcontext()
 
 
 def can_compile() -> bool:
@@ -61,14 +59,10 @@ def can_compile() -> bool:
 
 
 def compiled(module: torch.nn.Module, wanted: bool) -> torch.nn.Module:
-    """The module itself, or one with the same weights whose `blocks` are translated to machine code, which fuses the small operations between
-    matrix products: a training step takes half to two thirds of the time.
-
-    Blocks are the same code over and over, so the first is translated, once for every shape of its input, and the others use it.
-    """
+    """The module itself, or a twin on the same weights whose `blocks` are machine code with their small operations fused: a training step takes half
+    to two thirds of the time. Blocks are the same code over and over, which is translated once, for every shape of its input."""
     if not wanted:
         return module
-    twin = copy.copy(module)
-    fast = lambda blocks: torch.nn.ModuleList(torch.compile(block, dynamic=False) for block in blocks)  # noqa: E731
+    twin, fast = copy.copy(module), lambda blocks: torch.nn.ModuleList(torch.compile(block, dynamic=False) for block in blocks)
     twin._modules = {name: fast(child) if name == "blocks" else compiled(child, True) for name, child in module._modules.items()}
     return twin
