@@ -26,7 +26,7 @@ LOOK_BACK = 3  # latent frames
 
 
 class Capabilities:
-    """What `MiniSora` can do beside `generate`; needs its `generate`, `denoise`, `encode`, `tokenizer`, `vae`, `preset` and `device`."""
+    """What `MiniSora` can do beside `generate`; needs its `generate`, `denoise`, `encode`, `latent_shape`, `tokenizer`, `vae`, `preset` and `device`."""
 
     @torch.no_grad()
     def animate(self, image: torch.Tensor, prompt: str | Sequence[str], *, num_frames: int | None = None, **options) -> torch.Tensor:
@@ -183,14 +183,14 @@ class Capabilities:
     ) -> torch.Tensor:  # fmt: skip
         """A long clip, made window by window: a clip of the first sentence, then `extend` again and again.
 
-        Each window looks back on three latent frames and on nothing else, so its cost and memory do not grow with the clip.
+        Each window looks back as `extend` does (on less where the sentence changes) and on nothing else, so cost and memory do not grow with the clip.
 
         Args:
             script: one sentence for all `seconds`, or several, each with its seconds: [(20, "a red circle moving left"), (40, …)]. In place of
                 a sentence, a list of B of them makes B clips at once.
 
         Returns:
-            video (B, 3, T, H, W), T = seconds × fps + 1; B is 1 for single sentences.
+            video (B, 3, T, H, W), T = seconds × fps + 1, with all parts' seconds; B is 1 for single sentences.
         """
         parts = [(seconds, script)] if isinstance(script, str) else list(script)
         if not parts or min(length for length, _ in parts) <= 0:

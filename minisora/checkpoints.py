@@ -1,4 +1,4 @@
-"""Tensors and facts on disk: safetensors with a JSON note and a checksum inside, written whole or not at all.
+"""Tensors and facts on disk: safetensors (files of bare numbers) with a JSON note and a checksum inside, written whole or not at all.
 
 Nothing here unpickles, so a file from a stranger can be refused but can run nothing.
 """

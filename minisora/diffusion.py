@@ -1,6 +1,6 @@
 """The way from data to noise, and what a network has to learn about it.
 
-Rectified flow (arXiv:2209.03003; SD3, arXiv:2403.03206), the one that everything here uses:
+Rectified flow (arXiv:2209.03003; Stable Diffusion 3, arXiv:2403.03206), the one that everything here uses:
 
     x_t = (1 − σ) x_0 + σ noise        x_0 clean, x_t the mixture at level σ (the literature's t), which may differ from token to token
     velocity = dx_t / dσ = noise − x_0

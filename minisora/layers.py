@@ -28,7 +28,7 @@ def attention(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Let every query read from the values whose keys it resembles: softmax(Q Kᵀ / √d) V.
 
-    Written out, because in bfloat16 on a CPU that is several times faster than the fused function, and because the map is worth
+    Written out, because in bfloat16 (numbers of 16 bits) on a CPU that is several times faster than torch's own function, and because the map is worth
     seeing.
 
     Args:
@@ -45,7 +45,7 @@ def attention(
 
 
 class Attention(nn.Module):
-    """Multi-head attention from tokens to tokens (`context=None`) or to another sequence.
+    """Multi-head attention from tokens to tokens (self-attention, `context=None`) or to another sequence (cross-attention).
 
     With `keep_map = True`, the last map (B, heads, N, M) stays in `last_map` for the reader to look at.
     """
@@ -84,7 +84,7 @@ class Attention(nn.Module):
 
 
 class MLP(nn.Module):
-    """Two linear layers with a GELU between: what a token does on its own."""
+    """Two linear layers with a bend between (GELU: negative numbers become almost zero): what a token does on its own."""
 
     def __init__(self, hidden_size: int, mlp_ratio: float = 4.0):
         super().__init__()
@@ -119,7 +119,7 @@ def rotary_angles(positions: torch.Tensor, head_size: int, theta: float = 16.0, 
         share: of the pairs that turn; the rest stand still, for what has nothing to do with places.
 
     Returns:
-        cos and sin, each (..., N, d / 2). With three axes (frame, row, column), half as many pairs go to the frame as to a side.
+        cos and sin, each (..., N, d / 2). With three axes (frame, row, column), a quarter of the pairs go to the frame, the rest to the sides.
     """
     pairs, axes = int(head_size // 2 * share), positions.shape[-1]
     shares = [pairs // 4, (pairs - pairs // 4) // 2] if axes == 3 else [pairs // axes] * (axes - 1)
@@ -142,7 +142,7 @@ def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tenso
 
 
 class NoiseEmbedder(nn.Module):
-    """Noise levels → vectors: sines and cosines of 1000 σ at many frequencies, then a small MLP (DiT's `t_embedder`)."""
+    """Noise levels → vectors: sines and cosines of 1000 σ at many frequencies, then a small MLP (`t_embedder` in DiT, which calls the level t)."""
 
     def __init__(self, hidden_size: int, frequency_size: int = 128):
         super().__init__()

@@ -2,7 +2,8 @@
 
     loss_of(step, generator) ── fit ──► a trained model, its history, `run_dir/stage.safetensors`
 
-Every draw of step s comes from a generator seeded with (seed, s): a resumed run is the run that was never stopped (rates follow the clock).
+Every draw of step s comes from a generator seeded with (seed, s): a resumed run draws as one that was never stopped
+(where the budget is minutes, its rates follow the clock).
 """
 
 import time
@@ -86,7 +87,7 @@ def fit(
     look_every: float = 60.0,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> list[dict]:
-    """Train until the budget is spent, Ctrl-C is pressed or `should_stop()`; the model ends with its averaged weights.
+    """Train until the budget is spent or `should_stop()`; the model ends with its averaged weights. Ctrl-C saves and is raised again.
 
     Args:
         stage: name of the checkpoint, `run_dir/stage.safetensors`.

@@ -2,7 +2,7 @@
 
     gradient ── momentum ──► G (m, n) = U S Vᵀ ── orthogonalise ──► U Vᵀ ── 0.2 · √max(m, n) · learning rate ──► off the weights
 
-A gradient is mostly a few strong directions; without their strengths S, rare ones are learned as fast. torch has a Muon, too: it works in
+A gradient is mostly a few strong directions; without their strengths S (singular values), rare ones are learned as fast. torch has a Muon, too: it works in
 bfloat16, a matrix at a time. Here all matrices of one shape go through together, in whichever precision is fast, and a step takes less than half
 as long on a processor that is slow in bfloat16; with small batches that was a fifth of the training (data/LOG.md).
 """
@@ -29,7 +29,8 @@ def orthogonalise(G: torch.Tensor, rounds: int = 5) -> torch.Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Orthogonal updates with Nesterov momentum, as large as AdamW's (root mean square 0.2), so that one rate serves both.
+    """Orthogonal updates from a running average of gradients (momentum; Nesterov's counts the newest twice), as large as those of the usual AdamW (root
+    mean square 0.2), so that one rate serves both.
 
     Args:
         params: matrices (m, n).

@@ -3,7 +3,7 @@
     (B, C, T, H, W) ── patchify ──► tokens (B, N, P), P = C·p_t·p_h·p_w ── unpatchify ──► (B, C, T, H, W)
 
 The VAE cuts pixels into cells and the transformer cuts latents into tokens with the same two functions. Spacetime patches are
-section 3.2.4 of the review (arXiv:2402.17177) and the tubelets of arXiv:2103.15691.
+section 3.2.4 of the review (arXiv:2402.17177) (arXiv:2103.15691 calls them tubelets).
 """
 
 from collections.abc import Sequence
@@ -46,7 +46,7 @@ def positions_of(grid: Size, start: Size = (0, 0, 0), device=None) -> torch.Tens
     """Place of every token, (N, 3) as frame, row, column, in the order of `patchify`.
 
     Rows and columns count from the middle of the frame, so that a wider or taller frame adds places at its edges; frames count
-    from `start`.
+    from zero. `start` is added.
     """
     t, h, w = (torch.arange(n, device=device).float() + s for n, s in zip(grid, start, strict=True))
     h, w = h - (grid[1] - 1) / 2, w - (grid[2] - 1) / 2

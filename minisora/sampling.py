@@ -1,7 +1,7 @@
 """From noise to tokens: samplers as plain functions of (velocity, tokens, sigmas).
 
 A sampler walks down the noise levels. Every token has a level `start` at which it begins: 1 for what is to be made, 0 for what is
-given, between for what is to be redone from a half-noised video (SDEdit). On the way a token's level is min(sigma, start), so a given
+given, between for what is to be redone from a half-noised video (SDEdit, arXiv:2108.01073). On the way a token's level is min(sigma, start), so a given
 token never moves, and no sampler knows what the caller has in mind.
 """
 

@@ -22,7 +22,7 @@ from minisora.patchify import grid_of, patchify, positions_of, unpatchify
 
 @dataclass(frozen=True)
 class Posterior:
-    """The Gaussian q(latents | video): what the encoder believes, cell by cell."""
+    """The normal distribution q(latents | video): what the encoder believes, cell by cell."""
 
     mean: torch.Tensor  # (B, Cz, Tz, Hz, Wz)
     logvar: torch.Tensor
@@ -92,7 +92,7 @@ class VideoVAE(nn.Module):
         """
         | weights                         | initial value                       | why                                   |
         | ------------------------------- | ----------------------------------- | ------------------------------------- |
-        | linear                          | normal, std 1/√(fan in)             | keeps the size of what passes through |
+        | linear                          | normal, std 1/√(numbers that go in) | keeps the size of what passes through |
         | last linear of attention, MLP   | zero                                | a deep stack starts as a shallow one  |
         """
         for module in self.modules():

@@ -136,7 +136,7 @@ def _place(rng: random.Random, thing: Thing, frame: tuple[float, float], duratio
             y = rng.uniform(ceiling, floor - travel) if dy > 0 else rng.uniform(ceiling + travel, floor)
         return replace(thing, x=x, y=y, vx=dx * travel * slant / duration, vy=dy * travel / duration)
     if motion in ("falling", "bouncing"):
-        drop = rng.uniform(0.6, 0.9 if motion == "bouncing" else max(0.6, floor - ceiling))  # on the floor after 1.1 to 1.5 seconds
+        drop = rng.uniform(0.6, 0.9 if motion == "bouncing" else max(0.6, floor - ceiling))  # on the floor after 1.1 to 1.3 seconds; falling, to 1.7
         return replace(thing, x=x, y=floor - drop, gravity=GRAVITY, restitution=float(motion == "bouncing"))
     if motion == "thrown":
         up = rng.uniform(0.8, 1.05)  # in the air for 1.6 to 2.1 seconds
@@ -182,7 +182,7 @@ def _sample_pair(rng: random.Random, split: str, frame: tuple[float, float], dur
 
 
 def _sample_collision(rng: random.Random, looks, relation: str, frame: tuple[float, float], duration: float) -> tuple[Thing, Thing]:
-    """The first object runs into the second, which is at rest, along one axis; sizes differ, so masses do."""
+    """The first object runs into the second, which is at rest, along one axis; in two cases of three one of them is large, and heavier."""
     sizes = rng.choice((("small", "small"), ("small", "large"), ("large", "small")))
     r_a, r_b = (rng.uniform(SIZES[s][0], SIZES[s][0] + 0.03) for s in sizes)
     dx, dy = (-d for d in RELATIONS[relation])  # the way it runs

@@ -26,7 +26,7 @@ RELATIONS = {"left of": (-1, 0), "right of": (1, 0), "above": (0, -1), "below": 
 ROUND = ("circle", "ring")  # spinning does not show in these, so they are never made or captioned spinning
 
 GRAVITY = 1.0  # half-widths per second squared: an object falls half of the frame in 1.4 seconds
-GROWTH = (1.45, 1.60)  # growing ends this much larger after two seconds; shrinking this much smaller
+GROWTH = (1.45, 1.60)  # growing ends the clip this much larger; shrinking this much smaller
 SPIN = (1.4, 1.7)  # radians per second, clockwise, as circling is too: no word says which way, or how fast
 FPS = 8
 
@@ -62,7 +62,7 @@ class Thing:
 
     @property
     def floor(self) -> float:
-        """Height (in half-widths, for a square frame) of the centre when the object stands on the lower edge."""
+        """The centre's y (in half-widths, for a square frame) when the object stands on the lower edge."""
         return 1.0 - self.radius * EXTENT[self.shape][2]
 
 
