@@ -1,4 +1,4 @@
-"""Every number that decides a model or a training, one comment a field. A preset is one of each; `__init__.py` explains the words."""
+"""Every number that decides a model or a training, with a comment where its name does not say it. A preset is one of each; `__init__.py` explains the words."""
 
 from dataclasses import asdict, dataclass, field
 
@@ -10,7 +10,7 @@ class VAEConfig:
     patch_size: tuple[int, int, int] = (4, 4, 4)  # frames, rows, columns that one latent cell stands for
     latent_channels: int = 12  # numbers a cell
     hidden_size: int = 128  # channels inside
-    encoder_depth: int = 2  # residual MLPs in the encoder
+    encoder_depth: int = 2  # MLPs in the encoder, each added to what came in (residual)
     depth: int = 4  # transformer blocks in the decoder
     num_heads: int = 4
     window: int = 3  # latent frames that a frame looks at: itself and the two before it
@@ -21,7 +21,7 @@ class TextConfig:
     hidden_size: int = 128  # channels a word
     depth: int = 2
     num_heads: int = 4
-    max_length: int = 48  # words of the longest prompt, with the end mark
+    max_length: int = 64  # words of the longest prompt, with the end mark
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,8 @@ class DiTConfig:
     hidden_size: int = 256
     depth: int = 6
     num_heads: int = 4
-    mlp_ratio: float = 4.0
+    mlp_ratio: float = 4.0  # numbers inside an MLP for each that goes in
     text_size: int = 128  # TextConfig.hidden_size
-    word_places: bool = True  # whether words that say where something is have a place among the patches, see `TextEncoder.positions`
 
 
 @dataclass(frozen=True)
@@ -63,8 +62,8 @@ class Preset:
     other_sizes: tuple[tuple[int, int, int], ...] = ((1, 32, 32), (33, 32, 32), (17, 24, 40), (17, 40, 24))  # frames, rows, columns
     other_share: float = 0.05  # of the compressor's and the transformer's steps, for each of these
     captions_per_clip: int = 4  # for each cached clip; every second one is the one before it, and says where things are
-    detailed_share: float = 0.7  # of the captions that the transformer learns from, for those that say where things are
-    kl_weight: float = 1e-2  # per pixel, against a mean squared error
+    detailed_share: float = 0.4  # of the captions that the transformer learns from, for those that say where things are
+    kl_weight: float = 1e-2  # per number of a clip, against a mean squared error
     basics_steps: int = 5_000  # of the transformer, at first: text to video in the preset's own size, and nothing else
     basics_detailed_share: float = 0.8  # `detailed_share` in these steps
     prompt_dropout_prob: float = 0.1

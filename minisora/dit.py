@@ -21,7 +21,7 @@ def modulate(x: torch.Tensor, shift: torch.Tensor, scale: torch.Tensor) -> torch
 
 
 class DiTBlock(nn.Module):
-    """Self-attention, cross-attention to the prompt, MLP; the first and the last are shifted, scaled and gated by the noise level."""
+    """Self-attention among tokens, cross-attention to the prompt, MLP; the first and the last are shifted, scaled and gated by the noise level."""
 
     def __init__(self, config: DiTConfig):
         super().__init__()
@@ -70,7 +70,7 @@ class DiT(nn.Module):
         """
         | weights                                   | initial value           | why                                             |
         | ----------------------------------------- | ----------------------- | ----------------------------------------------- |
-        | linear                                    | Xavier uniform, bias 0  | as DiT                                          |
+        | linear                                    | Xavier uniform, bias 0  | as DiT; the size of what passes stays the same  |
         | t_embedder                                | normal, std 0.02        | as DiT                                          |
         | modulation, cross-attention's last linear | zero                    | every block starts as the identity (adaLN-Zero) |
         | final layer                               | zero                    | the first velocity is zero                      |
@@ -109,11 +109,10 @@ class DiT(nn.Module):
             velocity (B, N, P) = noise - x_0, the clean tokens.
         """
         head_size = self.config.hidden_size // self.config.num_heads
-        rotary, cross_rotary = rotary_angles(positions, head_size), (None, None)
-        if self.config.word_places:  # half of a head's pairs turn, for where, half do not, for what
-            words = prompt_embeds.new_zeros(*prompt_embeds.shape[:2], 3) if prompt_positions is None else prompt_positions
-            finer = positions.new_tensor([1.0, 4.0, 4.0])  # words point to parts of a patch
-            cross_rotary = [rotary_angles(p * finer, head_size, share=0.5) for p in (positions, words)]
+        rotary = rotary_angles(positions, head_size)
+        words = prompt_embeds.new_zeros(*prompt_embeds.shape[:2], 3) if prompt_positions is None else prompt_positions
+        finer = positions.new_tensor([1.0, 4.0, 4.0])  # words point to parts of a patch
+        cross_rotary = [rotary_angles(p * finer, head_size, share=0.5) for p in (positions, words)]  # half of a head's pairs, for where; the rest for what
         cross_mask = attention_mask[:, None, None] if attention_mask.ndim == 2 else attention_mask[:, None]
         self_mask = None if self_mask is None else self_mask[:, None]
         noise_embeds = self.t_embedder(sigma)                     # (B, N, D), or (B, 1, D)

@@ -1,6 +1,6 @@
 """The prompt expander: a small language model that goes on from a sentence with where things are.
 
-    "a red ring moving left" ── PromptExpander, a word at a time ──► "a red ring moving left, from x11 y4 via x8 y4 to x4 y4"
+    "a red ring moving left" ── PromptExpander, a word at a time ──► "a red ring moving left, from x22 y9 early x19 y9 …"
 
 Sora was trained on long captions, and a large language model (GPT) makes a user's short prompt long before the video model sees it (OpenAI's
 report; DALL-E 3's appendix C). Where an object is and where it goes is settled in the noisiest steps, in which the transformer sees next to nothing; a
@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from minisora.config import TextConfig
 from minisora.text import END, PAD, TextEncoder, Tokenizer
 
-MIN_P = 0.02  # a word less than a fiftieth as likely as the likeliest is never drawn (min-p, arXiv:2407.01082): else one clip in 250 got half a place
+MIN_P = 0.1  # a word less than a tenth as likely as the likeliest is never drawn (min-p, arXiv:2407.01082)
 
 
 class PromptExpander(TextEncoder):
@@ -26,8 +26,7 @@ class PromptExpander(TextEncoder):
         super().__init__(vocabulary_size, config)
         self.head = nn.Linear(config.hidden_size, vocabulary_size)
         nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
-        self.head.bias.data[END] = 12.0  # before training the end comes at once, so that prompts stay as they are
+        self.head.bias.data = 12.0 * F.one_hot(torch.tensor(END), vocabulary_size)  # before training the end comes at once, so that prompts stay as they are
 
     def forward(self, ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         """ids and attention_mask (B, S) → scores (B, S, vocabulary with end and padding): at s, of what follows the words 0 … s."""
@@ -36,7 +35,7 @@ class PromptExpander(TextEncoder):
         return self.head(super().forward(ids, attention_mask[:, None] & earlier)).float()
 
     def loss(self, plain: torch.Tensor, detailed: torch.Tensor) -> torch.Tensor:
-        """Cross-entropy of what a detailed caption adds to the plain one that it begins with, its end included: a scalar.
+        """Cross-entropy (minus the log of the right word's chance) of what a detailed caption adds to the plain one that it begins with, its end included: a scalar.
 
         Args:
             plain, detailed: ids (B, S), both padded to the same S.

@@ -15,7 +15,7 @@ from functools import lru_cache
 import torch
 import torch.nn.functional as F
 
-from minisora.world.captions import BOARD, Request
+from minisora.world.captions import BOARD, Request, moments
 from minisora.world.laws import Law, best_collision, best_law
 from minisora.world.render import background_image, coverage, pixel_grid
 from minisora.world.scene import BACKGROUND_COLORS, COLORS, FPS, RELATIONS, SHAPES, SIZES, TEXTURES
@@ -25,7 +25,7 @@ PERIOD = {"square": math.pi / 2, "triangle": 2 * math.pi / 3, "star": 2 * math.p
 BANK_RADII = (3.0, 4.0, 5.0, 6.0, 7.0, 9.0, 12.0)  # pixels
 CELLS = 20  # side of the little picture in which shapes are compared
 SMUDGE = 0.08  # mean squared difference to the best drawn shape above which there is no shape
-NEAR = 1.5  # squares of the board of `captions.py`: how far an object may be from the middle of the asked one, in columns and in rows
+NEAR = 3.0  # squares of the board of `captions.py`: how far an object may be from the middle of the asked one, in columns and in rows
 SIZE_BORDER = (SIZES["small"][1] + SIZES["large"][0]) / 2
 
 
@@ -272,8 +272,8 @@ def _related(a: Tracked, b: Tracked, relation: str) -> bool:
 
 
 def _passes(thing: Tracked, path: tuple[tuple[int, int], ...], reach: tuple[float, float]) -> bool:
-    """Whether a thing is near its square, (column, row), in the first, the middle and the last frame."""
-    places = thing.positions[[0, len(thing.positions) // 2, -1]]  # (3, 2); nan, where it was not seen, is near nothing
+    """Whether a thing is near its square, (column, row), at the five moments."""
+    places = thing.positions[moments(len(thing.positions))]  # (5, 2); nan, where it was not seen, is near nothing
     squares = (places / places.new_tensor(reach) + 1) / 2 * BOARD - 0.5
     return bool(((squares - places.new_tensor(path)).abs() <= NEAR).all())
 

@@ -1,4 +1,4 @@
-"""MiniSora: every stage in a row, and every kind of prompt as a choice of which tokens are clean already.
+"""MiniSora: every part in a row, and every kind of prompt as a choice of which tokens are clean already.
 
     prompt (──► expander) ──► tokenizer ──► text encoder ──► DiT, many times, over noise levels ──► VAE decoder ──► video (B, 3, T, H, W)
 """
@@ -30,7 +30,7 @@ if not SHIPPED.is_dir():
 
 
 class MiniSora(Capabilities, nn.Module):
-    """A compressor, a text encoder and a diffusion transformer that belong together."""
+    """A compressor, a text encoder, a diffusion transformer and, if the preset has one, an expander that belong together."""
 
     def __init__(self, preset: Preset, vocabulary: Sequence[str]):
         super().__init__()
@@ -132,7 +132,7 @@ class MiniSora(Capabilities, nn.Module):
         """Ask the transformer once, to look at what it says: latents x_t, all at noise level sigma → velocity of the same shape.
 
         Args:
-            x_t: (B, Cz, Tz, Hz, Wz), normalised. ids: (B, S) of the prompts, from `tokenizer` or `Latents`.
+            x_t: (B, Cz, Tz, Hz, Wz), normalised. ids: (B, S) of the prompts, from `tokenizer` or `training.Latents`.
         """
         patch = self.dit.config.patch_size
         grid, tokens = grid_of(x_t.shape[2:], patch), patchify(x_t.to(self.device), patch)
@@ -187,8 +187,7 @@ class MiniSora(Capabilities, nn.Module):
             raise CheckpointError(f"there is no model {str(name)!r}; shipped: {shipped}; or name a folder with a model.json")
         try:
             note = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-            preset = {"expander": None} | note["preset"] | {"dit": {"word_places": False} | note["preset"]["dit"]}  # what older models went without
-            model = cls(Preset.from_dict(preset), note["vocabulary"])
+            model = cls(Preset.from_dict(note["preset"]), note["vocabulary"])
             model.facts = note.get("facts", {})
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(f"{folder / 'model.json'} cannot be read ({error}); restore it from a copy") from None

@@ -3,8 +3,8 @@
     prompts ── Tokenizer ──► ids, attention_mask (B, S) ── TextEncoder ──► prompt_embeds (B, S, D_text), prompt_positions (B, S, 3)
 
 The encoder is first trained beside a small video encoder, so that a caption and its clip land in the same place and all other
-pairs do not (the model CLIP, arXiv:2103.00020, section 2.3 and figure 3), and goes on learning with the diffusion transformer.
-The null prompt of guidance is the empty one: an end mark and nothing else. Words that say where something is, as in "from x3 y12", have
+pairs do not (contrastive, as in the model CLIP, arXiv:2103.00020, section 2.3 and figure 3), and goes on learning with the diffusion transformer.
+The null prompt of guidance is the empty one: an end mark and nothing else. Words that say where something is, as in "from x6 y24", have
 a place among the patches: to the transformer they are tokens that lie there.
 """
 
@@ -22,7 +22,7 @@ from minisora.layers import Block, RMSNorm, rotary_angles
 from minisora.patchify import Size, patchify, positions_of
 
 PAD, END = 0, 1
-MOMENTS = {"from": 0.0, "via": 0.5, "at": 0.5, "to": 1.0}  # when something is where the next two words say, as a share of the clip
+MOMENTS = {"from": 0.0, "early": 0.25, "midway": 0.5, "at": 0.5, "late": 0.75, "to": 1.0}  # when something is where the next two words say, as a share of the clip
 
 
 class Tokenizer:
@@ -37,7 +37,7 @@ class Tokenizer:
 
     @property
     def places(self) -> torch.Tensor:
-        """What each word says of a place, (V, 3): a moment from 0 to 1, a row and a column from -1 to 1; NaN where it says nothing."""
+        """What each of V words says of a place, (V, 3): a moment from 0 to 1, a row and a column from -1 to 1; NaN where it says nothing."""
         squares = {word: (word[0], int(word[1:])) for word in self.vocabulary if re.fullmatch(r"[xy]\d+", word)}
         table = torch.full((len(self), 3), torch.nan)
         for word, (axis, number) in squares.items():
@@ -99,7 +99,7 @@ class TextEncoder(nn.Module):
         return self.norm(x)
 
     def positions(self, ids: torch.Tensor, grid: Size) -> torch.Tensor:
-        """Where words are among the patches of a grid (t, h, w): (B, S, 3) as from `positions_of`. The three words of "from x3 y12" are all
+        """Where words are among the patches of a grid (t, h, w): (B, S, 3) as from `positions_of`. The three words of "from x6 y24" are all
         where they say; a word without a place is in the middle of the first frame, at zero."""
         said = F.pad(self.places[ids], (0, 0, 0, 2), value=torch.nan)  # (B, S + 2, 3)
         whole = torch.stack([said[:, :-2, 0], said[:, 2:, 1], said[:, 1:-1, 2]], dim=-1)  # (B, S, 3), where three words begin that make a place

@@ -31,7 +31,7 @@ from minisora.vae import VideoVAE
 def train_vae(
     vae: VideoVAE, videos: torch.Tensor | Sequence[torch.Tensor], preset: Preset, run_dir: str | Path, compile: bool = False, **options
 ) -> list[dict]:  # fmt: skip
-    """Teach the compressor to give back what it was given: mean squared error + kl_weight · KL per pixel.
+    """Teach the compressor to give back what it was given: mean squared error + kl_weight · KL per number of a clip.
 
     Args:
         videos: (M, 3, T, H, W) uint8; batches are drawn from these. Of several sizes, each beside the first has `other_share` of the steps.
@@ -159,8 +159,7 @@ def train_dit(
 
     def loss_of(step: int, generator: torch.Generator):
         basics = step < preset.basics_steps
-        which = 0 if basics else _pick(shares, generator)
-        detailed = preset.basics_detailed_share if basics else preset.detailed_share
+        which, detailed = (0, preset.basics_detailed_share) if basics else (_pick(shares, generator), preset.detailed_share)
         latents, ids, _ = buckets[which].draw(max(preset.train_dit.batch_size * work[0] // work[which], 1), generator, detailed)
         drop = torch.rand(len(ids), generator=generator, device=ids.device) < preset.prompt_dropout_prob
         ids = torch.where(drop[:, None], torch.zeros_like(ids), ids)

@@ -65,38 +65,39 @@ def test_detailed_captions_say_where_things_are(shape):
     for i in range(120):
         scene = world.scene(i)
         plain, detailed = (form(scene, random.Random(i)) for form in (caption, partial(detailed_caption, **world.shape)))
-        assert detailed.startswith(plain + ", ") and len(detailed.split()) < 48
+        assert detailed.startswith(plain + ", ") and len(detailed.split()) < 64
         asked, short = parse(detailed), parse(plain)
         assert replace(asked, objects=tuple(replace(o, path=None) for o in asked.objects)) == short
         judged = verdict(read(render([scene], **world.shape)[0]), asked).attributes  # pixels and words agree
         assert judged["place"], (detailed, i)
         words |= set(detailed.replace(",", "").split())
-    assert words >= {"x3", "x12", "y3", "y12"}
+    assert words >= {"x6", "x25", "y6", "y25", "at"} | (set() if world.shape["num_frames"] == 1 else {"from", "early", "midway", "late", "to"})
 
 
 def test_a_wrong_place_is_seen():
     scene = ToyWorld(pair_share=0.0).scene(1)
     detailed = detailed_caption(scene, random.Random(0))
     (thing,) = parse(detailed).objects
-    away = tuple(((x + 4) % 16, y) for x, y in thing.path)
+    away = tuple(((x + 8) % 32, y) for x, y in thing.path)
     reading = read(render([scene])[0])
     assert verdict(reading, Request((Ask(path=thing.path),))).all
     assert not verdict(reading, Request((Ask(path=away),))).all
-    assert not verdict(reading, Request((Ask(path=(*thing.path[:2], away[2])),))).all, "the last frame counts, too"
+    for i in range(5):
+        assert not verdict(reading, Request((Ask(path=(*thing.path[:i], away[i], *thing.path[i + 1 :])),))).all, "every moment counts"
 
 
 def test_places_belong_to_objects_in_the_order_of_their_names():
-    asked = parse("a blue square is hit by a red circle from above, at x8 y9 and from x8 y2 via x8 y5 to x8 y4")
+    asked = parse("a blue square is hit by a red circle from above, at x16 y18 and from x16 y4 early x16 y7 midway x16 y10 late x16 y9 to x16 y8")
     assert [(o.shape, o.motion, o.path) for o in asked.objects] == [
-        ("circle", "hits", ((8, 2), (8, 5), (8, 4))), ("square", "hit", ((8, 9), (8, 9), (8, 9))),
+        ("circle", "hits", ((16, 4), (16, 7), (16, 10), (16, 9), (16, 8))), ("square", "hit", ((16, 18),) * 5),
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize("prompt,message", [
-    ("a red circle at x3", "'at' is not part of a whole place.*at x8 y9"),
+    ("a red circle at x3", "'at' is not part of a whole place.*at x16 y18"),
     ("a red circle from x3 y4 to x5 y4", "not part of a whole place"),
     ("a red circle at x3 y4 and at x5 y6", "2 places for 1 objects"),
-    ("a red circle at x16 y4", "unknown word 'x16'"),
+    ("a red circle at x32 y4", "unknown word 'x32'"),
     ("a purple circle", "'purple'.*nearest known words"),
     ("a red cirkle", "nearest known words are: circle"),
     ("red bouncing", "names no shape"),

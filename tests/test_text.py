@@ -38,14 +38,15 @@ def test_word_order_matters():
 
 
 def test_words_that_say_where_have_positions():
-    tokenizer = Tokenizer(["a", "ball", "from", "via", "to", "at", "of", *(f"{axis}{i}" for axis in "xy" for i in range(8))])
+    tokenizer = Tokenizer(["a", "ball", "from", "early", "midway", "late", "to", "at", "of", *(f"{axis}{i}" for axis in "xy" for i in range(8))])
     encoder = TextEncoder(len(tokenizer), TextConfig(hidden_size=32, depth=1, num_heads=2), tokenizer.places)
-    ids, mask = tokenizer(["a ball, from x0 y7 via x3 y4 to x7 y0", "a ball at x4 y4 to of from x1"])
+    ids, mask = tokenizer(["a ball, from x0 y7 early x1 y6 midway x3 y4 late x6 y1 to x7 y0", "a ball at x4 y4 to of from x1"])
     embeds, seen, positions = encoder.read(ids, (5, 4, 6))
     assert torch.equal(seen, mask) and embeds.shape == (*ids.shape, 32) and positions.shape == (*ids.shape, 3)
     corner = [1.75, -2.625]  # the middle of the lowest eighth of four rows, and of the leftmost eighth of six columns
-    assert positions[0].tolist() == [[0.0] * 3] * 2 + [[0.0, *corner]] * 3 + [[2.0, 0.25, -0.375]] * 3 + [[4.0, -1.75, 2.625]] * 3 + [[0.0] * 3]
-    assert positions[1].tolist() == [[0.0] * 3] * 2 + [[2.0, 0.25, 0.375]] * 3 + [[0.0] * 3] * 7, "half a place is none"
+    places = [[0.0, *corner], [1.0, 1.25, -1.875], [2.0, 0.25, -0.375], [3.0, -1.25, 1.875], [4.0, -1.75, 2.625]]
+    assert positions[0].tolist() == [[0.0] * 3] * 2 + [place for place in places for _ in range(3)] + [[0.0] * 3]
+    assert positions[1].tolist() == [[0.0] * 3] * 2 + [[2.0, 0.25, 0.375]] * 3 + [[0.0] * 3] * 13, "half a place is none"
     assert encoder.positions(ids[:, :1], (5, 4, 6)).abs().max() == 0, "a prompt of one word"
     assert TextEncoder(len(tokenizer)).positions(ids, (5, 4, 6)).abs().max() == 0
 

@@ -5,7 +5,7 @@
 Captions vary in length, wording and order, and may leave things out; what is left out is free. `parse` reads every caption back
 exactly, so that a judge can hold a clip against any prompt in this language. The language is small on purpose: an unknown word is
 an error that names its nearest neighbours, not a guess. A *detailed* caption also says where every object is (Sora was trained on
-long captions that a model wrote, as in DALL-E 3): "…, from x3 y12 via x6 y12 to x9 y12", squares of a board laid over the frame.
+long captions that a model wrote, as in the picture model DALL-E 3): "…, from x6 y24 early x9 y24 midway x12 y24 late x15 y24 to x18 y24", squares of a board.
 """
 
 import difflib
@@ -47,10 +47,11 @@ PHRASES: dict[str, dict[str, tuple[str, ...]]] = {
     "texture": {"plain": ("plain",), "gradient": ("gradient",), "grid": ("grid",)},
 }
 FILLERS = ("a", "an", "is", "on", "that", "and", "both", "background")
-BOARD = 16  # columns x0 … x15 from left to right and rows y0 … y15 from top to bottom, over the whole frame
+BOARD = 32  # columns x0 … x31 from left to right and rows y0 … y31 from top to bottom, over the whole frame
+WHEN = ("from", "early", "midway", "late", "to")  # five moments of a clip: the first and the last frame, and three evenly between
 SQUARE = r"x(\d+) y(\d+)"
-PATH = re.compile(rf"\bfrom {SQUARE} via {SQUARE} to {SQUARE}\b|\bat {SQUARE}\b")  # where an object is, first, half-way and last
-PLACES = ("from", "via", "to", "at", *(f"{axis}{i}" for axis in "xy" for i in range(BOARD)))
+PATH = re.compile(rf"\b{' '.join(f'{word} {SQUARE}' for word in WHEN)}\b|\bat {SQUARE}\b")  # where an object is at these moments
+PLACES = (*WHEN, "at", *(f"{axis}{i}" for axis in "xy" for i in range(BOARD)))
 MEANINGS = {
     tuple(phrase.split()): (attribute, value)
     for attribute, values in PHRASES.items() for value, phrases in values.items() for phrase in phrases
@@ -68,7 +69,7 @@ class Ask:
     color: str | None = None
     size: str | None = None
     motion: str | None = None
-    path: tuple[tuple[int, int], ...] | None = None  # its squares (column, row) in the first, the middle and the last frame
+    path: tuple[tuple[int, int], ...] | None = None  # its squares (column, row) at the five moments
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def caption(scene: Scene, rng: random.Random, style: str | None = None) -> str:
     """Describe a scene in one of many ways.
 
     Args:
-        rng: chooses the words. style: "descriptive" (everything said), "short" (some of it), or None for either.
+        rng: chooses the words. style: "descriptive" (everything said, but not all sizes of two objects), "short" (some of it), or None for either.
     """
     return _caption(scene, rng, style)[0]
 
@@ -96,14 +97,19 @@ def caption(scene: Scene, rng: random.Random, style: str | None = None) -> str:
 def detailed_caption(scene: Scene, rng: random.Random, *, num_frames: int = 17, height: int = 32, width: int = 32, fps: float = FPS) -> str:
     """What `caption` says with the same `rng`, and the squares of all objects, in the order of their names, in a clip of this size."""
     text, named = _caption(scene, rng)
-    unit = min(height, width)
-    tracks = simulate(scene, num_frames, fps, height / unit).positions[[0, num_frames // 2, -1]]  # (3, K, 2)
-    paths = []
+    unit, paths = min(height, width), []
+    tracks = simulate(scene, num_frames, fps, height / unit).positions[moments(num_frames)]  # (5, K, 2)
     for thing in named:
         places = tracks[:, scene.objects.index(thing)].tolist()
-        a, b, c = (" ".join(f"{axis}{_square(v, half)}" for axis, v, half in zip("xy", p, (width / unit, height / unit), strict=True)) for p in places)
-        paths.append(f"at {a}" if a == b == c else f"from {a} via {b} to {c}")
+        squares = [" ".join(f"{axis}{_square(v, half)}" for axis, v, half in zip("xy", p, (width / unit, height / unit), strict=True)) for p in places]
+        path = zip(WHEN, squares, strict=True) if len(set(squares)) > 1 else [("at", squares[0])]
+        paths.append(" ".join(f"{when} {square}" for when, square in path))
     return f"{text}, {' and '.join(paths)}"
+
+
+def moments(num_frames: int) -> list[int]:
+    """The frames of the five moments."""
+    return [(num_frames - 1) * quarter // 4 for quarter in range(5)]
 
 
 def _square(place: float, half: float) -> int:
@@ -183,7 +189,7 @@ def parse(prompt: str) -> Request:
     words = PATH.sub("", text).split()
     stray = next((word for word in words if word in PLACES and word not in ("from", "to")), None)
     if stray:
-        raise ValueError(f"{stray!r} is not part of a whole place in {prompt!r}; say 'at x8 y9' or 'from x3 y12 via x6 y12 to x9 y12'")
+        raise ValueError(f"{stray!r} is not part of a whole place in {prompt!r}; say 'at x16 y18' or 'from x6 y24 early x9 y24 midway x12 y24 late x15 y24 to x18 y24'")
     objects: list[dict] = []
     waiting: dict[str, str] = {}  # adjectives and motions whose noun has yet to come
     request: dict[str, str] = {}
@@ -227,7 +233,7 @@ def parse(prompt: str) -> Request:
     if paths and len(paths) != len(objects):
         raise ValueError(f"{prompt!r} gives {len(paths)} places for {len(objects)} objects; give each its own, joined by 'and', or none")
     for thing, path in zip(objects, paths, strict=False):
-        thing["path"] = path * (3 // len(path))
+        thing["path"] = path * (len(WHEN) // len(path))
     if objects and objects[0].get("motion") == "hit":
         objects.reverse()
     if "background" in request:
@@ -264,5 +270,3 @@ def _free_or_equal(asked: Request, truth: Request) -> bool:
     pairs = [(asked, truth, ("background", "texture", "relation"))]
     pairs += [(a, b, ("shape", "color", "size", "motion")) for a, b in zip(asked.objects, truth.objects, strict=True)]
     return all(getattr(a, name) in (None, getattr(b, name)) for a, b, names in pairs for name in names)
-
-
