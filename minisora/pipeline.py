@@ -187,7 +187,7 @@ class MiniSora(Capabilities, nn.Module):
             raise CheckpointError(f"there is no model {str(name)!r}; shipped: {shipped}; or name a folder with a model.json")
         try:
             note = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-            model = cls(Preset.from_dict(note["preset"]), note["vocabulary"])
+            model = cls(Preset.from_dict({"expander": None} | note["preset"]), note["vocabulary"])  # which older models went without
             model.facts = note.get("facts", {})
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(f"{folder / 'model.json'} cannot be read ({error}); restore it from a copy") from None
