@@ -1,4 +1,5 @@
 import json
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -64,12 +65,13 @@ def test_levels_between_are_sdedit(model):
     assert gaps[0] < 0.02 and gaps[0] < gaps[1] < gaps[2]
 
 
-def test_saved_and_loaded_is_the_same(model, tmp_path):
+def test_saved_and_loaded_is_the_same(model, tmp_path, monkeypatch):
     model.save(tmp_path / "m", {"why": "test"})
     again = MiniSora.load(tmp_path / "m", "cpu")
+    monkeypatch.setattr("minisora.pipeline.autocast", lambda device: nullcontext())  # bfloat16 rounds more than the files' 16 bits do
     a, b = (m.generate("a red circle", num_inference_steps=2, generator=seeded()) for m in (model, again))
+    assert torch.allclose(a, b, atol=0.05)
     assert all(torch.equal(v.half().float(), w) for v, w in zip(model.state_dict().values(), again.state_dict().values(), strict=True))
-    assert (a - b).abs().mean() < 0.01, "what 16 bits a weight lose"
     assert again.preset == model.preset
 
 

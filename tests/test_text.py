@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from minisora.config import TextConfig
-from minisora.text import END, PAD, TextEncoder, TextVideoPair, Tokenizer
+from minisora.text import END, MOMENTS, PAD, TextEncoder, TextVideoPair, Tokenizer
+from minisora.world.captions import WHEN, moments
 
 WORDS = ("a", "red", "blue", "circle")
 
@@ -49,6 +50,10 @@ def test_words_that_say_where_have_positions():
     assert positions[1].tolist() == [[0.0] * 3] * 2 + [[2.0, 0.25, 0.375]] * 3 + [[0.0] * 3] * 13, "half a place is none"
     assert encoder.positions(ids[:, :1], (5, 4, 6)).abs().max() == 0, "a prompt of one word"
     assert TextEncoder(len(tokenizer)).positions(ids, (5, 4, 6)).abs().max() == 0
+
+
+def test_moments_are_those_of_captions():
+    assert [16 * MOMENTS[word] for word in WHEN] == moments(17) and MOMENTS.keys() == {*WHEN, "at"}
 
 
 def test_the_pair_learns_who_belongs_to_whom():
