@@ -3,7 +3,7 @@
     (B, C, T, H, W) ── patchify ──► tokens (B, N, P), P = C·p_t·p_h·p_w ── unpatchify ──► (B, C, T, H, W)
 
 The VAE cuts pixels into cells and the transformer cuts latents into tokens with the same two functions. Spacetime patches are
-section 3.2.4 of the review (arXiv:2402.17177) (arXiv:2103.15691 calls them tubelets).
+section 3.2.4 of the review (arXiv:2402.17177); arXiv:2103.15691 calls them tubelets.
 """
 
 from collections.abc import Sequence
