@@ -23,9 +23,9 @@
 """
 
 from minisora.config import PRESETS, Preset
-from minisora.judge import judge, read, verdict
+from minisora.measure.judge import judge, read, verdict
 from minisora.pipeline import MiniSora
-from minisora.viz import Clip, gallery
+from minisora.show.clip import Clip, gallery
 from minisora.world.captions import caption, parse
 from minisora.world.dataset import ToyWorld, sample_scene
 from minisora.world.render import render

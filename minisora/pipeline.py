@@ -12,13 +12,13 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-from minisora.capabilities import Capabilities
+from minisora.tasks import Capabilities
 from minisora.checkpoints import CheckpointError, load_tensors, save_tensors, write_text
 from minisora.config import GUIDANCE_SCALE, Preset
 from minisora.device import autocast, choose_device
-from minisora.diffusion import sigma_schedule
+from minisora.flow import sigma_schedule
 from minisora.dit import DiT
-from minisora.expander import PromptExpander
+from minisora.upsampler import PromptExpander
 from minisora.patchify import grid_of, patchify, positions_of, unpatchify
 from minisora.sampling import SAMPLERS, Callback, guided
 from minisora.text import PAD, TextEncoder, Tokenizer

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import torch
 
-from minisora.diffusion import clean_from_velocity, noise_from_velocity
+from minisora.flow import clean_from_velocity, noise_from_velocity
 
 Velocity = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # tokens (B, N, P), sigma (B, N) → velocity (B, N, P)
 Callback = Callable[[int, float, torch.Tensor, torch.Tensor], None]  # step, sigma, tokens, guess of x_0

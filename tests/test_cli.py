@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-from minisora.cli import main
+from minisora.cli.main import main
 
 
 @pytest.fixture
@@ -159,7 +159,7 @@ def test_train_refuses_an_old_run_and_an_unknown_preset(tmp_path, monkeypatch, c
     from minisora import config
 
     monkeypatch.setitem(config.PRESETS, "small", replace(preset))
-    monkeypatch.setattr("minisora.recipe.LOOK_PROMPTS", 1)
+    monkeypatch.setattr("minisora.train.recipe.LOOK_PROMPTS", 1)
     out = tmp_path / "run"
     assert run(monkeypatch, "train", "--preset", "small", "--out", out, "--device", "cpu") == 0
     assert (out / "model" / "model.json").is_file() and (out / "curve.json").is_file()

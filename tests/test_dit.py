@@ -3,7 +3,7 @@ import torch
 
 from minisora.config import DiTConfig
 from minisora.device import can_compile, compiled
-from minisora.diffusion import add_noise, draw_sigma, flow_loss
+from minisora.flow import add_noise, draw_sigma, flow_loss
 from minisora.dit import DiT
 from minisora.patchify import positions_of
 from tests.conftest import wake

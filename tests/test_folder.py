@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from minisora.folder import read_folder
-from minisora.viz import Clip
+from minisora.train.folder import read_folder
+from minisora.show.clip import Clip
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_bad_files_are_named_and_refused_or_left_out(folder):
 
 def test_a_model_learns_from_a_folder(folder, tmp_path, preset, monkeypatch, capsys):
     from minisora import config
-    from minisora.cli import main
+    from minisora.cli.main import main
     from minisora.pipeline import MiniSora
 
     monkeypatch.setitem(config.PRESETS, "small", preset)

@@ -1,13 +1,13 @@
-"""The judge on the truth, and on lies. MINISORA_JUDGE_CLIPS sets how many clips; `python -m tests.judge_report` does all of them."""
+"""The judge on the truth, and on lies. MINISORA_JUDGE_CLIPS sets how many clips; `python -m data.experiments.judge_report` does all of them."""
 
 import os
 
 import pytest
 import torch
 
-from minisora.judge import judge, read, verdict
+from minisora.measure.judge import judge, read, verdict
 from minisora.world.captions import Ask, Request, parse
-from tests.judge_report import ATTRIBUTES, planted, truth
+from data.experiments.judge_report import ATTRIBUTES, planted, truth
 
 CLIPS = int(os.environ.get("MINISORA_JUDGE_CLIPS", 512))
 

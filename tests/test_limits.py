@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from minisora.cli import main
-from minisora.evaluation import test_prompts as prompts_of
-from minisora.faults import (
+from minisora.cli.main import main
+from minisora.measure.accuracy import test_prompts as prompts_of
+from minisora.measure.failures import (
     changes,
     collision_figures,
     edit_figures,
@@ -20,7 +20,7 @@ from minisora.faults import (
     pair_figures,
     share,
 )
-from minisora.limits import LASTING, change_word, make, pairs, remake, sentence, slide
+from minisora.measure.limits import LASTING, change_word, make, pairs, remake, sentence, slide
 from minisora.world.captions import OPPOSITE, parse, request_of
 from minisora.world.dataset import is_held_out, sample_scene
 from minisora.world.render import render

@@ -5,8 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from minisora.media import as_image, as_video
-from minisora.viz import Clip
+from minisora.show.media import as_image, as_video
+from minisora.show.clip import Clip
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from minisora.muon import Muon, orthogonalise
+from minisora.train.muon import Muon, orthogonalise
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (6, 10), (10, 6)])

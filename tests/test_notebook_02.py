@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from minisora.training import train_vae
+from minisora.train.stages import train_vae
 from minisora.vae import Posterior, VideoVAE
 from minisora.widgets import drawn, film
 from minisora.widgets.latent import LatentExplorer, change, make_atlas, render_latents
@@ -125,7 +125,7 @@ def test_render_is_pure_and_has_words(model, batch):
 
 
 def test_figures_are_opaque():
-    from minisora.viz import new_axes
+    from minisora.show.clip import new_axes
 
     shown = drawn(new_axes(2, 1)[0], "nothing")
     assert 'alt="nothing"' in shown.text and shown.words == "nothing"

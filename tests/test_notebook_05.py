@@ -5,7 +5,7 @@ import re
 import pytest
 import torch
 
-from minisora.plane import PlaneNet
+from minisora.compare.toy2d import PlaneNet
 from minisora.widgets.flow import FlowExplorer, exact_walk, path_to, render_flow
 from tests.conftest import rejected
 

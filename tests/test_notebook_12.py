@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
-from minisora.evaluation import wilson
-from minisora.judge import read
-from minisora.limits import change_word, make, sentence
+from minisora.measure.accuracy import wilson
+from minisora.measure.judge import read
+from minisora.measure.limits import change_word, make, sentence
 from minisora.widgets.failures import KINDS, FailureGallery, compare, draw_tracks, plot_shares, prompt_of, render_failure
 from minisora.world.captions import parse
 from minisora.world.dataset import TEST_SEEDS, is_held_out, sample_scene

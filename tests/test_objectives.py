@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from minisora.objectives import (
+from minisora.compare.objectives import (
     DRAWS,
     SCHEDULES,
     TARGETS,
@@ -16,8 +16,8 @@ from minisora.objectives import (
     target_of,
     train_objective,
 )
-from minisora.plane import mixture
-from tests.objectives_report import compare, distance
+from minisora.compare.toy2d import mixture
+from data.experiments.objectives_report import compare, distance
 
 TIMES = torch.linspace(0.05, 0.95, 7, dtype=torch.float64)
 

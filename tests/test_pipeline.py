@@ -143,7 +143,7 @@ def test_unknown_device_says_the_way_out(model, tmp_path):
 @pytest.mark.parametrize("split,share", [("seen", 0.85), ("held_out", 0.8)])
 def test_the_shipped_model_listens(shipped, split, share):
     """A small sample with a low bar; the figures with their intervals are in the model card."""
-    from minisora.evaluation import judge_clips, make_clips, test_prompts, test_scenes
+    from minisora.measure.accuracy import judge_clips, make_clips, test_prompts, test_scenes
 
     prompts = test_prompts(test_scenes("solo", split, 32))
     verdicts = judge_clips(make_clips(shipped), prompts)
@@ -151,14 +151,14 @@ def test_the_shipped_model_listens(shipped, split, share):
 
 
 def test_the_shipped_model_animates(shipped):
-    from minisora.evaluation import evaluate_animate
+    from minisora.measure.accuracy import evaluate_animate
 
     table = evaluate_animate(shipped, 24)
     assert table["first_frame_psnr_mean"] > 28 and table["motion"]["value"] > 0.75
 
 
 def test_the_shipped_compressor_gives_back(shipped):
-    from minisora.evaluation import evaluate_vae
+    from minisora.measure.accuracy import evaluate_vae
 
     figures = evaluate_vae(shipped, 32)["solo"]["held_out"]
     assert figures["psnr_mean"] > 30 and figures["psnr_worst_decile"] > 26 and figures["judge"]["all"]["value"] > 0.85

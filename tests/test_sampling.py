@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from minisora.diffusion import sigma_schedule
+from minisora.flow import sigma_schedule
 from minisora.sampling import SAMPLERS, ddim, euler, guided, heun
 
 

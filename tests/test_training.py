@@ -11,11 +11,11 @@ import torch.nn as nn
 
 from minisora.checkpoints import CheckpointError, load_tensors
 from minisora.config import TrainConfig
-from minisora.loop import EMA, fit, learning_rate_at
+from minisora.train.loop import EMA, fit, learning_rate_at
 from minisora.pipeline import MiniSora
-from minisora.recipe import render_pool, take_over, train_model, world_of, world_source
+from minisora.train.recipe import render_pool, take_over, train_model, world_of, world_source
 from minisora.text import PAD
-from minisora.training import Latents, cache_latents, train_dit, train_expander, train_vae
+from minisora.train.stages import Latents, cache_latents, train_dit, train_expander, train_vae
 from minisora.vae import VideoVAE
 
 CONFIG = TrainConfig(steps=30, batch_size=4, learning_rate=3e-3, warmup_steps=5, ema_decay=0.9)
@@ -75,7 +75,7 @@ def test_ctrl_c_keeps_what_was_learned(tmp_path):
 
 SCRIPT = """
 import sys, time, torch
-from minisora.loop import fit
+from minisora.train.loop import fit
 from tests.test_training import CONFIG, line
 from dataclasses import replace
 model, loss_of = line()
@@ -214,10 +214,10 @@ def test_steps_go_to_every_size_as_often_as_their_shares_say(model, preset, tmp_
 
 def test_what_is_given_may_be_a_little_off_and_what_is_made_is_not(model, preset, tmp_path, monkeypatch):
     told = []
-    monkeypatch.setattr("minisora.training.add_noise", lambda x_0, noise, sigma: told.append(sigma[..., 0]) or x_0)
+    monkeypatch.setattr("minisora.train.stages.add_noise", lambda x_0, noise, sigma: told.append(sigma[..., 0]) or x_0)
     levels = torch.zeros(4, 80)
     levels[:, 16:] = 0.5
-    monkeypatch.setattr("minisora.training.draw_sigma", lambda *a: levels)
+    monkeypatch.setattr("minisora.train.stages.draw_sigma", lambda *a: levels)
     data = Latents(torch.randn(1, preset.vae.latent_channels, 5, 8, 8).half(), torch.tensor([[[2, 3, 1]]]).to(torch.int16))
     both = nn.ModuleDict({"text": model.text, "dit": model.dit})
     train_dit(both, data, replace(preset, train_dit=replace(CONFIG, steps=1, batch_size=4)), tmp_path, progress=False)
@@ -227,7 +227,7 @@ def test_what_is_given_may_be_a_little_off_and_what_is_made_is_not(model, preset
 
 
 def test_the_whole_recipe_runs_resumes_and_never_overwrites(preset, tmp_path, monkeypatch):
-    monkeypatch.setattr("minisora.recipe.LOOK_PROMPTS", 2)
+    monkeypatch.setattr("minisora.train.recipe.LOOK_PROMPTS", 2)
 
     train_model(preset, tmp_path / "run", device="cpu", progress=False)
     assert {p.name for p in (tmp_path / "run").iterdir()} >= {"curve.json", "curve.png", "samples", "model", "expander.safetensors"}
@@ -248,7 +248,7 @@ def test_the_whole_recipe_runs_resumes_and_never_overwrites(preset, tmp_path, mo
 
 
 def test_a_stage_without_minutes_is_left_out(preset, tmp_path, model, monkeypatch):
-    monkeypatch.setattr("minisora.recipe.LOOK_PROMPTS", 1)
+    monkeypatch.setattr("minisora.train.recipe.LOOK_PROMPTS", 1)
     still = replace(CONFIG, steps=None, minutes=0.0)
     options = {"start": model, "device": "cpu", "progress": False}
     after = train_model(replace(preset, train_vae=still, train_dit=replace(CONFIG, steps=1)), tmp_path / "run", **options)
@@ -256,7 +256,7 @@ def test_a_stage_without_minutes_is_left_out(preset, tmp_path, model, monkeypatc
 
 
 def test_a_training_goes_on_from_another_model(preset, model, tmp_path, monkeypatch):
-    monkeypatch.setattr("minisora.recipe.LOOK_PROMPTS", 2)
+    monkeypatch.setattr("minisora.train.recipe.LOOK_PROMPTS", 2)
     wanted = replace(preset, dit=replace(preset.dit, hidden_size=64), train_vae=replace(CONFIG, steps=2), train_dit=replace(CONFIG, steps=1, learning_rate=0.0))
     model.vae.latents_mean.fill_(0.5)
     model.facts = {"curve": [{"stage": "vae", "minutes": 3.0, "psnr_mean": 20.0}]}

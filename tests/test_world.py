@@ -18,7 +18,7 @@ def test_same_seed_same_pixels():
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_area_and_centre_of_mass_are_those_of_the_drawing(shape):
-    from minisora.judge import AREA
+    from minisora.measure.judge import AREA
     from minisora.world.render import pixel_grid
 
     alpha = coverage(shape, torch.tensor([0.1, -0.05]), torch.tensor(0.5), torch.tensor(0.0), 256, 256)

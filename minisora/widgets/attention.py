@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from minisora.diffusion import add_noise
+from minisora.flow import add_noise
 from minisora.patchify import Size, grid_of
 from minisora.pipeline import MiniSora
-from minisora.viz import Clip, to_frames
+from minisora.show.clip import Clip, to_frames
 from minisora.widgets.common import Html, Panel, line, menu, slider
 
 CIVIDIS = np.array([(0, 34, 78), (53, 69, 108), (102, 105, 112), (148, 142, 119), (200, 184, 102), (254, 232, 56)], float)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from PIL import Image
 
-from minisora.viz import Clip, figure_html, image_html
+from minisora.show.clip import Clip, figure_html, image_html
 
 STAGES = ("prompt", "text encoder", "noise", "transformer", "latents", "decoder", "video")
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import torch.nn as nn
 
 from minisora.config import TrainConfig
-from minisora.loop import share_of_budget
+from minisora.train.loop import share_of_budget
 from minisora.pipeline import MiniSora
-from minisora.training import Latents, train_dit
+from minisora.train.stages import Latents, train_dit
 from minisora.widgets.common import menu, slider
 from minisora.widgets.watch import Watch, render_desk
 

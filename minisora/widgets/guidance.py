@@ -10,12 +10,12 @@ import torch
 
 from minisora.config import GUIDANCE_SCALE
 from minisora.device import autocast
-from minisora.diffusion import sigma_schedule
-from minisora.judge import read, verdict
+from minisora.flow import sigma_schedule
+from minisora.measure.judge import read, verdict
 from minisora.patchify import Size, grid_of, patchify, positions_of, unpatchify
 from minisora.pipeline import MiniSora
 from minisora.sampling import euler, guided
-from minisora.viz import Clip
+from minisora.show.clip import Clip
 from minisora.widgets.common import Html, Panel, line, slider
 from minisora.world.captions import parse
 

@@ -7,7 +7,7 @@ from functools import partial
 import torch
 
 from minisora.pipeline import MiniSora
-from minisora.viz import Clip
+from minisora.show.clip import Clip
 from minisora.widgets.common import Html, Panel, film, menu, slider
 
 NONE = -1  # no channel, no axis

@@ -4,9 +4,9 @@ import math
 
 import torch
 
-from minisora.diffusion import add_noise, alphas_cumprod, clean_from_velocity, shift_sigma
+from minisora.flow import add_noise, alphas_cumprod, clean_from_velocity, shift_sigma
 from minisora.pipeline import MiniSora
-from minisora.viz import figure_html, new_axes
+from minisora.show.clip import figure_html, new_axes
 from minisora.widgets.common import Html, Panel, film, line, menu, slider
 
 SCHEDULES = {  # name → line style and Okabe-Ito colour

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 
 from minisora.config import GUIDANCE_SCALE
-from minisora.judge import read, verdict
+from minisora.measure.judge import read, verdict
 from minisora.patchify import grid_of, unpatchify
 from minisora.pipeline import MiniSora
-from minisora.viz import Clip, latents_to_rgb, to_frames
+from minisora.show.clip import Clip, latents_to_rgb, to_frames
 from minisora.widgets.common import Html, Panel, line, menu, picture, pipeline_map, slider
 from minisora.world.captions import PHRASES, parse
 from minisora.world.scene import BACKGROUND_COLORS, COLORS, MOTIONS, SHAPES, SIZES, TEXTURES

@@ -5,8 +5,8 @@ import random
 
 import torch
 
-from minisora.judge import Reading, read, verdict
-from minisora.viz import Clip, figure_html, new_axes
+from minisora.measure.judge import Reading, read, verdict
+from minisora.show.clip import Clip, figure_html, new_axes
 from minisora.widgets.common import Html, Panel, menu, slider
 from minisora.world.captions import caption, parse
 from minisora.world.dataset import is_held_out, sample_scene

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import torch
 
-from minisora.judge import read
+from minisora.measure.judge import read
 from minisora.patchify import Size, grid_of
 from minisora.pipeline import MiniSora
-from minisora.viz import Clip
+from minisora.show.clip import Clip
 from minisora.widgets.common import Html, Panel, film, line, menu, slider, tip
 
 
@@ -118,7 +118,7 @@ class TimelineEditor(Panel):
     `history` holds all clips (3, T, H, W), `clip` is the last of them, `plan` what the controls say.
 
     Args:
-        clip: a clip (3, T, H, W) to begin with: generated, from a file (`minisora.media.as_video`), or drawn by `render`.
+        clip: a clip (3, T, H, W) to begin with: generated, from a file (`minisora.show.media.as_video`), or drawn by `render`.
     """
 
     def __init__(self, model: MiniSora, clip: torch.Tensor, prompt: str = ""):

@@ -13,7 +13,7 @@ import torch
 from minisora.config import DiTConfig
 from minisora.patchify import Size, grid_of, positions_of
 from minisora.vae import VideoVAE
-from minisora.viz import Clip, figure_html, new_axes, to_frames
+from minisora.show.clip import Clip, figure_html, new_axes, to_frames
 from minisora.widgets.common import Html, Panel, menu, slider
 from minisora.world.dataset import sample_scene
 from minisora.world.render import render

@@ -5,10 +5,10 @@ from collections.abc import Callable
 import torch
 
 from minisora.device import autocast
-from minisora.diffusion import add_noise, velocity_of
+from minisora.flow import add_noise, velocity_of
 from minisora.pipeline import MiniSora
-from minisora.training import Latents
-from minisora.viz import Clip, new_axes, to_frames
+from minisora.train.stages import Latents
+from minisora.show.clip import Clip, new_axes, to_frames
 from minisora.widgets.common import Html, drawn, picture
 
 LEVELS = (0.125, 0.375, 0.625, 0.875)  # the middles of the four quarters

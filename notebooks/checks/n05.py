@@ -2,7 +2,7 @@
 
 import torch
 
-from minisora.plane import Mixture
+from minisora.compare.toy2d import Mixture
 from minisora.sampling import ddim, heun
 
 from .common import called, same, say

@@ -7,7 +7,7 @@ import torch
 import torch.nn as nn
 
 from minisora.config import TrainConfig
-from minisora.loop import EMA, learning_rate_at
+from minisora.train.loop import EMA, learning_rate_at
 
 from .common import called, same, say
 

@@ -5,8 +5,8 @@ import math
 import torch
 
 from minisora import parse, read, verdict
-from minisora.limits import make
-from minisora.plausibility import velocity_error
+from minisora.measure.limits import make
+from minisora.measure.physics import velocity_error
 from minisora.widgets.failures import prompt_of
 
 from .common import called, say

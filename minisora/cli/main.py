@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from minisora.cli_clips import COMMANDS, DEVICE, EXPAND, FORCE, GUIDANCE, MODEL, STEPS, load, refuse
+from minisora.cli.clips import COMMANDS, DEVICE, EXPAND, FORCE, GUIDANCE, MODEL, STEPS, load, refuse
 from minisora.config import GUIDANCE_SCALE
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="A whole Sora, small: text to video on two CPU cores.")
@@ -41,9 +41,9 @@ def train(
     """Train a model, from nothing or --from another: compressor, text encoder, prompt expander, transformer. Ctrl-C keeps what was learned; --resume goes on."""
     from minisora.config import PRESETS
     from minisora.device import can_compile
-    from minisora.folder import read_folder
+    from minisora.train.folder import read_folder
     from minisora.pipeline import MiniSora
-    from minisora.recipe import train_model
+    from minisora.train.recipe import train_model
     from minisora.world.scene import check_choice
 
     check_choice("preset", preset, PRESETS)
@@ -78,8 +78,8 @@ def evaluate(
     """Measure a model, with 95 % intervals: the compressor, text to video and image to video; or other capabilities."""
     from tqdm import tqdm
 
-    from minisora.evaluation import evaluate_animate, evaluate_text_to_video, evaluate_vae, lines_of
-    from minisora.verdicts import CAPABILITIES, measure_capabilities, real_clips
+    from minisora.measure.accuracy import evaluate_animate, evaluate_text_to_video, evaluate_vae, lines_of
+    from minisora.measure.tasks import CAPABILITIES, measure_capabilities, real_clips
 
     model = _measured(json_file, force, preset, device, compile, prompts)
     options = {"num_inference_steps": num_inference_steps, "guidance_scale": guidance_scale}
@@ -103,8 +103,8 @@ def limits(
     seed: NOISE_SEED = 0, preset: MODEL = "tiny", compile: COMPILE = None, device: DEVICE = "auto", force: FORCE = False,
 ) -> None:  # fmt: skip
     """Measure where a model breaks: physics, space and time, interaction, length, plausibility, with 95 % intervals."""
-    from minisora.evaluation import lines_of
-    from minisora.limits import measure_limits
+    from minisora.measure.accuracy import lines_of
+    from minisora.measure.limits import measure_limits
 
     model = _measured(json_file, force, preset, device, compile, clips)
     options = {"num_inference_steps": num_inference_steps, "guidance_scale": guidance_scale}
@@ -119,7 +119,7 @@ def benchmark(
     quick: Annotated[bool, typer.Option("--quick", help="Fewer repetitions.")] = False, force: FORCE = False,
 ) -> None:  # fmt: skip
     """Measure speed on this machine: clips rendered, encoded, decoded, trained and sampled a second, and one clip's latency."""
-    from minisora.benchmark import benchmark as measure
+    from minisora.measure.speed import benchmark as measure
 
     refuse(json_file, force)
     table = measure(load(preset, device, 0)[0], quick)

@@ -1,4 +1,4 @@
-"""The README's table of capabilities: `python -m tests.verdict_table` prints it from data/results/capabilities.json."""
+"""The README's table of capabilities: `python -m data.experiments.verdict_table` prints it from data/results/capabilities.json."""
 
 import json
 from pathlib import Path

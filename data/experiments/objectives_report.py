@@ -1,12 +1,12 @@
-"""Rectified flow and its elders on the same data in the plane: `python -m tests.objectives_report` prints how far their samples are from it."""
+"""Rectified flow and its elders on the same data in the plane: `python -m data.experiments.objectives_report` prints how far their samples are from it."""
 
 import math
 from collections.abc import Sequence
 
 import torch
 
-from minisora.objectives import DRAWS, sample_with, train_objective
-from minisora.plane import mixture
+from minisora.compare.objectives import DRAWS, sample_with, train_objective
+from minisora.compare.toy2d import mixture
 
 
 def distance(points: torch.Tensor, truth: torch.Tensor) -> float:

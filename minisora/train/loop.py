@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 from minisora.checkpoints import CheckpointError, load_tensors, save_tensors
 from minisora.config import TrainConfig
 from minisora.device import autocast
-from minisora.muon import Muon
+from minisora.train.muon import Muon
 
 
 def make_optimizers(model: nn.Module, learning_rate: float) -> list[torch.optim.Optimizer]:

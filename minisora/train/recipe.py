@@ -18,13 +18,13 @@ import torch.nn as nn
 from minisora.checkpoints import load_tensors, save_tensors, write_text
 from minisora.config import Preset
 from minisora.device import choose_device
-from minisora.evaluation import judge_clips, make_clips, psnr_of, summarise, test_prompts, test_scenes
-from minisora.folder import Folder
-from minisora.loop import is_finished
+from minisora.measure.accuracy import judge_clips, make_clips, psnr_of, summarise, test_prompts, test_scenes
+from minisora.train.folder import Folder
+from minisora.train.loop import is_finished
 from minisora.pipeline import MiniSora
 from minisora.text import END, PAD, TextVideoPair
-from minisora.training import Latents, cache_latents, train_dit, train_expander, train_language, train_vae
-from minisora.viz import plot_curve, save_strips
+from minisora.train.stages import Latents, cache_latents, train_dit, train_expander, train_language, train_vae
+from minisora.show.clip import plot_curve, save_strips
 from minisora.world.captions import VOCABULARY, caption, detailed_caption
 from minisora.world.dataset import ToyWorld
 from minisora.world.render import render

@@ -13,7 +13,7 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-from minisora.diffusion import add_noise, flow_loss
+from minisora.flow import add_noise, flow_loss
 from minisora.layers import NoiseEmbedder
 
 DATASETS = ("moons", "spiral", "ring")

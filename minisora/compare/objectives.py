@@ -4,15 +4,15 @@
     network(x_t, t) ──► prediction ──► x_0, noise      target     velocity, noise (ε), clean (x_0), v
 
 Rectified flow with its velocity is what everything else in this package uses. Here its elders learn the same data in the plane (`plane.py`),
-where it costs seconds and every sample can be held against the truth: `python -m tests.objectives_report` prints the comparison.
+where it costs seconds and every sample can be held against the truth: `python -m data.experiments.objectives_report` prints the comparison.
 """
 
 from collections.abc import Callable
 
 import torch
 
-from minisora.diffusion import alphas_cumprod, shift_sigma
-from minisora.plane import Mixture, PlaneNet
+from minisora.flow import alphas_cumprod, shift_sigma
+from minisora.compare.toy2d import Mixture, PlaneNet
 
 SCHEDULES = ("flow", "linear", "cosine")
 TARGETS = ("velocity", "noise", "clean", "v")

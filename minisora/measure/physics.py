@@ -12,10 +12,10 @@ from dataclasses import replace
 
 import torch
 
-from minisora.diffusion import add_noise, velocity_of
-from minisora.evaluation import wilson
-from minisora.faults import mean_of
-from minisora.judge import read
+from minisora.flow import add_noise, velocity_of
+from minisora.measure.accuracy import wilson
+from minisora.measure.failures import mean_of
+from minisora.measure.judge import read
 from minisora.world.dataset import sample_scene
 from minisora.world.render import render
 from minisora.world.scene import COLORS, DIRECTIONS, EXTENT, FPS, GRAVITY, Scene, simulate

@@ -45,7 +45,7 @@ def makes_a_clip(function):
     """Turn `function(model, its own arguments, **options) → video (1, 3, T, H, W)` into a command with the shared options."""
 
     def command(**values):
-        from minisora.viz import can_save
+        from minisora.show.clip import can_save
 
         out, seed, fps, preset, device, force = (values.pop(name) for name in ("out", "seed", "fps", "preset", "device", "force"))
         can_save(out, force)
@@ -87,7 +87,7 @@ def image(model, prompt: PROMPT, **options):
 @makes_a_clip
 def animate(model, image: PICTURE, prompt: PROMPT, num_frames: FRAMES = None, height=None, width=None, **options):
     """Make a clip that starts with a picture."""
-    from minisora.media import as_image
+    from minisora.show.media import as_image
 
     return model.animate(as_image(image, height or model.preset.height, width or model.preset.width), prompt, num_frames=num_frames, **options)
 
@@ -160,7 +160,7 @@ def load(preset: str, device: str, seed: int | None):
 
 def _clip(path: Path, height: int | None, width: int | None, fps: float):
     """A clip at a size that the transformer can take in without hours of work."""
-    from minisora.media import as_video
+    from minisora.show.media import as_video
 
     video = as_video(path, height, width, fps)
     if max(video.shape[2:]) > 128:
@@ -169,8 +169,8 @@ def _clip(path: Path, height: int | None, width: int | None, fps: float):
 
 
 def _show(video, prompt: str | list[str], out: Path, seed: int, seconds: float, fps: float, force: bool) -> None:
-    from minisora.judge import read, verdict
-    from minisora.viz import Clip, text_strip
+    from minisora.measure.judge import read, verdict
+    from minisora.show.clip import Clip, text_strip
     from minisora.world.captions import parse
 
     sentences = [prompt] if isinstance(prompt, str) else prompt

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from minisora.diffusion import (
+from minisora.flow import (
     KINDS,
     add_noise,
     alphas_cumprod,

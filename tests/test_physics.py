@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from minisora.judge import read, verdict
-from minisora.plausibility import (
+from minisora.measure.judge import read, verdict
+from minisora.measure.physics import (
     LIES,
     SPEEDS,
     denoising_loss,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from minisora.media import as_video
+from minisora.show.media import as_video
 from minisora.world.captions import words_of
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from minisora.config import TextConfig
-from minisora.expander import PromptExpander
+from minisora.upsampler import PromptExpander
 from minisora.text import PAD, Tokenizer
 from minisora.world.captions import VOCABULARY
 

@@ -17,12 +17,12 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from minisora.evaluation import psnr_of, test_prompts, test_scenes
-from minisora.faults import edit_figures, mean_of, share, shows
-from minisora.judge import Reading, read, verdict
-from minisora.limits import LASTING, change_word, in_batches, make, round_trip, sentence
-from minisora.media import as_video
-from minisora.plausibility import track_of
+from minisora.measure.accuracy import psnr_of, test_prompts, test_scenes
+from minisora.measure.failures import edit_figures, mean_of, share, shows
+from minisora.measure.judge import Reading, read, verdict
+from minisora.measure.limits import LASTING, change_word, in_batches, make, round_trip, sentence
+from minisora.show.media import as_video
+from minisora.measure.physics import track_of
 from minisora.world.captions import Request, parse, request_of
 from minisora.world.dataset import TEST_SEEDS, sample_scene
 from minisora.world.render import render

@@ -1,4 +1,4 @@
-"""How well the judge reads: `python -m tests.judge_report [clips]` prints its figures on truth and on planted lies."""
+"""How well the judge reads: `python -m data.experiments.judge_report [clips]` prints its figures on truth and on planted lies."""
 
 import random
 import sys
@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import torch
 
-from minisora.judge import read, verdict
+from minisora.measure.judge import read, verdict
 from minisora.world.captions import request_of
 from minisora.world.dataset import TEST_SEEDS, ToyWorld, sample_scene
 from minisora.world.render import render

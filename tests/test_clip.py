@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from minisora.viz import Clip, gallery, latents_to_rgb, text_strip, to_frames
+from minisora.show.clip import Clip, gallery, latents_to_rgb, text_strip, to_frames
 from minisora.world.dataset import sample_scene
 from minisora.world.render import render
 

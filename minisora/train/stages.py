@@ -18,9 +18,9 @@ from tqdm.auto import tqdm
 
 from minisora.config import Preset
 from minisora.device import autocast, compiled
-from minisora.diffusion import KINDS, add_noise, draw_sigma, flow_loss
-from minisora.expander import PromptExpander
-from minisora.loop import fit
+from minisora.flow import KINDS, add_noise, draw_sigma, flow_loss
+from minisora.upsampler import PromptExpander
+from minisora.train.loop import fit
 from minisora.patchify import grid_of, patchify, positions_of
 from minisora.text import END, PAD, TextVideoPair, Tokenizer
 from minisora.vae import VideoVAE

@@ -13,10 +13,10 @@ from itertools import count, islice
 
 import torch
 
-from minisora.evaluation import test_prompts, wilson
-from minisora.faults import collision_figures, edit_figures, length_figures, motion_figures, pair_figures, share
-from minisora.judge import read, verdict
-from minisora.plausibility import LIES, SPEEDS, denoising_loss, moving_scene, preference_error, tell_lie, velocity_figures
+from minisora.measure.accuracy import test_prompts, wilson
+from minisora.measure.failures import collision_figures, edit_figures, length_figures, motion_figures, pair_figures, share
+from minisora.measure.judge import read, verdict
+from minisora.measure.physics import LIES, SPEEDS, denoising_loss, moving_scene, preference_error, tell_lie, velocity_figures
 from minisora.world.captions import PHRASES, parse, request_of
 from minisora.world.dataset import LOOKS, TEST_SEEDS, sample_scene
 from minisora.world.render import render

@@ -1,4 +1,4 @@
-"""Does text to video suffer from learning everything else? `python -m tests.kinds_report [steps]` trains two transformers from nothing,
+"""Does text to video suffer from learning everything else? `python -m data.experiments.kinds_report [steps]` trains two transformers from nothing,
 one on all kinds of given tokens and one on text to video alone, on the same clips with the same noise for the same number of steps.
 
 Compressor and text encoder are the shipped ones. Writes data/results/kinds.json: for both, every hundred steps, the loss on held-out
@@ -17,11 +17,11 @@ import torch.nn as nn
 
 from minisora import MiniSora
 from minisora.device import autocast, can_compile
-from minisora.diffusion import KINDS, add_noise, velocity_of
+from minisora.flow import KINDS, add_noise, velocity_of
 from minisora.dit import DiT
-from minisora.evaluation import judge_clips, summarise, test_prompts, test_scenes
-from minisora.recipe import world_source
-from minisora.training import cache_latents, train_dit
+from minisora.measure.accuracy import judge_clips, summarise, test_prompts, test_scenes
+from minisora.train.recipe import world_source
+from minisora.train.stages import cache_latents, train_dit
 from minisora.world.render import render
 
 RESULTS = Path(__file__).resolve().parent.parent / "data" / "results" / "kinds.json"

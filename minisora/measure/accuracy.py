@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import torch
 
-from minisora.judge import Verdict, read, verdict
+from minisora.measure.judge import Verdict, read, verdict
 from minisora.world.captions import caption, parse
 from minisora.world.dataset import TEST_SEEDS, sample_scene
 from minisora.world.render import render

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from minisora.evaluation import make_clips, summarise, test_prompts, test_scenes, wilson
-from minisora.judge import Verdict
+from minisora.measure.accuracy import make_clips, summarise, test_prompts, test_scenes, wilson
+from minisora.measure.judge import Verdict
 from minisora.world.captions import agrees, parse
 
 test_prompts.__test__ = test_scenes.__test__ = False

@@ -1,0 +1,5 @@
+"""python -m minisora.cli"""
+
+from minisora.cli.main import main
+
+main()
