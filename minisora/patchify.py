@@ -6,7 +6,6 @@ The VAE cuts pixels into cells and the transformer cuts latents into tokens with
 section 3.2.4 of the review (arXiv:2402.17177); arXiv:2103.15691 calls them tubelets.
 """
 
-from collections.abc import Sequence
 
 import torch
 from einops import rearrange
@@ -59,46 +58,9 @@ def positions_of(grid: Size, start: Size = (0, 0, 0), device=None) -> torch.Tens
 # instead, and keeps them apart with masks, so that hardly a place is wasted.
 
 
-def pack(lengths: Sequence[int], room: int) -> list[list[int]]:
-    """Share out bags of tokens over rows: each, the longest first, goes into the first row that has room for it.
-
-    Args:
-        lengths: tokens of every bag. room: places in a row.
-
-    Returns:
-        For every row, the numbers of its bags.
-
-    Raises:
-        ValueError: a bag that no row can hold.
-    """
-    rows: list[list[int]] = []
-    left: list[int] = []
-    for bag in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        if lengths[bag] > room:
-            raise ValueError(f"a bag of {lengths[bag]} tokens does not fit into a row of {room}")
-        row = next((r for r, places in enumerate(left) if places >= lengths[bag]), len(rows))
-        if row == len(rows):
-            rows.append([])
-            left.append(room)
-        rows[row].append(bag)
-        left[row] -= lengths[bag]
-    return rows
 
 
-def fill(rows: Sequence[Sequence[int]], bags: Sequence[torch.Tensor], room: int) -> torch.Tensor:
-    """Write bags (n_i, ...) side by side into rows: (R, room, ...), zero where a row is empty."""
-    packed = bags[0].new_zeros(len(rows), room, *bags[0].shape[1:])
-    for r, row in enumerate(rows):
-        both = torch.cat([bags[i] for i in row])
-        packed[r, : len(both)] = both
-    return packed
 
 
-def segments_of(rows: Sequence[Sequence[int]], lengths: Sequence[int], room: int) -> torch.Tensor:
-    """The bag that every place belongs to: (R, room) int64, -1 where a row is empty."""
-    return fill(rows, [torch.full((n,), i + 1) for i, n in enumerate(lengths)], room) - 1
 
 
-def together(segments: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
-    """Who may look at whom: (R, N) and (R, M) segments → (R, N, M), True where both places belong to one bag."""
-    return (segments[:, :, None] == others[:, None, :]) & (segments[:, :, None] >= 0)

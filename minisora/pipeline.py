@@ -12,16 +12,16 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-from minisora.tasks import Capabilities
 from minisora.checkpoints import CheckpointError, load_tensors, save_tensors, write_text
 from minisora.config import GUIDANCE_SCALE, Preset
 from minisora.device import autocast, choose_device
-from minisora.flow import sigma_schedule
 from minisora.dit import DiT
-from minisora.upsampler import PromptExpander
+from minisora.flow import sigma_schedule
 from minisora.patchify import grid_of, patchify, positions_of, unpatchify
 from minisora.sampling import SAMPLERS, Callback, guided
+from minisora.tasks import Capabilities
 from minisora.text import PAD, TextEncoder, Tokenizer
+from minisora.upsampler import PromptExpander
 from minisora.vae import VideoVAE
 
 SHIPPED = Path(__file__).resolve().parent.parent / "data" / "checkpoints"  # in a clone

@@ -1,8 +1,10 @@
 import pytest
 import torch
 
-from minisora.measure.accuracy import make_clips, summarise, test_prompts, test_scenes, wilson
+from minisora.measure.accuracy import make_clips, summarise
+from minisora.measure.clips import test_prompts, test_scenes
 from minisora.measure.judge import Verdict
+from minisora.measure.stats import wilson
 from minisora.world.captions import agrees, parse
 
 test_prompts.__test__ = test_scenes.__test__ = False

@@ -5,7 +5,17 @@ from functools import partial
 import pytest
 
 from minisora.measure.judge import read, verdict
-from minisora.world.captions import PLACES, VOCABULARY, Ask, Request, agrees, caption, detailed_caption, parse, request_of
+from minisora.world.captions import (
+    PLACES,
+    VOCABULARY,
+    Ask,
+    Request,
+    agrees,
+    caption,
+    detailed_caption,
+    parse,
+    request_of,
+)
 from minisora.world.dataset import ToyWorld
 from minisora.world.render import render
 

@@ -3,8 +3,9 @@ import torch
 
 from minisora.config import DiTConfig
 from minisora.device import can_compile, compiled
-from minisora.flow import add_noise, draw_sigma, flow_loss
 from minisora.dit import DiT
+from minisora.flow import add_noise, flow_loss
+from minisora.masks import draw_sigma
 from minisora.patchify import positions_of
 from tests.conftest import wake
 

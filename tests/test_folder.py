@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from minisora.train.folder import read_folder
 from minisora.show.clip import Clip
+from minisora.train.folder import read_folder
 
 
 @pytest.fixture

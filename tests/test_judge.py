@@ -5,9 +5,9 @@ import os
 import pytest
 import torch
 
+from data.experiments.judge_report import ATTRIBUTES, planted, truth
 from minisora.measure.judge import judge, read, verdict
 from minisora.world.captions import Ask, Request, parse
-from data.experiments.judge_report import ATTRIBUTES, planted, truth
 
 CLIPS = int(os.environ.get("MINISORA_JUDGE_CLIPS", 512))
 

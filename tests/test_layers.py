@@ -1,7 +1,15 @@
 import torch
 import torch.nn.functional as F
 
-from minisora.layers import Attention, NoiseEmbedder, PositionEmbedder, RMSNorm, attention, rotary_angles, rotate
+from minisora.layers import (
+    Attention,
+    NoiseEmbedder,
+    PositionEmbedder,
+    RMSNorm,
+    attention,
+    rotary_angles,
+    rotate,
+)
 from minisora.patchify import positions_of
 
 

@@ -8,19 +8,18 @@ import pytest
 import torch
 
 from minisora.cli.main import main
-from minisora.measure.accuracy import test_prompts as prompts_of
+from minisora.measure.clips import LASTING, change_word, make, pairs, remake, sentence, slide
+from minisora.measure.clips import test_prompts as prompts_of
 from minisora.measure.failures import (
     changes,
     collision_figures,
     edit_figures,
     gravity_of,
     length_figures,
-    mean_of,
     motion_figures,
     pair_figures,
-    share,
 )
-from minisora.measure.limits import LASTING, change_word, make, pairs, remake, sentence, slide
+from minisora.measure.stats import mean_of, share
 from minisora.world.captions import OPPOSITE, parse, request_of
 from minisora.world.dataset import is_held_out, sample_scene
 from minisora.world.render import render

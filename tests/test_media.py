@@ -5,8 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from minisora.show.media import as_image, as_video
 from minisora.show.clip import Clip
+from minisora.show.media import as_image, as_video
 
 
 @pytest.fixture

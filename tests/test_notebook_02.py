@@ -125,7 +125,7 @@ def test_render_is_pure_and_has_words(model, batch):
 
 
 def test_figures_are_opaque():
-    from minisora.show.clip import new_axes
+    from minisora.show.plots import new_axes
 
     shown = drawn(new_axes(2, 1)[0], "nothing")
     assert 'alt="nothing"' in shown.text and shown.words == "nothing"

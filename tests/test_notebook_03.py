@@ -7,8 +7,8 @@ import pytest
 import torch
 from einops import rearrange
 
-from minisora.measure.speed import step_flops
 from minisora.dit import DiT
+from minisora.measure.speed import step_flops
 from minisora.widgets.tokens import TokenExplorer, cube_of, forward_flops, render_tokens, token_grid
 from tests.conftest import rejected, unwritten
 

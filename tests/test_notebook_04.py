@@ -6,9 +6,19 @@ import pytest
 import torch
 
 from minisora import render, sample_scene
-from minisora.flow import add_noise, shift_sigma, v_from
+from minisora.compare.ddpm import v_from
+from minisora.flow import add_noise, shift_sigma
 from minisora.widgets import film
-from minisora.widgets.noise import SCHEDULES, SHARE, NoiseExplorer, guess, render_noise, schedule_db, snr_db, tint
+from minisora.widgets.noise import (
+    SCHEDULES,
+    SHARE,
+    NoiseExplorer,
+    guess,
+    render_noise,
+    schedule_db,
+    snr_db,
+    tint,
+)
 from tests.conftest import rejected, unwritten
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from minisora.config import TrainConfig
-from minisora.train.stages import Latents
+from minisora.train.data import Latents
 from minisora.widgets.desk import TrainingDesk, render_desk
 from minisora.widgets.watch import Watch, loss_by_level
 from tests.conftest import rejected

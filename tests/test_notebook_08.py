@@ -6,7 +6,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from minisora.widgets.guidance import GuidanceDesk, at_scales, render_guidance, word_bars, word_changes, word_importance
+from minisora.widgets.guidance import (
+    GuidanceDesk,
+    at_scales,
+    render_guidance,
+    word_bars,
+    word_changes,
+    word_importance,
+)
 from minisora.world.captions import parse
 from minisora.world.dataset import is_held_out
 from tests.conftest import rejected

@@ -5,10 +5,18 @@ import math
 import pytest
 import torch
 
-from minisora.measure.accuracy import wilson
+from minisora.measure.clips import change_word, make, sentence
 from minisora.measure.judge import read
-from minisora.measure.limits import change_word, make, sentence
-from minisora.widgets.failures import KINDS, FailureGallery, compare, draw_tracks, plot_shares, prompt_of, render_failure
+from minisora.measure.stats import wilson
+from minisora.widgets.failures import (
+    KINDS,
+    FailureGallery,
+    compare,
+    draw_tracks,
+    plot_shares,
+    prompt_of,
+    render_failure,
+)
 from minisora.world.captions import parse
 from minisora.world.dataset import TEST_SEEDS, is_held_out, sample_scene
 from minisora.world.render import render

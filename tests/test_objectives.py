@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from data.experiments.objectives_report import compare, distance
 from minisora.compare.objectives import (
     DRAWS,
     SCHEDULES,
@@ -17,7 +18,6 @@ from minisora.compare.objectives import (
     train_objective,
 )
 from minisora.compare.toy2d import mixture
-from data.experiments.objectives_report import compare, distance
 
 TIMES = torch.linspace(0.05, 0.95, 7, dtype=torch.float64)
 

@@ -1,9 +1,10 @@
 import pytest
 import torch
 
+from minisora.compare.packing import fill, pack, segments_of, together
 from minisora.config import DiTConfig
 from minisora.dit import DiT
-from minisora.patchify import fill, grid_of, pack, patchify, positions_of, segments_of, together, unpatchify
+from minisora.patchify import grid_of, patchify, positions_of, unpatchify
 from tests.conftest import wake
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from minisora.measure.clips import track_of
 from minisora.measure.judge import read, verdict
 from minisora.measure.physics import (
     LIES,
@@ -14,7 +15,6 @@ from minisora.measure.physics import (
     moving_scene,
     preference_error,
     tell_lie,
-    track_of,
     true_track,
     velocities,
     velocity_error,

@@ -143,7 +143,8 @@ def test_unknown_device_says_the_way_out(model, tmp_path):
 @pytest.mark.parametrize("split,share", [("seen", 0.85), ("held_out", 0.8)])
 def test_the_shipped_model_listens(shipped, split, share):
     """A small sample with a low bar; the figures with their intervals are in the model card."""
-    from minisora.measure.accuracy import judge_clips, make_clips, test_prompts, test_scenes
+    from minisora.measure.accuracy import judge_clips, make_clips
+    from minisora.measure.clips import test_prompts, test_scenes
 
     prompts = test_prompts(test_scenes("solo", split, 32))
     verdicts = judge_clips(make_clips(shipped), prompts)

@@ -7,9 +7,9 @@ from itertools import permutations
 import pytest
 import torch
 
-from minisora.train.folder import read_folder
+from data.experiments.verdict_table import RESULTS, markdown
+from minisora.measure.clips import lasting, sentence
 from minisora.measure.judge import read
-from minisora.measure.limits import sentence
 from minisora.measure.tasks import (
     CAPABILITIES,
     REAL,
@@ -17,7 +17,6 @@ from minisora.measure.tasks import (
     _box_of,
     continued_figures,
     cross_fade,
-    lasting,
     measure_capabilities,
     measure_minute,
     measure_script,
@@ -25,9 +24,9 @@ from minisora.measure.tasks import (
     script_scenes,
     stand,
 )
+from minisora.train.folder import read_folder
 from minisora.world.dataset import sample_scene
 from minisora.world.render import render
-from data.experiments.verdict_table import RESULTS, markdown
 
 NEW = slice(17, 25)
 

@@ -3,7 +3,16 @@
 import pytest
 import torch
 
-from minisora.widgets.timeline import PLANS, Plan, TimelineEditor, levels_of, preview, run, window, words_of
+from minisora.widgets.timeline import (
+    PLANS,
+    Plan,
+    TimelineEditor,
+    levels_of,
+    preview,
+    run,
+    window,
+    words_of,
+)
 
 ALL = tuple(range(5))
 

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from minisora.flow import sigma_schedule
 from minisora.compare.toy2d import DATASETS, Mixture, PlaneNet, mixture, train_plane
+from minisora.flow import sigma_schedule
 from minisora.sampling import euler, heun
 
 

@@ -11,11 +11,12 @@ import torch.nn as nn
 
 from minisora.checkpoints import CheckpointError, load_tensors
 from minisora.config import TrainConfig
-from minisora.train.loop import EMA, fit, learning_rate_at
 from minisora.pipeline import MiniSora
-from minisora.train.recipe import render_pool, take_over, train_model, world_of, world_source
 from minisora.text import PAD
-from minisora.train.stages import Latents, cache_latents, train_dit, train_expander, train_vae
+from minisora.train.data import Latents, cache_latents, render_pool, world_of, world_source
+from minisora.train.loop import EMA, fit, learning_rate_at
+from minisora.train.recipe import take_over, train_model
+from minisora.train.stages import train_dit, train_expander, train_vae
 from minisora.vae import VideoVAE
 
 CONFIG = TrainConfig(steps=30, batch_size=4, learning_rate=3e-3, warmup_steps=5, ema_decay=0.9)

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from minisora.config import TextConfig
-from minisora.upsampler import PromptExpander
 from minisora.text import PAD, Tokenizer
+from minisora.upsampler import PromptExpander
 from minisora.world.captions import VOCABULARY
 
 CONFIG = TextConfig(hidden_size=32, depth=2, num_heads=2, max_length=12)

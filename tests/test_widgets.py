@@ -6,8 +6,15 @@ import time
 import pytest
 
 from minisora.compare.toy2d import PlaneNet
-from minisora.train.stages import cache_latents
-from minisora.widgets import PromptBuilder, PromptState, pipeline_map, render_prompt, sentence, setup
+from minisora.train.data import cache_latents
+from minisora.widgets import (
+    PromptBuilder,
+    PromptState,
+    pipeline_map,
+    render_prompt,
+    sentence,
+    setup,
+)
 from minisora.widgets.attention import AttentionExplorer
 from minisora.widgets.failures import FailureGallery
 from minisora.widgets.flow import FlowExplorer

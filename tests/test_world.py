@@ -5,9 +5,28 @@ from dataclasses import replace
 import pytest
 import torch
 
-from minisora.world.dataset import HELD_OUT, LOOKS, PRACTICE, TEST_SEEDS, ToyWorld, is_held_out, sample_scene
+from minisora.world.dataset import (
+    HELD_OUT,
+    LOOKS,
+    PRACTICE,
+    TEST_SEEDS,
+    ToyWorld,
+    is_held_out,
+    sample_scene,
+)
 from minisora.world.render import background_image, coverage, render
-from minisora.world.scene import COLORS, EXTENT, GRAVITY, MOTIONS, ROUND, SHAPES, SIZES, Scene, Thing, simulate
+from minisora.world.scene import (
+    COLORS,
+    EXTENT,
+    GRAVITY,
+    MOTIONS,
+    ROUND,
+    SHAPES,
+    SIZES,
+    Scene,
+    Thing,
+    simulate,
+)
 
 
 def test_same_seed_same_pixels():

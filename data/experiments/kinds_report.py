@@ -17,14 +17,16 @@ import torch.nn as nn
 
 from minisora import MiniSora
 from minisora.device import autocast, can_compile
-from minisora.flow import KINDS, add_noise, velocity_of
 from minisora.dit import DiT
-from minisora.measure.accuracy import judge_clips, summarise, test_prompts, test_scenes
-from minisora.train.recipe import world_source
-from minisora.train.stages import cache_latents, train_dit
+from minisora.flow import add_noise, velocity_of
+from minisora.masks import KINDS
+from minisora.measure.accuracy import judge_clips, summarise
+from minisora.measure.clips import test_prompts, test_scenes
+from minisora.train.data import cache_latents, world_source
+from minisora.train.stages import train_dit
 from minisora.world.render import render
 
-RESULTS = Path(__file__).resolve().parent.parent / "data" / "results" / "kinds.json"
+RESULTS = Path(__file__).resolve().parents[2] / "data" / "results" / "kinds.json"
 WAYS = {"all kinds": KINDS, "text to video alone": {"one level": 1.0}}
 LEVELS = (0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95)
 WIDTH, RATE = 160, 8e-3  # what learns most in few steps, see data/LOG.md

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-RESULTS = Path(__file__).resolve().parent.parent / "data" / "results" / "capabilities.json"
+RESULTS = Path(__file__).resolve().parents[2] / "data" / "results" / "capabilities.json"
 CONTINUED = ("as asked", "same object", "track", "seam")
 ROWS = {  # capability → figures
     "animate": ("as asked", "kept"), "extend forward": CONTINUED, "extend backward": CONTINUED, "connect": CONTINUED, "inpaint": CONTINUED,

@@ -41,8 +41,8 @@ def train(
     """Train a model, from nothing or --from another: compressor, text encoder, prompt expander, transformer. Ctrl-C keeps what was learned; --resume goes on."""
     from minisora.config import PRESETS
     from minisora.device import can_compile
-    from minisora.train.folder import read_folder
     from minisora.pipeline import MiniSora
+    from minisora.train.folder import read_folder
     from minisora.train.recipe import train_model
     from minisora.world.scene import check_choice
 
@@ -78,7 +78,8 @@ def evaluate(
     """Measure a model, with 95 % intervals: the compressor, text to video and image to video; or other capabilities."""
     from tqdm import tqdm
 
-    from minisora.measure.accuracy import evaluate_animate, evaluate_text_to_video, evaluate_vae, lines_of
+    from minisora.measure.accuracy import evaluate_animate, evaluate_text_to_video, evaluate_vae
+    from minisora.measure.stats import lines_of
     from minisora.measure.tasks import CAPABILITIES, measure_capabilities, real_clips
 
     model = _measured(json_file, force, preset, device, compile, prompts)
@@ -103,8 +104,8 @@ def limits(
     seed: NOISE_SEED = 0, preset: MODEL = "tiny", compile: COMPILE = None, device: DEVICE = "auto", force: FORCE = False,
 ) -> None:  # fmt: skip
     """Measure where a model breaks: physics, space and time, interaction, length, plausibility, with 95 % intervals."""
-    from minisora.measure.accuracy import lines_of
     from minisora.measure.limits import measure_limits
+    from minisora.measure.stats import lines_of
 
     model = _measured(json_file, force, preset, device, compile, clips)
     options = {"num_inference_steps": num_inference_steps, "guidance_scale": guidance_scale}
@@ -131,7 +132,7 @@ def benchmark(
 @app.command()
 def lab() -> None:
     """Open JupyterLab at the first notebook."""
-    first = Path(__file__).resolve().parent.parent / "notebooks" / "00_a_video_from_a_sentence.ipynb"
+    first = Path(__file__).resolve().parents[2] / "notebooks" / "00_a_video_from_a_sentence.ipynb"
     if not first.is_file():
         raise ValueError("the notebooks lie in the repository: clone it and install it with pip install -e '.[lab]'")
     try:

@@ -11,8 +11,9 @@ from collections.abc import Callable
 
 import torch
 
-from minisora.flow import alphas_cumprod, shift_sigma
+from minisora.compare.ddpm import alphas_cumprod
 from minisora.compare.toy2d import Mixture, PlaneNet
+from minisora.flow import shift_sigma
 
 SCHEDULES = ("flow", "linear", "cosine")
 TARGETS = ("velocity", "noise", "clean", "v")

@@ -3,28 +3,16 @@
 Everything is measured on test seeds, which no training meets; `held_out` on looks that no training shows.
 """
 
-import math
 import random
 from collections.abc import Callable
 
 import torch
 
+from minisora.measure.clips import test_prompts, test_scenes
 from minisora.measure.judge import Verdict, read, verdict
+from minisora.measure.stats import psnr_of, wilson
 from minisora.world.captions import caption, parse
-from minisora.world.dataset import TEST_SEEDS, sample_scene
 from minisora.world.render import render
-from minisora.world.scene import Scene
-
-
-def wilson(successes: int, n: int, z: float = 1.96) -> dict[str, float]:
-    """A share with its 95 % interval (Wilson's score interval): value, low, high, n."""
-    if n == 0:
-        raise ValueError("a share of nothing has no interval; measure at least one")
-    p = successes / n
-    middle = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    rounded = lambda x: round(min(1.0, max(0.0, x)), 4)  # noqa: E731
-    return {"value": round(p, 4), "low": rounded(middle - half), "high": rounded(middle + half), "n": n}
 
 
 def summarise(verdicts: list[Verdict]) -> dict[str, dict[str, float]]:
@@ -37,28 +25,10 @@ def summarise(verdicts: list[Verdict]) -> dict[str, dict[str, float]]:
     return table
 
 
-def lines_of(table: dict, path: str = "") -> str:
-    """Nested figures as text, a line each: path, value, interval, n."""
-    lines = []
-    for name, f in table.items():
-        if isinstance(f, dict) and "n" not in f:
-            lines.append(lines_of(f, f"{path}{name} · "))
-        elif isinstance(f, dict):
-            scale, unit, value = (100, "%", f["value"]) if "value" in f else (1, "", f["mean"])
-            lines.append(f"  {path + name:<44} {scale * value:7.3f} {unit:<2} [{scale * f['low']:.3f}, {scale * f['high']:.3f}]   n = {f['n']}")
-        elif isinstance(f, (int, float)):
-            lines.append(f"  {path + name:<44} {f:7.3f}")
-    return "\n".join(filter(None, lines))
 
 
-def test_scenes(family: str, split: str, count: int, **shape) -> list[Scene]:
-    """The first `count` test scenes of a family and split; the same on every machine."""
-    return [sample_scene(TEST_SEEDS + i, family, split, **shape) for i in range(count)]
 
 
-def test_prompts(scenes: list[Scene]) -> list[str]:
-    """One caption each, in the mixture of forms that training uses."""
-    return [caption(s, random.Random(f"caption {s.seed}")) for s in scenes]
 
 
 def judge_clips(make: Callable[[list[str], int], torch.Tensor], prompts: list[str], batch_size: int = 32, on_batch=lambda n: None) -> list[Verdict]:
@@ -124,9 +94,6 @@ def evaluate_animate(model, prompts: int = 256, seed: int = 0, on_batch=lambda n
     return {**summarise(verdicts), **frame}
 
 
-def psnr_of(video: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    """Peak signal-to-noise ratio in dB of each clip, (B,), for videos in [-1, 1]: 10·log10(2² / mean squared error)."""
-    return 10 * torch.log10(4 / (video.clamp(-1, 1) - truth).square().flatten(1).mean(1).clamp(min=1e-10))
 
 
 def evaluate_vae(model, clips: int = 512, on_batch=lambda n: None) -> dict:

@@ -8,8 +8,8 @@ clip of any length. A figure is None where there was nothing to measure it on.
 
 import torch
 
-from minisora.measure.accuracy import wilson
 from minisora.measure.judge import Reading, Tracked, read, verdict
+from minisora.measure.stats import mean_of, share
 from minisora.world.captions import Request, parse, request_of
 from minisora.world.render import coverage
 from minisora.world.scene import FPS, RELATIONS, Scene
@@ -17,19 +17,8 @@ from minisora.world.scene import FPS, RELATIONS, Scene
 NAMES = ("color", "shape", "size", "motion")
 
 
-def share(flags: list[bool]) -> dict[str, float] | None:
-    """How many of the flags are set, with Wilson's interval; None where there are none."""
-    return wilson(sum(flags), len(flags)) if flags else None
 
 
-def mean_of(values: list[float]) -> dict[str, float] | None:
-    """A mean with its 95 % interval (normal approximation) over what is finite; None where fewer than two values are."""
-    x = torch.tensor(values, dtype=torch.float64)
-    x = x[x.isfinite()]
-    if len(x) < 2:
-        return None
-    mean, half = float(x.mean()), 1.96 * float(x.std()) / len(x) ** 0.5
-    return {"mean": round(mean, 4), "low": round(mean - half, 4), "high": round(mean + half, 4), "n": len(x)}
 
 
 def changes(video: torch.Tensor) -> dict[str, bool]:

@@ -15,8 +15,8 @@ from functools import lru_cache
 import torch
 import torch.nn.functional as F
 
-from minisora.world.captions import BOARD, Request, moments
 from minisora.measure.laws import Law, best_collision, best_law
+from minisora.world.captions import BOARD, Request, moments
 from minisora.world.render import background_image, coverage, pixel_grid
 from minisora.world.scene import BACKGROUND_COLORS, COLORS, FPS, RELATIONS, SHAPES, SIZES, TEXTURES
 

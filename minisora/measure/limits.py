@@ -6,90 +6,61 @@ Figures are those of `faults.py` and `plausibility.py`. What the judge itself ge
 same figure on true clips after the compressor's round trip, which are the best that the model could make.
 """
 
-import random
 from collections.abc import Callable
-from dataclasses import replace
-from itertools import count, islice
 
 import torch
 
-from minisora.measure.accuracy import test_prompts, wilson
-from minisora.measure.failures import collision_figures, edit_figures, length_figures, motion_figures, pair_figures, share
+from minisora.measure.clips import (
+    LASTING,
+    change_word,
+    in_batches,
+    make,
+    pairs,
+    remake,
+    round_trip,
+    sentence,
+    slide,
+    test_prompts,
+)
+from minisora.measure.failures import (
+    collision_figures,
+    edit_figures,
+    length_figures,
+    motion_figures,
+    pair_figures,
+)
 from minisora.measure.judge import read, verdict
-from minisora.measure.physics import LIES, SPEEDS, denoising_loss, moving_scene, preference_error, tell_lie, velocity_figures
-from minisora.world.captions import PHRASES, parse, request_of
-from minisora.world.dataset import LOOKS, TEST_SEEDS, sample_scene
+from minisora.measure.physics import (
+    LIES,
+    SPEEDS,
+    denoising_loss,
+    moving_scene,
+    preference_error,
+    tell_lie,
+    velocity_figures,
+)
+from minisora.measure.stats import share, wilson
+from minisora.world.captions import parse, request_of
+from minisora.world.dataset import TEST_SEEDS, sample_scene
 from minisora.world.render import render
-from minisora.world.scene import BACKGROUND_COLORS, Scene
 
 LENGTHS = (9, 17, 33, 49)  # frames; training had 17, and 33 in every twentieth step
-LASTING = ("still", "falling", "bouncing", "circling", "spinning")  # motions that stay on the stage however long they last
-BATCH = 40  # divides 200, so that a compiled transformer meets one size
 
 
-def in_batches(function: Callable, *columns, seed: int | None = None, **options) -> torch.Tensor:
-    """Call `function(*part of every column, **options)` for 40 rows at a time and join what comes back.
-
-    With a seed, batch i is also given a `generator` seeded with seed + i.
-    """
-    parts = []
-    for i in range(0, len(columns[0]), BATCH):
-        noise = {} if seed is None else {"generator": torch.Generator().manual_seed(seed + i // BATCH)}
-        parts.append(function(*(c[i : i + BATCH] for c in columns), **noise, **options).cpu())
-    return torch.cat(parts)
 
 
-def make(model, prompts: list[str], seed: int = 0, **options) -> torch.Tensor:
-    """Videos (B, 3, T, H, W), one a prompt."""
-    return in_batches(model.generate, prompts, seed=seed, **options)
 
 
-def remake(model, videos: torch.Tensor, prompts: list[str], start: list[float], seed: int = 0, **options) -> torch.Tensor:
-    """Make videos again from others, latent frame k starting at noise level start[k]: 0 is kept as given, 1 is made anew.
-
-    [0, 0, 1, 1, 1] goes on from the first five frames; 0.7 everywhere is SDEdit (arXiv:2108.01073).
-    """
-    levels = torch.tensor(start)[:, None, None]
-    return in_batches(lambda video, texts, **o: model.redo(video, levels, texts, **o), videos, prompts, seed=seed, **options)
 
 
-def slide(model, prompts: list[str], num_frames: int, seed: int = 0, **options) -> torch.Tensor:
-    """A longer clip by a window that slides: `generate`, then `extend` by what is missing."""
-
-    def batch(texts: list[str], **options) -> torch.Tensor:
-        video = model.generate(texts, **options)
-        return model.extend(video, num_frames - video.shape[2], texts, **options)
-
-    return in_batches(batch, prompts, seed=seed, **options)
 
 
-def round_trip(model, videos: torch.Tensor) -> torch.Tensor:
-    """Videos as the compressor gives them back."""
-    return in_batches(lambda v: model.decode(model.encode(v)), videos)
 
 
-def pairs(number: int, split: str = "seen", collide: bool = False) -> list[Scene]:
-    """The first test scenes of two objects that collide, or that do not."""
-    scenes = (sample_scene(TEST_SEEDS + i, "pair", split) for i in count())
-    return list(islice((s for s in scenes if s.collides == collide), number))
 
 
-def sentence(scene: Scene) -> str:
-    """Everything about a scene of one object in a fixed order, so that two prompts differ in what they say and in nothing else."""
-    (o,), stage = scene.objects, "background" if scene.texture == "plain" else scene.texture
-    return f"a {o.size} {o.color} {o.shape} {PHRASES['motion'][o.motion][0]} on a {scene.background} {stage}"
 
 
-def change_word(scene: Scene, attribute: str) -> Scene:
-    """Another value of color, shape, motion or background, and no look that training has not shown."""
-    (o,), rng = scene.objects, random.Random(f"{attribute} {scene.seed}")
-    values = {
-        "color": [c for s, c in LOOKS["seen"] if s == o.shape], "shape": [s for s, c in LOOKS["seen"] if c == o.color],
-        "motion": LASTING[:4], "background": list(BACKGROUND_COLORS),
-    }  # fmt: skip
-    own = scene.background if attribute == "background" else getattr(o, attribute)
-    change = {attribute: rng.choice([v for v in values[attribute] if v != own])}
-    return replace(scene, **change) if attribute == "background" else replace(scene, objects=(replace(o, **change),))
 
 
 # ----------------------------------------------------------------------------------------------------------- the four categories

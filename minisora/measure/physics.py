@@ -13,9 +13,8 @@ from dataclasses import replace
 import torch
 
 from minisora.flow import add_noise, velocity_of
-from minisora.measure.accuracy import wilson
-from minisora.measure.failures import mean_of
-from minisora.measure.judge import read
+from minisora.measure.clips import track_of
+from minisora.measure.stats import mean_of, wilson
 from minisora.world.dataset import sample_scene
 from minisora.world.render import render
 from minisora.world.scene import COLORS, DIRECTIONS, EXTENT, FPS, GRAVITY, Scene, simulate
@@ -58,10 +57,6 @@ def true_track(scene: Scene, num_frames: int = 17) -> torch.Tensor:
     return torch.where(inside[:, None], track, torch.nan)
 
 
-def track_of(video: torch.Tensor, color: str) -> torch.Tensor:
-    """Centre (T, 2) of what has this colour in a clip (3, T, H, W), nan where the judge sees none."""
-    found = [o.positions for o in read(video).objects if o.color == color]
-    return found[0] if found else torch.full((video.shape[1], 2), torch.nan)
 
 
 def velocity_figures(made: torch.Tensor, again: torch.Tensor, scenes: list[Scene], first: int = 4, apart: int = 4) -> dict:

@@ -18,7 +18,8 @@ from minisora.config import TrainConfig
 from minisora.device import autocast, has_fast_bf16
 from minisora.dit import DiT
 from minisora.text import END, PAD
-from minisora.train.stages import Latents, train_dit
+from minisora.train.data import Latents
+from minisora.train.stages import train_dit
 from minisora.world.dataset import ToyWorld
 
 
@@ -113,7 +114,7 @@ def _long_clip(model, seconds: float) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         model.save(folder)
         command = [sys.executable, "-c", LONG, folder, str(model.device), str(seconds)]
-        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).resolve().parent.parent)
+        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).resolve().parents[2])
     took, peak = map(float, done.stdout.split())
     return {"seconds": round(took, 2), "MiB at the peak": round(peak)}
 

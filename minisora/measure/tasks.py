@@ -17,12 +17,21 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from minisora.measure.accuracy import psnr_of, test_prompts, test_scenes
-from minisora.measure.failures import edit_figures, mean_of, share, shows
+from minisora.measure.clips import (
+    change_word,
+    in_batches,
+    lasting,
+    make,
+    round_trip,
+    sentence,
+    test_prompts,
+    test_scenes,
+    track_of,
+)
+from minisora.measure.failures import edit_figures, shows
 from minisora.measure.judge import Reading, read, verdict
-from minisora.measure.limits import LASTING, change_word, in_batches, make, round_trip, sentence
+from minisora.measure.stats import mean_of, psnr_of, share
 from minisora.show.media import as_video
-from minisora.measure.physics import track_of
 from minisora.world.captions import Request, parse, request_of
 from minisora.world.dataset import TEST_SEEDS, sample_scene
 from minisora.world.render import render
@@ -33,9 +42,6 @@ STRENGTHS = (0.5, 0.6, 0.7, 0.8, 0.9)
 SCRIPTED = ("still", "circling", "spinning")  # motions that can begin at any moment, and that the judge knows from any moment on
 
 
-def lasting(clips: int, num_frames: int) -> list[Scene]:
-    """Scenes whose motion goes on for as long as the clip."""
-    return [sample_scene(TEST_SEEDS + i, motion=LASTING[i % len(LASTING)], num_frames=num_frames) for i in range(clips)]
 
 
 def cross_fade(before: torch.Tensor, after: torch.Tensor, num_frames: int) -> torch.Tensor:

@@ -4,11 +4,7 @@
 """
 
 import json
-import random
-import time
-from collections.abc import Callable, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -18,94 +14,32 @@ import torch.nn as nn
 from minisora.checkpoints import load_tensors, save_tensors, write_text
 from minisora.config import Preset
 from minisora.device import choose_device
-from minisora.measure.accuracy import judge_clips, make_clips, psnr_of, summarise, test_prompts, test_scenes
+from minisora.measure.accuracy import judge_clips, make_clips, summarise
+from minisora.measure.clips import test_prompts, test_scenes
+from minisora.measure.stats import psnr_of
+from minisora.pipeline import MiniSora
+from minisora.show.clip import save_strips
+from minisora.show.plots import plot_curve
+from minisora.text import END, PAD, TextVideoPair
+from minisora.train.curve import Curve
+from minisora.train.data import Latents, Source, cache_latents, folder_source, world_source
 from minisora.train.folder import Folder
 from minisora.train.loop import is_finished
-from minisora.pipeline import MiniSora
-from minisora.text import END, PAD, TextVideoPair
-from minisora.train.stages import Latents, cache_latents, train_dit, train_expander, train_language, train_vae
-from minisora.show.clip import plot_curve, save_strips
-from minisora.world.captions import VOCABULARY, caption, detailed_caption
-from minisora.world.dataset import ToyWorld
-from minisora.world.render import render
+from minisora.train.stages import train_dit, train_expander, train_language, train_vae
 
 LOOK_PROMPTS = 64  # of each family, judged while the transformer learns
-SAMPLE_PROMPTS = [  # drawn from one seed at every look, so that the pictures can be compared
-    "a large red circle bouncing on a navy background", "a small yellow star spinning on a black grid",
-    "a large green heart growing on a white gradient", "a red ring hits a blue square from the left on a black background",
-]  # fmt: skip
 
 
-def world_of(preset: Preset, size: tuple[int, int, int] | None = None, **options) -> ToyWorld:
-    """The toy world as a preset wants it. size: frames, rows, columns; the preset's where None."""
-    num_frames, height, width = size or (preset.num_frames, preset.height, preset.width)
-    return ToyWorld(pair_share=preset.pair_share, num_frames=num_frames, height=height, width=width, fps=preset.fps, **options)
 
 
-def render_pool(world: ToyWorld, count: int) -> torch.Tensor:
-    """The first `count` clips as (count, 3, T, H, W) uint8."""
-    chunks = [render([world.scene(j) for j in range(i, min(i + 64, count))], **world.shape) for i in range(0, count, 64)]
-    return torch.cat([((chunk + 1) * 127.5).round().byte() for chunk in chunks])
 
 
-@dataclass(frozen=True)
-class Bucket:
-    """Clips of one size for the stages after the compressor."""
-
-    clips: Callable[[int, int], tuple[torch.Tensor, list[list[str]]]]  # (start, how many) → videos in [-1, 1] and their captions
-    count: int  # how many there are
-    share: float = 1.0  # of the transformer's steps
 
 
-@dataclass(frozen=True)
-class Source:
-    """Where a training takes its clips from."""
-
-    vocabulary: tuple[str, ...]
-    pools: Callable[[int], list[torch.Tensor]]  # how many of the first size at most → (M, 3, T, H, W) uint8 of every size, for the compressor
-    buckets: list[Bucket]  # the first is the preset's own size
-    held_back: torch.Tensor  # (B, 3, T, H, W) in [-1, 1], to measure the compressor on
-    samples: list[str]  # prompts of the pictures at every look
-    judged: bool  # whether these are clips of the toy world: the judge can read them, and captions come in pairs, without places and with
 
 
-def world_source(preset: Preset) -> Source:
-    """The toy world, without end, in the preset's size and in the others."""
-    world, others = world_of(preset), preset.other_sizes
-    worlds = [world, *(world_of(preset, size, first_seed=(i + 1) * 10_000_000) for i, size in enumerate(others))]
-
-    if preset.captions_per_clip % 2:
-        raise ValueError(f"captions_per_clip={preset.captions_per_clip} is odd; in the toy world every sentence comes without places and with them")
-
-    def clips(world: ToyWorld, start: int, count: int):
-        scenes = [world.scene(i) for i in range(start, start + count)]
-        forms = caption, partial(detailed_caption, **world.shape)
-        several = [[form(s, random.Random(f"{k} {s.seed}")) for k in range(0, preset.captions_per_clip, 2) for form in forms] for s in scenes]
-        return render(scenes, **world.shape), several
-
-    shares = [1 - preset.other_share * len(others)] + [preset.other_share] * len(others)
-    cells = [(w.shape["num_frames"] + 3) // 4 * w.shape["height"] * w.shape["width"] for w in worlds]  # the smaller, the more clips
-    counts = lambda most: [max(int(most * s / shares[0] * cells[0] / n), 1) for s, n in zip(shares, cells, strict=True)]  # noqa: E731
-    buckets = [Bucket(partial(clips, w), *numbers) for w, *numbers in zip(worlds, counts(preset.cached_clips), shares, strict=True)]
-    pools = lambda most: [render_pool(w, count) for w, count in zip(worlds, counts(most), strict=True)]  # noqa: E731
-    held_back = render(test_scenes("solo", "seen", 64) + test_scenes("pair", "seen", 64))
-    return Source(VOCABULARY, pools, buckets, held_back, SAMPLE_PROMPTS, True)
 
 
-def folder_source(folder: Folder) -> Source:
-    """A reader's own clips; of twenty or more, every tenth is held back."""
-    rows = torch.arange(len(folder.videos))
-    kept = rows[rows % 10 != 0] if len(rows) >= 20 else rows
-    most = max(len(several) for several in folder.captions)
-
-    def clips(start: int, count: int):
-        picks = kept[start : start + count].tolist()
-        several = [(folder.captions[i] * most)[:most] for i in picks]  # as many for each
-        return folder.videos[picks].float() / 127.5 - 1, several
-
-    held_back = folder.videos[rows[rows % 10 == 0]][:128].float() / 127.5 - 1
-    samples = list(dict.fromkeys(several[0] for several in folder.captions))[:4]
-    return Source(folder.vocabulary, lambda most: [folder.videos[kept[:most]]], [Bucket(clips, len(kept))], held_back, samples, False)
 
 
 def train_model(
@@ -224,32 +158,3 @@ def _latents(model: MiniSora, source: Source, run_dir: Path, resume: bool, progr
     return data
 
 
-class Curve:
-    """Minutes from nothing, over all stages, and what the model could do by then; kept in `curve.json`."""
-
-    def __init__(self, run_dir: Path, resume: bool, before: Sequence[dict] = ()):
-        """before: the points of the model that the training goes on from."""
-        self.path = run_dir / "curve.json"
-        kept = {"seconds": {"before": 60 * before[-1]["minutes"]}, "points": list(before)} if before else {}
-        kept = json.loads(self.path.read_text(encoding="utf-8")) if resume and self.path.is_file() else kept
-        self.seconds: dict[str, float] = kept.get("seconds", {})
-        self.points: list[dict] = kept.get("points", [])
-
-    @contextmanager
-    def stage(self, name: str):
-        """Adds the time of a `with` block, unless an earlier run already did."""
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds.setdefault(name, time.perf_counter() - began)
-            self.write()
-
-    def add(self, stage: str, seconds: float, **figures) -> None:
-        self.seconds[stage] = seconds
-        minutes = round(sum(self.seconds.values()) / 60, 2)
-        self.points.append({"stage": stage, "minutes": minutes, **figures})
-        self.write()
-
-    def write(self) -> None:
-        write_text(self.path, json.dumps({"seconds": self.seconds, "points": self.points}, indent=1) + "\n")

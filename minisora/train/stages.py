@@ -7,22 +7,22 @@
 """
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
-from tqdm.auto import tqdm
 
 from minisora.config import Preset
-from minisora.device import autocast, compiled
-from minisora.flow import KINDS, add_noise, draw_sigma, flow_loss
-from minisora.upsampler import PromptExpander
-from minisora.train.loop import fit
+from minisora.device import compiled
+from minisora.flow import add_noise, flow_loss
+from minisora.masks import KINDS, draw_sigma
 from minisora.patchify import grid_of, patchify, positions_of
-from minisora.text import END, PAD, TextVideoPair, Tokenizer
+from minisora.text import END, TextVideoPair
+from minisora.train.data import Latents, _pick
+from minisora.train.loop import fit
+from minisora.upsampler import PromptExpander
 from minisora.vae import VideoVAE
 
 # ------------------------------------------------------------------------------------------------------------ 1 compressor
@@ -55,63 +55,13 @@ def train_vae(
     return fit("vae", vae, loss_of, preset.train_vae, run_dir, **options)
 
 
-def _pick(shares: torch.Tensor, generator: torch.Generator) -> int:
-    """The number of one of several sizes, each drawn as often as its share says."""
-    return int(torch.multinomial(shares.to(generator.device), 1, generator=generator)) if len(shares) > 1 else 0
 
 
 # ----------------------------------------------------------------------------------------------------- 2, 3, 4 the prompts
 
 
-@dataclass
-class Latents:
-    """Clips of one size that were encoded once: what the other trainings read."""
-
-    latents: torch.Tensor  # (M, Cz, Tz, Hz, Wz), normalised, float16
-    ids: torch.Tensor  # (M, captions a clip, S) word numbers, padded with 0
-    share: float = 1.0  # of the steps, beside clips of other sizes
-    paired: bool = False  # whether caption 2j + 1 is caption 2j with places, as in the toy world
-
-    def draw(self, batch_size: int, generator: torch.Generator, detailed_share: float | None = None) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """A batch: latents (B, Cz, Tz, Hz, Wz), ids and attention_mask (B, S) of one of each clip's captions, with places in this share of them
-        where captions come in pairs (None: every caption is as likely as another)."""
-        device = generator.device
-        rows = torch.randint(len(self.latents), (batch_size,), generator=generator, device=device).cpu()
-        which = torch.randint(self.ids.shape[1], (batch_size,), generator=generator, device=device).cpu()
-        if self.paired and detailed_share is not None:
-            which = which // 2 * 2 + (torch.rand(batch_size, generator=generator, device=device) < detailed_share).cpu()
-        ids = self.ids[rows, which].to(device).long()
-        return self.latents[rows].to(device).float(), ids, ids != PAD
 
 
-@torch.no_grad()
-def cache_latents(
-    vae: VideoVAE, tokenizer: Tokenizer, clips: Callable[[int, int], tuple[torch.Tensor, list[list[str]]]], count: int,
-    progress: bool = True, chunk: int = 32, share: float = 1.0, paired: bool = False, measure: bool = True,
-) -> Latents:  # fmt: skip
-    """Encode `count` clips, measure the latents' mean and standard deviation into the VAE (unless not `measure`), and keep them normalised.
-
-    Args:
-        clips: (start, size) → videos (size, 3, T, H, W) in [-1, 1] and as many captions for every clip. share, paired: see `Latents`.
-    """
-    device = next(vae.parameters()).device
-    means, captions = [], []
-    bar = tqdm(total=count, desc="latents", unit="clip", disable=not progress)
-    for start in range(0, count, chunk):
-        videos, several = clips(start, min(chunk, count - start))
-        with autocast(device):
-            means.append(vae.encode(videos.to(device)).mean.cpu())
-        captions += several
-        bar.update(len(videos))
-    bar.close()
-    latents = torch.cat(means)
-    if measure:
-        vae.latents_mean.copy_(latents.mean((0, 2, 3, 4)))
-        vae.latents_std.copy_(latents.std((0, 2, 3, 4)))
-    latents = vae.cpu().normalise(latents).half()
-    vae.to(device)
-    ids, _ = tokenizer([prompt for several in captions for prompt in several])
-    return Latents(latents, ids.view(count, -1, ids.shape[-1]).to(torch.int16), share, paired)
 
 
 def train_language(pair: TextVideoPair, data: Latents, preset: Preset, run_dir: str | Path, **options) -> list[dict]:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import torch
 from PIL import Image
 
-from minisora.show.clip import Clip, figure_html, image_html
+from minisora.show.clip import Clip, image_html
+from minisora.show.plots import figure_html
 
 STAGES = ("prompt", "text encoder", "noise", "transformer", "latents", "decoder", "video")
 

@@ -10,9 +10,10 @@ from pathlib import Path
 import torch.nn as nn
 
 from minisora.config import TrainConfig
-from minisora.train.loop import share_of_budget
 from minisora.pipeline import MiniSora
-from minisora.train.stages import Latents, train_dit
+from minisora.train.data import Latents
+from minisora.train.loop import share_of_budget
+from minisora.train.stages import train_dit
 from minisora.widgets.common import menu, slider
 from minisora.widgets.watch import Watch, render_desk
 

@@ -6,11 +6,11 @@ from itertools import count
 import numpy as np
 import torch
 
-from minisora.measure.accuracy import test_prompts
+from minisora.measure.clips import change_word, sentence, test_prompts
 from minisora.measure.judge import Reading, read, verdict
-from minisora.measure.limits import change_word, sentence
 from minisora.pipeline import MiniSora
-from minisora.show.clip import Clip, figure_html, new_axes, to_frames
+from minisora.show.clip import Clip, to_frames
+from minisora.show.plots import figure_html, new_axes
 from minisora.widgets.common import Html, Panel, drawn, menu, slider
 from minisora.world.captions import OPPOSITE, Request, parse
 from minisora.world.dataset import TEST_SEEDS, sample_scene

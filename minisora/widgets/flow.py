@@ -4,10 +4,10 @@ from functools import lru_cache
 
 import torch
 
-from minisora.flow import sigma_schedule
 from minisora.compare.toy2d import DATASETS, mixture
+from minisora.flow import sigma_schedule
 from minisora.sampling import SAMPLERS, Velocity
-from minisora.show.clip import new_axes
+from minisora.show.plots import new_axes
 from minisora.widgets.common import Html, Panel, drawn, menu, slider
 
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#999999"

@@ -4,9 +4,10 @@ import math
 
 import torch
 
-from minisora.flow import add_noise, alphas_cumprod, clean_from_velocity, shift_sigma
+from minisora.compare.ddpm import alphas_cumprod
+from minisora.flow import add_noise, clean_from_velocity, shift_sigma
 from minisora.pipeline import MiniSora
-from minisora.show.clip import figure_html, new_axes
+from minisora.show.plots import figure_html, new_axes
 from minisora.widgets.common import Html, Panel, film, line, menu, slider
 
 SCHEDULES = {  # name → line style and Okabe-Ito colour

@@ -6,12 +6,23 @@ import random
 import torch
 
 from minisora.measure.judge import Reading, read, verdict
-from minisora.show.clip import Clip, figure_html, new_axes
+from minisora.show.clip import Clip
+from minisora.show.plots import figure_html, new_axes
 from minisora.widgets.common import Html, Panel, menu, slider
 from minisora.world.captions import caption, parse
 from minisora.world.dataset import is_held_out, sample_scene
 from minisora.world.render import render
-from minisora.world.scene import BACKGROUND_COLORS, COLORS, FPS, MOTIONS, SHAPES, SIZES, TEXTURES, Scene, simulate
+from minisora.world.scene import (
+    BACKGROUND_COLORS,
+    COLORS,
+    FPS,
+    MOTIONS,
+    SHAPES,
+    SIZES,
+    TEXTURES,
+    Scene,
+    simulate,
+)
 
 
 def slices(video: torch.Tensor, positions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

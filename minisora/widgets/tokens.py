@@ -12,8 +12,9 @@ import torch
 
 from minisora.config import DiTConfig
 from minisora.patchify import Size, grid_of, positions_of
+from minisora.show.clip import Clip, to_frames
+from minisora.show.plots import figure_html, new_axes
 from minisora.vae import VideoVAE
-from minisora.show.clip import Clip, figure_html, new_axes, to_frames
 from minisora.widgets.common import Html, Panel, menu, slider
 from minisora.world.dataset import sample_scene
 from minisora.world.render import render

@@ -7,8 +7,9 @@ import torch
 from minisora.device import autocast
 from minisora.flow import add_noise, velocity_of
 from minisora.pipeline import MiniSora
-from minisora.train.stages import Latents
-from minisora.show.clip import Clip, new_axes, to_frames
+from minisora.show.clip import Clip, to_frames
+from minisora.show.plots import new_axes
+from minisora.train.data import Latents
 from minisora.widgets.common import Html, drawn, picture
 
 LEVELS = (0.125, 0.375, 0.625, 0.875)  # the middles of the four quarters

@@ -13,7 +13,16 @@ import random
 import re
 from dataclasses import dataclass, replace
 
-from minisora.world.scene import BACKGROUND_COLORS, COLORS, FPS, ROUND, SHAPES, Scene, Thing, simulate
+from minisora.world.scene import (
+    BACKGROUND_COLORS,
+    COLORS,
+    FPS,
+    ROUND,
+    SHAPES,
+    Scene,
+    Thing,
+    simulate,
+)
 
 # canonical value → the phrases that mean it; the first is the usual one
 PHRASES: dict[str, dict[str, tuple[str, ...]]] = {

@@ -4,7 +4,13 @@ from .n00 import check_count_tokens, check_failure, check_guide
 from .n01 import check_describe, check_find, check_leaked, check_thrown
 from .n02 import check_causal_conv, check_find_collapsed, check_kl, check_reparameterise
 from .n03 import check_packing_mask, check_patchify_line, check_places, check_rotary_1d
-from .n04 import check_from_velocity, check_levels_given, check_noised, check_share_drowned, check_v_from_noise
+from .n04 import (
+    check_from_velocity,
+    check_levels_given,
+    check_noised,
+    check_share_drowned,
+    check_v_from_noise,
+)
 from .n05 import check_ddim_step, check_gaussian_velocity, check_heun_step, check_renoise
 from .n06 import check_adaln_zero, check_attention, check_count_parameters, check_relative
 from .n07 import check_ema_step, check_learning_rate, check_repairs, check_trivial_losses

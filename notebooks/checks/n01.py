@@ -8,7 +8,15 @@ import torch
 from minisora.world.captions import OPPOSITE, parse, request_of
 from minisora.world.dataset import TEST_SEEDS, ToyWorld, sample_scene
 from minisora.world.render import background_image, pixel_grid, render
-from minisora.world.scene import BACKGROUND_COLORS, COLORS, MOTIONS, TEXTURES, Scene, Thing, simulate
+from minisora.world.scene import (
+    BACKGROUND_COLORS,
+    COLORS,
+    MOTIONS,
+    TEXTURES,
+    Scene,
+    Thing,
+    simulate,
+)
 
 from .common import called, same, say
 

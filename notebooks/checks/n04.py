@@ -2,7 +2,14 @@
 
 import torch
 
-from minisora.flow import add_noise, clean_from_velocity, noise_from_velocity, shift_sigma, v_from, velocity_of
+from minisora.compare.ddpm import v_from
+from minisora.flow import (
+    add_noise,
+    clean_from_velocity,
+    noise_from_velocity,
+    shift_sigma,
+    velocity_of,
+)
 from minisora.patchify import patchify
 
 from .common import called, same, say

@@ -5,7 +5,7 @@ import math
 import torch
 
 from minisora import parse, read, verdict
-from minisora.measure.limits import make
+from minisora.measure.clips import make
 from minisora.measure.physics import velocity_error
 from minisora.widgets.failures import prompt_of
 
