@@ -31,7 +31,11 @@ def save_tensors(path: str | Path, tensors: dict[str, torch.Tensor], note: dict)
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     text = json.dumps(note, sort_keys=True)
-    metadata = {"note": text, "sha256": _checksum(tensors), "note_sha256": hashlib.sha256(text.encode()).hexdigest()}
+    metadata = {
+        "note": text,
+        "sha256": _checksum(tensors),
+        "note_sha256": hashlib.sha256(text.encode()).hexdigest(),
+    }
     scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         save_file(tensors, scratch, metadata=metadata)
@@ -55,10 +59,16 @@ def load_tensors(path: str | Path) -> tuple[dict[str, torch.Tensor], dict]:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(f"{path} is damaged or cut short ({error}); restore it from a copy or train again") from None
+        raise CheckpointError(
+            f"{path} is damaged or cut short ({error}); restore it from a copy or train again"
+        ) from None
     note = metadata.get("note", "")
-    if metadata.get("note_sha256") != hashlib.sha256(note.encode()).hexdigest() or metadata.get("sha256") != _checksum(tensors):
-        raise CheckpointError(f"{path} does not match its checksum: it was altered after it was written; restore it from a copy")
+    if metadata.get("note_sha256") != hashlib.sha256(note.encode()).hexdigest() or metadata.get(
+        "sha256"
+    ) != _checksum(tensors):
+        raise CheckpointError(
+            f"{path} does not match its checksum: it was altered after it was written; restore it from a copy"
+        )
     return tensors, json.loads(note)
 
 

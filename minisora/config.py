@@ -7,7 +7,11 @@ GUIDANCE_SCALE = 2.0  # 1 is the prompt alone, 2 goes twice as far from the null
 
 @dataclass(frozen=True)
 class VAEConfig:
-    patch_size: tuple[int, int, int] = (4, 4, 4)  # frames, rows, columns that one latent cell stands for
+    patch_size: tuple[int, int, int] = (
+        4,
+        4,
+        4,
+    )  # frames, rows, columns that one latent cell stands for
     latent_channels: int = 12  # numbers a cell
     hidden_size: int = 128  # channels inside
     encoder_depth: int = 2  # MLPs in the encoder, each added to what came in (residual)
@@ -42,7 +46,9 @@ class TrainConfig:
     minutes: float = 5.0
     steps: int | None = None
     batch_size: int = 64
-    learning_rate: float = 1e-3  # peak; warmed up, held, and brought to zero over the last `decay_share`
+    learning_rate: float = (
+        1e-3  # peak; warmed up, held, and brought to zero over the last `decay_share`
+    )
     warmup_steps: int = 100
     decay_share: float = 0.4
     ema_decay: float = 0.995  # of the averaged weights that are shipped: about the last 200 steps, because the training is short
@@ -59,10 +65,19 @@ class Preset:
     pair_share: float = 0.25  # share of training clips with two objects
     vae_clips: int = 6_000  # clips that the compressor learns from
     cached_clips: int = 14_000  # clips whose latents are kept for the stages after the compressor
-    other_sizes: tuple[tuple[int, int, int], ...] = ((1, 32, 32), (33, 32, 32), (17, 24, 40), (17, 40, 24))  # frames, rows, columns
+    other_sizes: tuple[tuple[int, int, int], ...] = (
+        (1, 32, 32),
+        (33, 32, 32),
+        (17, 24, 40),
+        (17, 40, 24),
+    )  # frames, rows, columns
     other_share: float = 0.05  # of the compressor's and the transformer's steps, for each of these
-    captions_per_clip: int = 4  # for each cached clip; every second one is the one before it, and says where things are
-    detailed_share: float = 0.4  # of the captions that the transformer learns from, for those that say where things are
+    captions_per_clip: int = (
+        4  # for each cached clip; every second one is the one before it, and says where things are
+    )
+    detailed_share: float = (
+        0.4  # of the captions that the transformer learns from, for those that say where things are
+    )
     kl_weight: float = 1e-2  # per number of a clip, against a mean squared error
     basics_steps: int = 5_000  # of the transformer, at first: text to video in the preset's own size, and nothing else
     basics_detailed_share: float = 0.8  # `detailed_share` in these steps
@@ -71,12 +86,18 @@ class Preset:
     given_noise: float = 0.1  # most noise put on given tokens, still called clean: in a long clip they are the model's own work
     vae: VAEConfig = field(default_factory=VAEConfig)
     text: TextConfig = field(default_factory=TextConfig)
-    dit: DiTConfig = field(default_factory=lambda: DiTConfig(hidden_size=160))  # a smaller one learns more in twenty minutes
-    expander: TextConfig | None = TextConfig(depth=3)  # the language model that makes prompts longer, to `text.max_length`; None goes without
+    dit: DiTConfig = field(
+        default_factory=lambda: DiTConfig(hidden_size=160)
+    )  # a smaller one learns more in twenty minutes
+    expander: TextConfig | None = TextConfig(
+        depth=3
+    )  # the language model that makes prompts longer, to `text.max_length`; None goes without
     train_vae: TrainConfig = TrainConfig(minutes=4.5, batch_size=4, learning_rate=4e-3)
     train_language: TrainConfig = TrainConfig(minutes=0.2, batch_size=128, warmup_steps=20)
     train_expander: TrainConfig = TrainConfig(minutes=2.0, batch_size=32, learning_rate=6e-3)
-    train_dit: TrainConfig = TrainConfig(minutes=11.7, batch_size=16, learning_rate=1.2e-2, warmup_steps=50, decay_share=0.8)
+    train_dit: TrainConfig = TrainConfig(
+        minutes=11.7, batch_size=16, learning_rate=1.2e-2, warmup_steps=50, decay_share=0.8
+    )
 
     def to_dict(self) -> dict:
         return asdict(self)
@@ -86,8 +107,12 @@ class Preset:
         """Undo `to_dict`, also after JSON has turned tuples into lists. An unknown field is a TypeError."""
         kinds = {"vae": VAEConfig, "text": TextConfig, "dit": DiTConfig, "expander": TextConfig}
         kinds |= {name: TrainConfig for name in values if name.startswith("train_")}
-        fixed = lambda v: tuple(map(fixed, v)) if isinstance(v, (list, tuple)) else v  # noqa: E731
-        part = lambda k, v: kinds[k](**{n: fixed(x) for n, x in v.items()}) if k in kinds and v is not None else fixed(v)  # noqa: E731
+        fixed = lambda v: tuple(map(fixed, v)) if isinstance(v, (list, tuple)) else v
+        part = lambda k, v: (
+            kinds[k](**{n: fixed(x) for n, x in v.items()})
+            if k in kinds and v is not None
+            else fixed(v)
+        )
         return cls(**{k: part(k, v) for k, v in values.items()})
 
 

@@ -10,18 +10,26 @@ import torch
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """"auto" takes a GPU, then an Apple device, then the CPU; any name that torch knows is taken as it is.
+    """ "auto" takes a GPU, then an Apple device, then the CPU; any name that torch knows is taken as it is.
 
     Raises:
         ValueError: a device that this machine does not have.
     """
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        name = (
+            "cuda"
+            if torch.cuda.is_available()
+            else "mps"
+            if torch.backends.mps.is_available()
+            else "cpu"
+        )
     try:
         device = torch.device(name)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device={name!r} cannot be used here ({str(error).splitlines()[0]}); 'auto' or 'cpu' always can") from None
+        raise ValueError(
+            f"device={name!r} cannot be used here ({str(error).splitlines()[0]}); 'auto' or 'cpu' always can"
+        ) from None
     return device
 
 
@@ -33,7 +41,9 @@ def has_fast_bf16(device: torch.device) -> bool:
         return torch.cuda.get_device_capability(device)[0] >= 8
     if device.type == "cpu":
         checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-        return any(getattr(torch.cpu, check, lambda: False)() for check in checks) and _seconds(torch.bfloat16) < 0.8 * _seconds(torch.float32)
+        return any(getattr(torch.cpu, check, lambda: False)() for check in checks) and _seconds(
+            torch.bfloat16
+        ) < 0.8 * _seconds(torch.float32)
     return False
 
 
@@ -50,7 +60,11 @@ def _seconds(dtype: torch.dtype, size: int = 512) -> float:
 def autocast(device: torch.device | str):
     """A context in which matrix products run in bfloat16 where `has_fast_bf16`, in float32 elsewhere."""
     device = torch.device(device)
-    return torch.autocast(device.type, torch.bfloat16) if has_fast_bf16(device) else contextlib.nullcontext()
+    return (
+        torch.autocast(device.type, torch.bfloat16)
+        if has_fast_bf16(device)
+        else contextlib.nullcontext()
+    )
 
 
 def can_compile() -> bool:
@@ -63,6 +77,12 @@ def compiled(module: torch.nn.Module, wanted: bool) -> torch.nn.Module:
     to two thirds of the time. Blocks are the same code over and over, which is translated once, for every shape of its input."""
     if not wanted:
         return module
-    twin, fast = copy.copy(module), lambda blocks: torch.nn.ModuleList(torch.compile(block, dynamic=False) for block in blocks)
-    twin._modules = {name: fast(child) if name == "blocks" else compiled(child, True) for name, child in module._modules.items()}
+    twin, fast = (
+        copy.copy(module),
+        lambda blocks: torch.nn.ModuleList(torch.compile(block, dynamic=False) for block in blocks),
+    )
+    twin._modules = {
+        name: fast(child) if name == "blocks" else compiled(child, True)
+        for name, child in module._modules.items()
+    }
     return twin

@@ -27,13 +27,22 @@ class DiTBlock(nn.Module):
         super().__init__()
         D = config.hidden_size
         self.norm1, self.attention = RMSNorm(D), Attention(D, config.num_heads)
-        self.norm2, self.cross_attention = RMSNorm(D), Attention(D, config.num_heads, context_size=config.text_size)
+        self.norm2, self.cross_attention = (
+            RMSNorm(D),
+            Attention(D, config.num_heads, context_size=config.text_size),
+        )
         self.norm3, self.mlp = RMSNorm(D), MLP(D, config.mlp_ratio)
         self.table = nn.Parameter(torch.zeros(6 * D))
 
-    def forward(self, x, modulation, prompt_embeds, self_mask, cross_mask, rotary, cross_rotary=(None, None)):
-        shift1, scale1, gate1, shift2, scale2, gate2 = (modulation + self.table.to(modulation.dtype)).chunk(6, dim=-1)  # (B, N, D) each
-        x = x + gate1 * self.attention(modulate(self.norm1(x), shift1, scale1), mask=self_mask, rotary=rotary)
+    def forward(
+        self, x, modulation, prompt_embeds, self_mask, cross_mask, rotary, cross_rotary=(None, None)
+    ):
+        shift1, scale1, gate1, shift2, scale2, gate2 = (
+            modulation + self.table.to(modulation.dtype)
+        ).chunk(6, dim=-1)  # (B, N, D) each
+        x = x + gate1 * self.attention(
+            modulate(self.norm1(x), shift1, scale1), mask=self_mask, rotary=rotary
+        )
         x = x + self.cross_attention(self.norm2(x), prompt_embeds, cross_mask, *cross_rotary)
         return x + gate2 * self.mlp(modulate(self.norm3(x), shift2, scale2))
 
@@ -57,7 +66,12 @@ class DiT(nn.Module):
         super().__init__()
         self.config = config
         D = config.hidden_size
-        token_size = config.latent_channels * config.patch_size[0] * config.patch_size[1] * config.patch_size[2]
+        token_size = (
+            config.latent_channels
+            * config.patch_size[0]
+            * config.patch_size[1]
+            * config.patch_size[2]
+        )
         self.x_embedder = nn.Linear(token_size, D)
         self.position_embedder = PositionEmbedder(D)
         self.t_embedder = NoiseEmbedder(D)
@@ -110,14 +124,22 @@ class DiT(nn.Module):
         """
         head_size = self.config.hidden_size // self.config.num_heads
         rotary = rotary_angles(positions, head_size)
-        words = prompt_embeds.new_zeros(*prompt_embeds.shape[:2], 3) if prompt_positions is None else prompt_positions
+        words = (
+            prompt_embeds.new_zeros(*prompt_embeds.shape[:2], 3)
+            if prompt_positions is None
+            else prompt_positions
+        )
         finer = positions.new_tensor([1.0, 4.0, 4.0])  # words point to parts of a patch
-        cross_rotary = [rotary_angles(p * finer, head_size, share=0.5) for p in (positions, words)]  # half of a head's pairs, for where; the rest for what
-        cross_mask = attention_mask[:, None, None] if attention_mask.ndim == 2 else attention_mask[:, None]
+        cross_rotary = [
+            rotary_angles(p * finer, head_size, share=0.5) for p in (positions, words)
+        ]  # half of a head's pairs, for where; the rest for what
+        cross_mask = (
+            attention_mask[:, None, None] if attention_mask.ndim == 2 else attention_mask[:, None]
+        )
         self_mask = None if self_mask is None else self_mask[:, None]
-        noise_embeds = self.t_embedder(sigma)                     # (B, N, D), or (B, 1, D)
-        modulation = self.modulation(noise_embeds)                # (B, N, 6·D)
+        noise_embeds = self.t_embedder(sigma)  # (B, N, D), or (B, 1, D)
+        modulation = self.modulation(noise_embeds)  # (B, N, 6·D)
         x = self.x_embedder(tokens) + self.position_embedder(positions)  # (B, N, D)
         for block in self.blocks:
             x = block(x, modulation, prompt_embeds, self_mask, cross_mask, rotary, cross_rotary)
-        return self.final_layer(x, noise_embeds).float()          # (B, N, P)
+        return self.final_layer(x, noise_embeds).float()  # (B, N, P)

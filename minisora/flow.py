@@ -10,7 +10,6 @@ DDPM (arXiv:2006.11239), for comparison: x_t = √ᾱ x_0 + √(1 − ᾱ) noise
 variance by noise; ᾱ is the share of the clean variance that is left.
 """
 
-
 import torch
 
 # -------------------------------------------------------------------------------------------------------- rectified flow
@@ -26,12 +25,16 @@ def velocity_of(x_0: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
     return noise - x_0
 
 
-def clean_from_velocity(x_t: torch.Tensor, velocity: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+def clean_from_velocity(
+    x_t: torch.Tensor, velocity: torch.Tensor, sigma: torch.Tensor
+) -> torch.Tensor:
     """The guess of the clean values: x_0 = x_t − σ velocity."""
     return x_t - sigma * velocity
 
 
-def noise_from_velocity(x_t: torch.Tensor, velocity: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+def noise_from_velocity(
+    x_t: torch.Tensor, velocity: torch.Tensor, sigma: torch.Tensor
+) -> torch.Tensor:
     """The guess of the noise: x_t + (1 − σ) velocity."""
     return x_t + (1 - sigma) * velocity
 
@@ -48,15 +51,15 @@ def sigma_schedule(num_inference_steps: int, shift: float = 1.0, device=None) ->
         ValueError: fewer than one step.
     """
     if num_inference_steps < 1:
-        raise ValueError(f"num_inference_steps={num_inference_steps} is too few; 1 is the least, 20 is usual")
+        raise ValueError(
+            f"num_inference_steps={num_inference_steps} is too few; 1 is the least, 20 is usual"
+        )
     return shift_sigma(torch.linspace(1, 0, num_inference_steps + 1, device=device), shift)
 
 
-
-
-
-
-def flow_loss(velocity: torch.Tensor, x_0: torch.Tensor, noise: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+def flow_loss(
+    velocity: torch.Tensor, x_0: torch.Tensor, noise: torch.Tensor, sigma: torch.Tensor
+) -> torch.Tensor:
     """Mean squared error of the velocity per token, (B, N), zero for tokens that are given.
 
     Args:
@@ -66,9 +69,3 @@ def flow_loss(velocity: torch.Tensor, x_0: torch.Tensor, noise: torch.Tensor, si
 
 
 # ------------------------------------------------------------------------------------------------------ DDPM, to compare
-
-
-
-
-
-

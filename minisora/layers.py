@@ -39,7 +39,9 @@ def attention(
     """
     scores = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])
     if mask is not None:
-        scores = scores.masked_fill(~mask, -1e4)  # far below every score, and no NaN where a row may look nowhere
+        scores = scores.masked_fill(
+            ~mask, -1e4
+        )  # far below every score, and no NaN where a row may look nowhere
     attention_map = scores.softmax(dim=-1).to(value.dtype)
     return attention_map @ value, attention_map
 
@@ -53,7 +55,9 @@ class Attention(nn.Module):
     def __init__(self, hidden_size: int, num_heads: int, context_size: int | None = None):
         super().__init__()
         if hidden_size % num_heads:
-            raise ValueError(f"hidden_size={hidden_size} does not divide into num_heads={num_heads}")
+            raise ValueError(
+                f"hidden_size={hidden_size} does not divide into num_heads={num_heads}"
+            )
         self.num_heads, self.head_size = num_heads, hidden_size // num_heads
         self.to_q = nn.Linear(hidden_size, hidden_size, bias=False)
         self.to_kv = nn.Linear(context_size or hidden_size, 2 * hidden_size, bias=False)
@@ -69,7 +73,9 @@ class Attention(nn.Module):
         """
         source = x if context is None else context
         q = rearrange(self.to_q(x), "b n (h d) -> b h n d", h=self.num_heads)
-        k, v = rearrange(self.to_kv(source), "b m (two h d) -> two b h m d", two=2, h=self.num_heads)
+        k, v = rearrange(
+            self.to_kv(source), "b m (two h d) -> two b h m d", two=2, h=self.num_heads
+        )
         q, k = self.q_norm(q), self.k_norm(k)
         if rotary is not None:
             q, k = rotate(q, *rotary), rotate(k, *(context_rotary or rotary))
@@ -103,12 +109,16 @@ class Block(nn.Module):
         self.norm1, self.attention = RMSNorm(hidden_size), Attention(hidden_size, num_heads)
         self.norm2, self.mlp = RMSNorm(hidden_size), MLP(hidden_size)
 
-    def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None, rotary=None) -> torch.Tensor:
+    def forward(
+        self, x: torch.Tensor, mask: torch.Tensor | None = None, rotary=None
+    ) -> torch.Tensor:
         x = x + self.attention(self.norm1(x), mask=mask, rotary=rotary)
         return x + self.mlp(self.norm2(x))
 
 
-def rotary_angles(positions: torch.Tensor, head_size: int, theta: float = 16.0, share: float = 1.0) -> tuple[torch.Tensor, torch.Tensor]:
+def rotary_angles(
+    positions: torch.Tensor, head_size: int, theta: float = 16.0, share: float = 1.0
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Turn explicit positions into the rotations of a head's channel pairs.
 
     A pair that belongs to an axis turns by position × frequency. Each axis has frequencies from a quarter turn a token down to
@@ -126,7 +136,9 @@ def rotary_angles(positions: torch.Tensor, head_size: int, theta: float = 16.0, 
     shares.append(pairs - sum(shares))
     angles = []
     for axis, count in enumerate(shares):
-        frequencies = math.pi / 2 * theta ** (-torch.arange(count, device=positions.device) / max(count, 1))
+        frequencies = (
+            math.pi / 2 * theta ** (-torch.arange(count, device=positions.device) / max(count, 1))
+        )
         angles.append(positions[..., axis, None].float() * frequencies)
     angles = F.pad(torch.cat(angles, dim=-1), (0, head_size // 2 - pairs))
     return angles.cos(), angles.sin()
@@ -147,7 +159,9 @@ class NoiseEmbedder(nn.Module):
     def __init__(self, hidden_size: int, frequency_size: int = 128):
         super().__init__()
         self.frequency_size = frequency_size
-        self.mlp = nn.Sequential(nn.Linear(frequency_size, hidden_size), nn.SiLU(), nn.Linear(hidden_size, hidden_size))
+        self.mlp = nn.Sequential(
+            nn.Linear(frequency_size, hidden_size), nn.SiLU(), nn.Linear(hidden_size, hidden_size)
+        )
 
     def forward(self, sigma: torch.Tensor) -> torch.Tensor:
         """sigma (...) in [0, 1] → (..., D)."""
@@ -166,7 +180,9 @@ class PositionEmbedder(nn.Module):
 
     def __init__(self, hidden_size: int, axes: int = 3, frequencies: int = 6):
         super().__init__()
-        self.register_buffer("frequencies", math.pi / 2 * 0.5 ** torch.arange(frequencies), persistent=False)
+        self.register_buffer(
+            "frequencies", math.pi / 2 * 0.5 ** torch.arange(frequencies), persistent=False
+        )
         self.linear = nn.Linear(2 * axes * frequencies, hidden_size)
 
     def forward(self, positions: torch.Tensor) -> torch.Tensor:

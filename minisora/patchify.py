@@ -6,7 +6,6 @@ The VAE cuts pixels into cells and the transformer cuts latents into tokens with
 section 3.2.4 of the review (arXiv:2402.17177); arXiv:2103.15691 calls them tubelets.
 """
 
-
 import torch
 from einops import rearrange
 
@@ -22,7 +21,9 @@ def grid_of(shape: Size, patch_size: Size) -> Size:
     for name, length, patch in zip(("frames", "rows", "columns"), shape, patch_size, strict=True):
         if length % patch or length < patch:
             below = max(length // patch, 1) * patch
-            raise ValueError(f"{length} {name} do not divide into patches of {patch}; {below} or {below + patch} would")
+            raise ValueError(
+                f"{length} {name} do not divide into patches of {patch}; {below} or {below + patch} would"
+            )
     return tuple(length // patch for length, patch in zip(shape, patch_size, strict=True))
 
 
@@ -37,8 +38,19 @@ def unpatchify(tokens: torch.Tensor, grid: Size, patch_size: Size) -> torch.Tens
     """Undo `patchify`: tokens (B, N, P) on a grid (t, h, w) with N = t·h·w → (B, C, T, H, W)."""
     (t, h, w), (pt, ph, pw) = grid, patch_size
     if tokens.shape[1] != t * h * w:
-        raise ValueError(f"{tokens.shape[1]} tokens do not fill a grid of {t}×{h}×{w} = {t * h * w}")
-    return rearrange(tokens, "b (t h w) (c pt ph pw) -> b c (t pt) (h ph) (w pw)", t=t, h=h, w=w, pt=pt, ph=ph, pw=pw)
+        raise ValueError(
+            f"{tokens.shape[1]} tokens do not fill a grid of {t}×{h}×{w} = {t * h * w}"
+        )
+    return rearrange(
+        tokens,
+        "b (t h w) (c pt ph pw) -> b c (t pt) (h ph) (w pw)",
+        t=t,
+        h=h,
+        w=w,
+        pt=pt,
+        ph=ph,
+        pw=pw,
+    )
 
 
 def positions_of(grid: Size, start: Size = (0, 0, 0), device=None) -> torch.Tensor:
@@ -56,11 +68,3 @@ def positions_of(grid: Size, start: Size = (0, 0, 0), device=None) -> torch.Tens
 #
 # Clips of different sizes do not stack. Patch n' Pack (arXiv:2307.06304, section 2) puts their tokens side by side in rows of one length
 # instead, and keeps them apart with masks, so that hardly a place is wasted.
-
-
-
-
-
-
-
-

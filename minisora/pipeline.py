@@ -1,6 +1,6 @@
 """MiniSora: every part in a row, and every kind of prompt as a choice of which tokens are clean already.
 
-    prompt (──► expander) ──► tokenizer ──► text encoder ──► DiT, many times, over noise levels ──► VAE decoder ──► video (B, 3, T, H, W)
+prompt (──► expander) ──► tokenizer ──► text encoder ──► DiT, many times, over noise levels ──► VAE decoder ──► video (B, 3, T, H, W)
 """
 
 import hashlib
@@ -34,12 +34,17 @@ class MiniSora(Capabilities, nn.Module):
 
     def __init__(self, preset: Preset, vocabulary: Sequence[str]):
         super().__init__()
-        self.preset, self.facts = preset, {}  # facts: what `model.json` tells of how the weights were made
+        self.preset, self.facts = (
+            preset,
+            {},
+        )  # facts: what `model.json` tells of how the weights were made
         self.tokenizer = Tokenizer(vocabulary, preset.text.max_length)
         self.vae = VideoVAE(preset.vae)
         self.text = TextEncoder(len(self.tokenizer), preset.text, self.tokenizer.places)
         self.dit = DiT(preset.dit)
-        self.expander = PromptExpander(len(self.tokenizer), preset.expander) if preset.expander else None
+        self.expander = (
+            PromptExpander(len(self.tokenizer), preset.expander) if preset.expander else None
+        )
 
     @property
     def device(self) -> torch.device:
@@ -47,10 +52,14 @@ class MiniSora(Capabilities, nn.Module):
 
     # ------------------------------------------------------------------------------------------------------- prompts
 
-    def expand(self, prompts: str | Sequence[str], generator: torch.Generator | None = None) -> list[str]:
+    def expand(
+        self, prompts: str | Sequence[str], generator: torch.Generator | None = None
+    ) -> list[str]:
         """Make short prompts long, for clips of the preset's size: see `PromptExpander.expand`. A model without an expander gives them back as they are."""
         prompts = [prompts] if isinstance(prompts, str) else list(prompts)
-        return self.expander.expand(prompts, self.tokenizer, generator) if self.expander else prompts
+        return (
+            self.expander.expand(prompts, self.tokenizer, generator) if self.expander else prompts
+        )
 
     @torch.no_grad()
     def generate(
@@ -83,22 +92,41 @@ class MiniSora(Capabilities, nn.Module):
             ValueError: an unknown word, sampler or size, each with what would do.
         """
         preset = self.preset
-        asked = zip((num_frames, height, width), (preset.num_frames, preset.height, preset.width), strict=True)
+        asked = zip(
+            (num_frames, height, width),
+            (preset.num_frames, preset.height, preset.width),
+            strict=True,
+        )
         shape = self.latent_shape(*(usual if n is None else n for n, usual in asked))
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
         given = torch.zeros(len(prompts), preset.vae.latent_channels, *shape, device=self.device)
         levels = torch.ones(shape, device=self.device)
         return self.denoise(
-            prompts, given, levels, negative_prompt=negative_prompt, num_inference_steps=num_inference_steps,
-            guidance_scale=guidance_scale, generator=generator, sampler=sampler, callback=callback,
-        )  # fmt: skip
+            prompts,
+            given,
+            levels,
+            negative_prompt=negative_prompt,
+            num_inference_steps=num_inference_steps,
+            guidance_scale=guidance_scale,
+            generator=generator,
+            sampler=sampler,
+            callback=callback,
+        )
 
     @torch.no_grad()
     def denoise(
-        self, prompts: list[str], given: torch.Tensor, levels: torch.Tensor, *, negative_prompt: str = "",
-        num_inference_steps: int = 20, guidance_scale: float = GUIDANCE_SCALE, generator: torch.Generator | None = None,
-        sampler: str = "euler", callback: Callback | None = None,
-    ) -> torch.Tensor:  # fmt: skip
+        self,
+        prompts: list[str],
+        given: torch.Tensor,
+        levels: torch.Tensor,
+        *,
+        negative_prompt: str = "",
+        num_inference_steps: int = 20,
+        guidance_scale: float = GUIDANCE_SCALE,
+        generator: torch.Generator | None = None,
+        sampler: str = "euler",
+        callback: Callback | None = None,
+    ) -> torch.Tensor:
         """The function under every method: start each latent cell at its level, and walk all of them to clean.
 
         Args:
@@ -106,22 +134,36 @@ class MiniSora(Capabilities, nn.Module):
             levels: (Tz, Hz, Wz) in [0, 1]: 0 is given, 1 is to be made, between is to be redone. The highest in a patch counts.
         """
         if sampler not in SAMPLERS:
-            raise ValueError(f"sampler={sampler!r} is not known; it is one of {', '.join(SAMPLERS)}")
+            raise ValueError(
+                f"sampler={sampler!r} is not known; it is one of {', '.join(SAMPLERS)}"
+            )
         patch = self.dit.config.patch_size
         grid = grid_of(given.shape[2:], patch)
         sigmas = sigma_schedule(num_inference_steps, self.preset.shift, self.device)
         positions = positions_of(grid, device=self.device)
         ids = self.tokenizer([*prompts, *[negative_prompt] * len(prompts)])[0].to(self.device)
-        ids = F.pad(ids, (0, -ids.shape[1] % 8), value=PAD)  # few widths, so that a compiled transformer meets few shapes
+        ids = F.pad(
+            ids, (0, -ids.shape[1] % 8), value=PAD
+        )  # few widths, so that a compiled transformer meets few shapes
         if all(prompt == negative_prompt for prompt in prompts):
             guidance_scale = 1.0  # nothing to move away from, so half the work
         with autocast(self.device):
-            prompt, negative = zip(*(part.chunk(2) for part in self.text.read(ids, grid)), strict=True)
+            prompt, negative = zip(
+                *(part.chunk(2) for part in self.text.read(ids, grid)), strict=True
+            )
             velocity = guided(self.dit, positions, prompt, negative, guidance_scale)
-            noise = torch.randn(given.shape, generator=generator, device=generator.device if generator else self.device).to(self.device)
+            noise = torch.randn(
+                given.shape,
+                generator=generator,
+                device=generator.device if generator else self.device,
+            ).to(self.device)
             start = patchify(levels[None, None], patch).amax(-1).expand(len(prompts), -1)  # (B, N)
-            start = start[:, :1] if (start == start[:, :1]).all() else start  # (B, 1): one level for all tokens is embedded once
-            sigmas = sigmas[max(int((sigmas >= start.max()).sum()) - 1, 0) :]  # levels above every start would move nothing
+            start = (
+                start[:, :1] if (start == start[:, :1]).all() else start
+            )  # (B, 1): one level for all tokens is embedded once
+            sigmas = sigmas[
+                max(int((sigmas >= start.max()).sum()) - 1, 0) :
+            ]  # levels above every start would move nothing
             x_0, noise = patchify(given, patch), patchify(noise, patch)
             tokens = (1 - start[..., None]) * x_0 + start[..., None] * noise
             tokens = SAMPLERS[sampler](velocity, tokens, sigmas, start=start, callback=callback)
@@ -138,7 +180,9 @@ class MiniSora(Capabilities, nn.Module):
         grid, tokens = grid_of(x_t.shape[2:], patch), patchify(x_t.to(self.device), patch)
         level = torch.full(tokens.shape[:2], float(sigma), device=self.device)
         prompt = self.text.read(ids.to(self.device).long(), grid)
-        return unpatchify(self.dit(tokens, level, positions_of(grid, device=self.device), *prompt), grid, patch)
+        return unpatchify(
+            self.dit(tokens, level, positions_of(grid, device=self.device), *prompt), grid, patch
+        )
 
     # -------------------------------------------------------------------------------------------------------- latents
 
@@ -146,7 +190,9 @@ class MiniSora(Capabilities, nn.Module):
         """(Tz, Hz, Wz) of a clip; ValueError where the frame count is not 4k + 1 or a side is no multiple of a token's."""
         cell, patch = self.vae.config.patch_size, self.dit.config.patch_size
         shape = self.vae.latent_shape(num_frames, cell[1], cell[2])
-        rows, columns = grid_of((cell[0], height, width), (cell[0], cell[1] * patch[1], cell[2] * patch[2]))[1:]
+        rows, columns = grid_of(
+            (cell[0], height, width), (cell[0], cell[1] * patch[1], cell[2] * patch[2])
+        )[1:]
         return shape[0], rows * patch[1], columns * patch[2]
 
     @torch.no_grad()
@@ -170,8 +216,15 @@ class MiniSora(Capabilities, nn.Module):
         for name, part in self.named_children():  # vae, text, dit, expander
             tensors = {k: v.half() for k, v in part.state_dict().items()}
             save_tensors(folder / f"{name}.safetensors", tensors, {"part": name})
-            checksums[name] = hashlib.sha256((folder / f"{name}.safetensors").read_bytes()).hexdigest()
-        model = {"preset": self.preset.to_dict(), "vocabulary": self.tokenizer.vocabulary, "sha256": checksums, "facts": facts or self.facts}
+            checksums[name] = hashlib.sha256(
+                (folder / f"{name}.safetensors").read_bytes()
+            ).hexdigest()
+        model = {
+            "preset": self.preset.to_dict(),
+            "vocabulary": self.tokenizer.vocabulary,
+            "sha256": checksums,
+            "facts": facts or self.facts,
+        }
         write_text(folder / "model.json", json.dumps(model, indent=1, ensure_ascii=False) + "\n")
 
     @classmethod
@@ -183,21 +236,33 @@ class MiniSora(Capabilities, nn.Module):
         """
         folder = Path(name) if (Path(name) / "model.json").is_file() else SHIPPED / str(name)
         if not (folder / "model.json").is_file():
-            shipped = ", ".join(sorted(p.parent.name for p in SHIPPED.glob("*/model.json"))) or "none"
-            raise CheckpointError(f"there is no model {str(name)!r}; shipped: {shipped}; or name a folder with a model.json")
+            shipped = (
+                ", ".join(sorted(p.parent.name for p in SHIPPED.glob("*/model.json"))) or "none"
+            )
+            raise CheckpointError(
+                f"there is no model {str(name)!r}; shipped: {shipped}; or name a folder with a model.json"
+            )
         try:
             note = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-            model = cls(Preset.from_dict({"expander": None} | note["preset"]), note["vocabulary"])  # which older models went without
+            model = cls(
+                Preset.from_dict({"expander": None} | note["preset"]), note["vocabulary"]
+            )  # which older models went without
             model.facts = note.get("facts", {})
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise CheckpointError(f"{folder / 'model.json'} cannot be read ({error}); restore it from a copy") from None
+            raise CheckpointError(
+                f"{folder / 'model.json'} cannot be read ({error}); restore it from a copy"
+            ) from None
         for part, module in model.named_children():
             path = folder / f"{part}.safetensors"
             tensors, _ = load_tensors(path)
             if hashlib.sha256(path.read_bytes()).hexdigest() != note.get("sha256", {}).get(part):
-                raise CheckpointError(f"{path} is not the file that {folder / 'model.json'} speaks of; restore both from one copy")
+                raise CheckpointError(
+                    f"{path} is not the file that {folder / 'model.json'} speaks of; restore both from one copy"
+                )
             try:
                 module.load_state_dict({k: v.float() for k, v in tensors.items()})
             except RuntimeError as error:
-                raise CheckpointError(f"{path} does not fit the preset ({str(error).splitlines()[-1].strip()})") from None
+                raise CheckpointError(
+                    f"{path} does not fit the preset ({str(error).splitlines()[-1].strip()})"
+                ) from None
         return model.eval().to(choose_device(device))

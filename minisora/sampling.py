@@ -11,12 +11,20 @@ import torch
 
 from minisora.flow import clean_from_velocity, noise_from_velocity
 
-Velocity = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # tokens (B, N, P), sigma (B, N) → velocity (B, N, P)
-Callback = Callable[[int, float, torch.Tensor, torch.Tensor], None]  # step, sigma, tokens, guess of x_0
+Velocity = Callable[
+    [torch.Tensor, torch.Tensor], torch.Tensor
+]  # tokens (B, N, P), sigma (B, N) → velocity (B, N, P)
+Callback = Callable[
+    [int, float, torch.Tensor, torch.Tensor], None
+]  # step, sigma, tokens, guess of x_0
 
 
 def euler(
-    velocity: Velocity, tokens: torch.Tensor, sigmas: torch.Tensor, start: torch.Tensor | None = None, callback: Callback | None = None
+    velocity: Velocity,
+    tokens: torch.Tensor,
+    sigmas: torch.Tensor,
+    start: torch.Tensor | None = None,
+    callback: Callback | None = None,
 ) -> torch.Tensor:
     """Follow the velocity in straight steps: tokens += (σ_next − σ) · velocity.
 
@@ -35,7 +43,11 @@ def euler(
 
 
 def heun(
-    velocity: Velocity, tokens: torch.Tensor, sigmas: torch.Tensor, start: torch.Tensor | None = None, callback: Callback | None = None
+    velocity: Velocity,
+    tokens: torch.Tensor,
+    sigmas: torch.Tensor,
+    start: torch.Tensor | None = None,
+    callback: Callback | None = None,
 ) -> torch.Tensor:
     """Take Euler's step, look again at its end, and go with the mean of both velocities: two network calls a step, and an error
     that falls fourfold when steps double. Algorithm 1 of arXiv:2206.00364, in our σ. Arguments as in `euler`."""
@@ -51,9 +63,14 @@ def heun(
 
 
 def ddim(
-    velocity: Velocity, tokens: torch.Tensor, sigmas: torch.Tensor, start: torch.Tensor | None = None, callback: Callback | None = None,
-    eta: float = 0.0, generator: torch.Generator | None = None,
-) -> torch.Tensor:  # fmt: skip
+    velocity: Velocity,
+    tokens: torch.Tensor,
+    sigmas: torch.Tensor,
+    start: torch.Tensor | None = None,
+    callback: Callback | None = None,
+    eta: float = 0.0,
+    generator: torch.Generator | None = None,
+) -> torch.Tensor:
     """Guess x_0 and the noise, and mix them again at the next level. Eq. (12) of arXiv:2010.02502, for x_t = (1 − σ) x_0 + σ noise.
 
     With eta = 0 this is `euler`, written differently; with eta up to 1, the share eta² of the noise's variance is drawn afresh.
@@ -62,14 +79,19 @@ def ddim(
     for step, (sigma, sigma_next) in enumerate(zip(sigmas[:-1], sigmas[1:], strict=True)):
         now, after = start.clamp(max=sigma), start.clamp(max=sigma_next)
         v = velocity(tokens, now)
-        x_0, noise = clean_from_velocity(tokens, v, now[..., None]), noise_from_velocity(tokens, v, now[..., None])
+        x_0, noise = (
+            clean_from_velocity(tokens, v, now[..., None]),
+            noise_from_velocity(tokens, v, now[..., None]),
+        )
         if callback:
             callback(step, float(sigma), tokens, x_0)
         if eta > 0:
             fresh = torch.randn(tokens.shape, generator=generator, device=tokens.device)
             noise = (1 - eta**2) ** 0.5 * noise + eta * fresh
         mixed = (1 - after[..., None]) * x_0 + after[..., None] * noise
-        tokens = torch.where((now > after)[..., None], mixed, tokens)  # given tokens stay as they are
+        tokens = torch.where(
+            (now > after)[..., None], mixed, tokens
+        )  # given tokens stay as they are
     return tokens
 
 
@@ -77,8 +99,12 @@ SAMPLERS = {"euler": euler, "heun": heun, "ddim": ddim}
 
 
 def guided(
-    model, positions: torch.Tensor, prompt: tuple[torch.Tensor, ...], negative: tuple[torch.Tensor, ...], guidance_scale: float,
-) -> Velocity:  # fmt: skip
+    model,
+    positions: torch.Tensor,
+    prompt: tuple[torch.Tensor, ...],
+    negative: tuple[torch.Tensor, ...],
+    guidance_scale: float,
+) -> Velocity:
     """Classifier-free guidance (arXiv:2207.12598, Eq. (6)): uncond + guidance_scale · (cond − uncond), velocities without and with the prompt.
 
     Args:

@@ -26,7 +26,9 @@ class PromptExpander(TextEncoder):
         super().__init__(vocabulary_size, config)
         self.head = nn.Linear(config.hidden_size, vocabulary_size)
         nn.init.zeros_(self.head.weight)
-        self.head.bias.data = 12.0 * F.one_hot(torch.tensor(END), vocabulary_size)  # before training the end comes at once, so that prompts stay as they are
+        self.head.bias.data = 12.0 * F.one_hot(
+            torch.tensor(END), vocabulary_size
+        )  # before training the end comes at once, so that prompts stay as they are
 
     def forward(self, ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         """ids and attention_mask (B, S) → scores (B, S, vocabulary with end and padding): at s, of what follows the words 0 … s."""
@@ -41,11 +43,19 @@ class PromptExpander(TextEncoder):
             plain, detailed: ids (B, S), both padded to the same S.
         """
         begin = (plain != PAD).sum(1, keepdim=True) - 1  # words of the plain caption
-        target = detailed[:, 1:].masked_fill(torch.arange(1, detailed.shape[1], device=plain.device) < begin, PAD)
-        return F.cross_entropy(self(detailed, detailed != PAD)[:, :-1].flatten(0, 1), target.flatten(), ignore_index=PAD)
+        target = detailed[:, 1:].masked_fill(
+            torch.arange(1, detailed.shape[1], device=plain.device) < begin, PAD
+        )
+        return F.cross_entropy(
+            self(detailed, detailed != PAD)[:, :-1].flatten(0, 1),
+            target.flatten(),
+            ignore_index=PAD,
+        )
 
     @torch.no_grad()
-    def expand(self, prompts: Sequence[str], tokenizer: Tokenizer, generator: torch.Generator | None = None) -> list[str]:
+    def expand(
+        self, prompts: Sequence[str], tokenizer: Tokenizer, generator: torch.Generator | None = None
+    ) -> list[str]:
         """Go on from every prompt until the end mark is drawn; "" stays empty, and what the tokenizer has no room for is cut off.
 
         Args:
@@ -66,7 +76,9 @@ class PromptExpander(TextEncoder):
         while (open_ := open_ & (lengths < tokenizer.max_length - 1)).any():
             seen = int(lengths.max())
             device = self.head.weight.device
-            scores = self(ids[:, :seen].to(device), (torch.arange(seen) < lengths[:, None]).to(device)).cpu()
+            scores = self(
+                ids[:, :seen].to(device), (torch.arange(seen) < lengths[:, None]).to(device)
+            ).cpu()
             scores = scores[rows, (lengths - 1).clamp(min=0)]
             chances = scores.softmax(-1)
             chances[:, PAD] = 0
@@ -75,5 +87,11 @@ class PromptExpander(TextEncoder):
             open_ &= word != END
             ids[rows[open_], lengths[open_]] = word[open_]
             lengths += open_
-        added = [" ".join(tokenizer.vocabulary[i - 2] for i in row[start:end]) for row, start, end in zip(ids.tolist(), typed, lengths.tolist(), strict=True)]
-        return [f"{prompt.rstrip(' .,')}, {more}" if more else prompt for prompt, more in zip(prompts, added, strict=True)]
+        added = [
+            " ".join(tokenizer.vocabulary[i - 2] for i in row[start:end])
+            for row, start, end in zip(ids.tolist(), typed, lengths.tolist(), strict=True)
+        ]
+        return [
+            f"{prompt.rstrip(' .,')}, {more}" if more else prompt
+            for prompt, more in zip(prompts, added, strict=True)
+        ]

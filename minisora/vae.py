@@ -46,7 +46,9 @@ class Encoder(nn.Module):
         super().__init__()
         D = config.hidden_size
         self.embed = nn.Linear(pixels, D)
-        self.blocks = nn.ModuleList(nn.Sequential(RMSNorm(D), MLP(D)) for _ in range(config.encoder_depth))
+        self.blocks = nn.ModuleList(
+            nn.Sequential(RMSNorm(D), MLP(D)) for _ in range(config.encoder_depth)
+        )
         self.norm, self.out = RMSNorm(D), nn.Linear(D, 2 * config.latent_channels)
 
     def forward(self, cells: torch.Tensor) -> torch.Tensor:
@@ -61,7 +63,11 @@ class Decoder(nn.Module):
 
     def __init__(self, config: VAEConfig, pixels: int):
         super().__init__()
-        D, self.window, self.head_size = config.hidden_size, config.window, config.hidden_size // config.num_heads
+        D, self.window, self.head_size = (
+            config.hidden_size,
+            config.window,
+            config.hidden_size // config.num_heads,
+        )
         self.embed = nn.Linear(config.latent_channels, D)
         self.blocks = nn.ModuleList(Block(D, config.num_heads) for _ in range(config.depth))
         self.norm, self.out = RMSNorm(D), nn.Linear(D, pixels)
@@ -111,7 +117,9 @@ class VideoVAE(nn.Module):
         pt, ph, pw = self.config.patch_size
         if num_frames < 1 or (num_frames - 1) % pt:
             below = max(num_frames - 1, 0) // pt * pt + 1
-            raise ValueError(f"num_frames={num_frames} is not {pt}k + 1; {below} or {below + pt} would be")
+            raise ValueError(
+                f"num_frames={num_frames} is not {pt}k + 1; {below} or {below + pt} would be"
+            )
         return grid_of((num_frames + pt - 1, height, width), self.config.patch_size)
 
     def encode(self, video: torch.Tensor) -> Posterior:
@@ -119,7 +127,9 @@ class VideoVAE(nn.Module):
         B, C, T, H, W = video.shape
         grid = self.latent_shape(T, H, W)
         first = video[:, :, :1].expand(-1, -1, self.config.patch_size[0] - 1, -1, -1)
-        video = torch.cat([first, video], dim=2)  # (B, 3, T + 3, H, W): the first frame fills a cell of its own
+        video = torch.cat(
+            [first, video], dim=2
+        )  # (B, 3, T + 3, H, W): the first frame fills a cell of its own
         cells = self.encoder(patchify(video, self.config.patch_size))  # (B, N, 2·Cz)
         mean, logvar = unpatchify(cells, grid, (1, 1, 1)).float().chunk(2, dim=1)
         return Posterior(mean, logvar.clamp(-20, 10))
@@ -128,9 +138,13 @@ class VideoVAE(nn.Module):
         """Expand latents (B, Cz, Tz, Hz, Wz) to video (B, 3, 4·Tz - 3, 4·Hz, 4·Wz), about [-1, 1]."""
         grid = tuple(latents.shape[2:])
         cells = self.decoder(patchify(latents, (1, 1, 1)), grid)  # (B, N, pixels of a cell)
-        return unpatchify(cells, grid, self.config.patch_size)[:, :, self.config.patch_size[0] - 1 :].float()
+        return unpatchify(cells, grid, self.config.patch_size)[
+            :, :, self.config.patch_size[0] - 1 :
+        ].float()
 
-    def forward(self, video: torch.Tensor, noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(
+        self, video: torch.Tensor, noise: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """What training does: encode video (B, 3, T, H, W), move each latent by its own uncertainty × noise (B, Cz, Tz, Hz, Wz), decode.
 
         Returns:
@@ -145,11 +159,17 @@ class VideoVAE(nn.Module):
         for start in range(0, latents.shape[2], size):
             before = min(start, reach)
             video = self.decode(latents[:, :, start - before : start + size])
-            yield video[:, :, patch * before - (patch - 1) * bool(before) :]  # the first latent frame looked back on gave one frame, not four
+            yield video[
+                :, :, patch * before - (patch - 1) * bool(before) :
+            ]  # the first latent frame looked back on gave one frame, not four
 
     def normalise(self, latents: torch.Tensor) -> torch.Tensor:
         """Scale each latent channel to mean 0 and standard deviation 1 over the training clips."""
-        return (latents - self.latents_mean[:, None, None, None]) / self.latents_std[:, None, None, None]
+        return (latents - self.latents_mean[:, None, None, None]) / self.latents_std[
+            :, None, None, None
+        ]
 
     def denormalise(self, latents: torch.Tensor) -> torch.Tensor:
-        return latents * self.latents_std[:, None, None, None] + self.latents_mean[:, None, None, None]
+        return (
+            latents * self.latents_std[:, None, None, None] + self.latents_mean[:, None, None, None]
+        )

@@ -17,11 +17,17 @@ ROOT = Path(__file__).resolve().parent.parent
 SMALL = Preset(
     vae=VAEConfig(hidden_size=32, depth=2, num_heads=2),
     text=TextConfig(hidden_size=32, depth=1, num_heads=2),
-    dit=DiTConfig(hidden_size=48, depth=2, num_heads=2, text_size=32), expander=TextConfig(hidden_size=32, depth=1, num_heads=2),
-    vae_clips=16, cached_clips=16, captions_per_clip=2, basics_steps=0,
-    train_vae=TrainConfig(steps=2, batch_size=2), train_language=TrainConfig(steps=10, batch_size=4),
-    train_expander=TrainConfig(steps=2, batch_size=4), train_dit=TrainConfig(steps=10, batch_size=4),
-)  # fmt: skip
+    dit=DiTConfig(hidden_size=48, depth=2, num_heads=2, text_size=32),
+    expander=TextConfig(hidden_size=32, depth=1, num_heads=2),
+    vae_clips=16,
+    cached_clips=16,
+    captions_per_clip=2,
+    basics_steps=0,
+    train_vae=TrainConfig(steps=2, batch_size=2),
+    train_language=TrainConfig(steps=10, batch_size=4),
+    train_expander=TrainConfig(steps=2, batch_size=4),
+    train_dit=TrainConfig(steps=10, batch_size=4),
+)
 
 
 @pytest.fixture
@@ -66,6 +72,7 @@ def shipped() -> MiniSora:
 @pytest.fixture(scope="session")
 def batch():
     return ToyWorld().batch(0, 8)
+
 
 def unwritten(*_, **__):
     """An exercise that the reader has not begun."""

@@ -16,10 +16,19 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-playwright = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine (Debian: apt-get install chromium)")
-HARMLESS = re.compile(r"favicon|ERR_INTERNET_DISCONNECTED|ERR_NAME_NOT_RESOLVED|jupyterlab-news|/lsp/|extensions", re.I)
+BROWSER = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+playwright = pytest.importorskip(
+    "playwright.sync_api", reason="the package playwright is not installed"
+)
+pytestmark = pytest.mark.skipif(
+    BROWSER is None, reason="no Chromium on this machine (Debian: apt-get install chromium)"
+)
+HARMLESS = re.compile(
+    r"favicon|ERR_INTERNET_DISCONNECTED|ERR_NAME_NOT_RESOLVED|jupyterlab-news|/lsp/|extensions",
+    re.I,
+)
 
 
 @pytest.fixture(scope="module")
@@ -27,12 +36,39 @@ def lab(tmp_path_factory):
     """A JupyterLab server over a copy of the notebooks; its address with the token."""
     folder = tmp_path_factory.mktemp("lab")
     shutil.copytree(ROOT / "notebooks", folder / "notebooks")
-    env = {**os.environ, "MINISORA_FAST": "1", "PYTHONPATH": str(ROOT), "JUPYTER_PREFER_ENV_PATH": "1"}
-    env |= {f"JUPYTER_{name}_DIR": str(folder / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
-    options = ["--no-browser", "--allow-root", "--port=0", "--expose-app-in-browser", "--LabApp.news_url=", "--LabApp.extension_manager=readonly"]
-    command = [sys.executable, "-m", "jupyterlab", *options, f"--ServerApp.root_dir={folder / 'notebooks'}"]
+    env = {
+        **os.environ,
+        "MINISORA_FAST": "1",
+        "PYTHONPATH": str(ROOT),
+        "JUPYTER_PREFER_ENV_PATH": "1",
+    }
+    env |= {
+        f"JUPYTER_{name}_DIR": str(folder / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")
+    }
+    options = [
+        "--no-browser",
+        "--allow-root",
+        "--port=0",
+        "--expose-app-in-browser",
+        "--LabApp.news_url=",
+        "--LabApp.extension_manager=readonly",
+    ]
+    command = [
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        *options,
+        f"--ServerApp.root_dir={folder / 'notebooks'}",
+    ]
     with open(folder / "log", "w") as log:
-        server = subprocess.Popen(command, env=env, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True)
+        server = subprocess.Popen(
+            command,
+            env=env,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
     try:
         yield _address(server, folder)
     finally:
@@ -76,8 +112,12 @@ class Notebook:
 
     def run_all(self, patience: float = 240) -> None:
         """Run every cell; an error in one is an error here."""
-        self.page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }")
-        state = self.wait(lambda s: (s["done"] == s["total"] and s["ready"]) or s["errors"], patience)
+        self.page.evaluate(
+            "() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }"
+        )
+        state = self.wait(
+            lambda s: (s["done"] == s["total"] and s["ready"]) or s["errors"], patience
+        )
         assert not state["errors"], state["errors"]
 
     def wait(self, enough, patience: float) -> dict:
@@ -105,7 +145,11 @@ class Notebook:
 @pytest.fixture(scope="module")
 def chromium():
     with playwright.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"], timeout=60_000)
+        browser = p.chromium.launch(
+            executable_path=BROWSER,
+            args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"],
+            timeout=60_000,
+        )
         yield browser
         browser.close()
 
@@ -119,7 +163,13 @@ def open_notebook(lab, chromium):
         page, complaints = context.new_page(), []
         page.set_default_timeout(60_000)
         page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda message: message.type == "error" and complaints.append(f"{message.text} {message.location.get('url', '')}"))
+        page.on(
+            "console",
+            lambda message: (
+                message.type == "error"
+                and complaints.append(f"{message.text} {message.location.get('url', '')}")
+            ),
+        )
         page.goto(f"{url}doc/tree/{name}.ipynb?token={token}", wait_until="domcontentloaded")
         notebook = Notebook(page, complaints)
         notebook.wait(lambda s: s["ready"] and s["total"] > 0, 120)
@@ -129,7 +179,9 @@ def open_notebook(lab, chromium):
     context.close()
 
 
-ANSWERS = "panel => [...panel.querySelectorAll('.widget-html-content')].map(e => e.innerHTML).join()"
+ANSWERS = (
+    "panel => [...panel.querySelectorAll('.widget-html-content')].map(e => e.innerHTML).join()"
+)
 
 
 WIDGETS = sorted(p.stem for p in (ROOT / "notebooks").glob("[01][0-9]_*.ipynb"))
@@ -139,7 +191,9 @@ WIDGETS = sorted(p.stem for p in (ROOT / "notebooks").glob("[01][0-9]_*.ipynb"))
 def test_a_control_moved_by_keyboard_shows_a_new_picture(open_notebook, name):
     notebook = open_notebook(name)
     notebook.run_all()
-    panels = notebook.page.locator(".jp-OutputArea-output > .widget-vbox, .jp-OutputArea-output .jupyter-widgets-disconnected, .lm-Panel > .widget-vbox")
+    panels = notebook.page.locator(
+        ".jp-OutputArea-output > .widget-vbox, .jp-OutputArea-output .jupyter-widgets-disconnected, .lm-Panel > .widget-vbox"
+    )
     panel = panels.first
     panel.scroll_into_view_if_needed()
     before = panel.evaluate(ANSWERS)

@@ -42,18 +42,26 @@ def test_descriptive_captions_say_everything_of_a_solo():
 def test_a_caption_does_not_agree_with_another_scene():
     world = ToyWorld(pair_share=0.0)
     scenes = [world.scene(i) for i in range(200)]
-    clashes = sum(agrees(parse(caption(a, random.Random(0), "descriptive")), b) for a, b in zip(scenes, scenes[1:], strict=False))
+    clashes = sum(
+        agrees(parse(caption(a, random.Random(0), "descriptive")), b)
+        for a, b in zip(scenes, scenes[1:], strict=False)
+    )
     assert clashes <= 1
 
 
-@pytest.mark.parametrize("prompt", [
-    "a large red circle bouncing on a navy background",
-    "bouncing on a navy background, a big red disc",
-    "on a plain navy background, a large red circle is bouncing up and down",
-    "a circle that is large and red is bouncing on a navy background",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "a large red circle bouncing on a navy background",
+        "bouncing on a navy background, a big red disc",
+        "on a plain navy background, a large red circle is bouncing up and down",
+        "a circle that is large and red is bouncing on a navy background",
+    ],
+)
 def test_many_ways_one_meaning(prompt):
-    assert parse(prompt) == Request((Ask("circle", "red", "large", "bouncing"),), "navy", "plain", None)
+    assert parse(prompt) == Request(
+        (Ask("circle", "red", "large", "bouncing"),), "navy", "plain", None
+    )
 
 
 def test_left_free_is_none():
@@ -62,26 +70,57 @@ def test_left_free_is_none():
 
 
 def test_pairs_and_collisions():
-    asked = parse("a red circle going to the left to the left of a blue square not moving on a black grid")
-    assert asked == Request((Ask("circle", "red", None, "left"), Ask("square", "blue", None, "still")), "black", "grid", "left of")
+    asked = parse(
+        "a red circle going to the left to the left of a blue square not moving on a black grid"
+    )
+    assert asked == Request(
+        (Ask("circle", "red", None, "left"), Ask("square", "blue", None, "still")),
+        "black",
+        "grid",
+        "left of",
+    )
     asked = parse("a small blue square is hit by a large red circle from above")
-    assert asked == Request((Ask("circle", "red", "large", "hits"), Ask("square", "blue", "small", "hit")), None, None, "above")
-    assert [o.motion for o in parse("a red ring over a pink star, both sinking").objects] == ["down", "down"]
+    assert asked == Request(
+        (Ask("circle", "red", "large", "hits"), Ask("square", "blue", "small", "hit")),
+        None,
+        None,
+        "above",
+    )
+    assert [o.motion for o in parse("a red ring over a pink star, both sinking").objects] == [
+        "down",
+        "down",
+    ]
 
 
-@pytest.mark.parametrize("shape", [{}, {"num_frames": 1}, {"num_frames": 33}, {"height": 24, "width": 40}, {"height": 40, "width": 24}])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {},
+        {"num_frames": 1},
+        {"num_frames": 33},
+        {"height": 24, "width": 40},
+        {"height": 40, "width": 24},
+    ],
+)
 def test_detailed_captions_say_where_things_are(shape):
     world, words = ToyWorld(pair_share=0.5, **shape), set()
     for i in range(120):
         scene = world.scene(i)
-        plain, detailed = (form(scene, random.Random(i)) for form in (caption, partial(detailed_caption, **world.shape)))
+        plain, detailed = (
+            form(scene, random.Random(i))
+            for form in (caption, partial(detailed_caption, **world.shape))
+        )
         assert detailed.startswith(plain + ", ") and len(detailed.split()) < 64
         asked, short = parse(detailed), parse(plain)
         assert replace(asked, objects=tuple(replace(o, path=None) for o in asked.objects)) == short
-        judged = verdict(read(render([scene], **world.shape)[0]), asked).attributes  # pixels and words agree
+        judged = verdict(
+            read(render([scene], **world.shape)[0]), asked
+        ).attributes  # pixels and words agree
         assert judged["place"], (detailed, i)
         words |= set(detailed.replace(",", "").split())
-    assert words >= {"x6", "x25", "y6", "y25", "at"} | (set() if world.shape["num_frames"] == 1 else {"from", "early", "midway", "late", "to"})
+    assert words >= {"x6", "x25", "y6", "y25", "at"} | (
+        set() if world.shape["num_frames"] == 1 else {"from", "early", "midway", "late", "to"}
+    )
 
 
 def test_a_wrong_place_is_seen():
@@ -93,30 +132,38 @@ def test_a_wrong_place_is_seen():
     assert verdict(reading, Request((Ask(path=thing.path),))).all
     assert not verdict(reading, Request((Ask(path=away),))).all
     for i in range(5):
-        assert not verdict(reading, Request((Ask(path=(*thing.path[:i], away[i], *thing.path[i + 1 :])),))).all, "every moment counts"
+        assert not verdict(
+            reading, Request((Ask(path=(*thing.path[:i], away[i], *thing.path[i + 1 :])),))
+        ).all, "every moment counts"
 
 
 def test_places_belong_to_objects_in_the_order_of_their_names():
-    asked = parse("a blue square is hit by a red circle from above, at x16 y18 and from x16 y4 early x16 y7 midway x16 y10 late x16 y9 to x16 y8")
+    asked = parse(
+        "a blue square is hit by a red circle from above, at x16 y18 and from x16 y4 early x16 y7 midway x16 y10 late x16 y9 to x16 y8"
+    )
     assert [(o.shape, o.motion, o.path) for o in asked.objects] == [
-        ("circle", "hits", ((16, 4), (16, 7), (16, 10), (16, 9), (16, 8))), ("square", "hit", ((16, 18),) * 5),
-    ]  # fmt: skip
+        ("circle", "hits", ((16, 4), (16, 7), (16, 10), (16, 9), (16, 8))),
+        ("square", "hit", ((16, 18),) * 5),
+    ]
 
 
-@pytest.mark.parametrize("prompt,message", [
-    ("a red circle at x3", "'at' is not part of a whole place.*at x16 y18"),
-    ("a red circle from x3 y4 to x5 y4", "not part of a whole place"),
-    ("a red circle at x3 y4 and at x5 y6", "2 places for 1 objects"),
-    ("a red circle at x32 y4", "unknown word 'x32'"),
-    ("a purple circle", "'purple'.*nearest known words"),
-    ("a red cirkle", "nearest known words are: circle"),
-    ("red bouncing", "names no shape"),
-    ("a red blue circle", "two things at once"),
-    ("a red circle left of", "only one object"),
-    ("a circle a square a star", "3 objects"),
-    ("a red circle spinning", "looks like a still one"),
-    ("a red circle hits", "second object"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "prompt,message",
+    [
+        ("a red circle at x3", "'at' is not part of a whole place.*at x16 y18"),
+        ("a red circle from x3 y4 to x5 y4", "not part of a whole place"),
+        ("a red circle at x3 y4 and at x5 y6", "2 places for 1 objects"),
+        ("a red circle at x32 y4", "unknown word 'x32'"),
+        ("a purple circle", "'purple'.*nearest known words"),
+        ("a red cirkle", "nearest known words are: circle"),
+        ("red bouncing", "names no shape"),
+        ("a red blue circle", "two things at once"),
+        ("a red circle left of", "only one object"),
+        ("a circle a square a star", "3 objects"),
+        ("a red circle spinning", "looks like a still one"),
+        ("a red circle hits", "second object"),
+    ],
+)
 def test_mistakes_say_the_way_out(prompt, message):
     with pytest.raises(ValueError, match=message):
         parse(prompt)

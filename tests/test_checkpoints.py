@@ -13,7 +13,11 @@ def path(tmp_path):
 
 def test_what_is_written_is_read(path):
     tensors, note = load_tensors(path)
-    assert torch.equal(tensors["a"], torch.arange(1000.0)) and tensors["b"].dtype == torch.float16 and note == {"step": 7}
+    assert (
+        torch.equal(tensors["a"], torch.arange(1000.0))
+        and tensors["b"].dtype == torch.float16
+        and note == {"step": 7}
+    )
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
@@ -51,7 +55,9 @@ def test_a_missing_file_is_said(tmp_path):
 
 
 def test_a_failed_write_leaves_the_old_file(path, monkeypatch):
-    monkeypatch.setattr("minisora.checkpoints._to_disk", lambda p: (_ for _ in ()).throw(OSError("disk full")))
+    monkeypatch.setattr(
+        "minisora.checkpoints._to_disk", lambda p: (_ for _ in ()).throw(OSError("disk full"))
+    )
     with pytest.raises(OSError, match="disk full"):
         save_tensors(path, {"a": torch.zeros(1)}, {})
     assert load_tensors(path)[1] == {"step": 7}

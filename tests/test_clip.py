@@ -28,7 +28,10 @@ def test_png_and_webp_keep_every_pixel(clip, tmp_path):
             assert image.n_frames == 17
             for i, frame in enumerate(clip.frames):
                 image.seek(i)
-                assert (torch.tensor(list(image.convert("RGB").tobytes())) == torch.tensor(frame.flatten())).all()
+                assert (
+                    torch.tensor(list(image.convert("RGB").tobytes()))
+                    == torch.tensor(frame.flatten())
+                ).all()
                 assert abs(image.info["duration"] - 125) < 1
 
 

@@ -14,7 +14,13 @@ CONFIG = DiTConfig(hidden_size=48, depth=2, num_heads=2, text_size=16)
 
 def inputs(B=2, grid=(3, 2, 4), S=5):
     n = grid[0] * grid[1] * grid[2]
-    return torch.randn(B, n, 4 * CONFIG.latent_channels), torch.rand(B, n), positions_of(grid), torch.randn(B, S, 16), torch.ones(B, S, dtype=torch.bool)
+    return (
+        torch.randn(B, n, 4 * CONFIG.latent_channels),
+        torch.rand(B, n),
+        positions_of(grid),
+        torch.randn(B, S, 16),
+        torch.ones(B, S, dtype=torch.bool),
+    )
 
 
 @pytest.fixture
@@ -49,7 +55,12 @@ def test_packed_equals_unpacked(dit):
     words = torch.tensor([0] * 5 + [1] * 3)
     cross_mask = (segments[:, None] == words[None])[None]
     packed = dit(
-        torch.cat([a[0], b[0]], 1), torch.cat([a[1], b[1]], 1), torch.cat([a[2], b[2]]), torch.cat([a[3], b[3]], 1), cross_mask, self_mask=self_mask
+        torch.cat([a[0], b[0]], 1),
+        torch.cat([a[1], b[1]], 1),
+        torch.cat([a[2], b[2]]),
+        torch.cat([a[3], b[3]], 1),
+        cross_mask,
+        self_mask=self_mask,
     )
     assert torch.allclose(packed, whole, atol=1e-5)
 
@@ -57,8 +68,14 @@ def test_packed_equals_unpacked(dit):
 @torch.no_grad()
 def test_one_level_a_row_is_that_level_for_every_token(dit):
     tokens, sigma, *rest = inputs()
-    assert torch.allclose(dit(tokens, sigma[:, :1], *rest), dit(tokens, sigma[:, :1].expand_as(sigma), *rest), atol=1e-6)
-    assert not torch.allclose(dit(tokens, sigma[:, :1], *rest), dit(tokens, sigma, *rest), atol=1e-3)
+    assert torch.allclose(
+        dit(tokens, sigma[:, :1], *rest),
+        dit(tokens, sigma[:, :1].expand_as(sigma), *rest),
+        atol=1e-6,
+    )
+    assert not torch.allclose(
+        dit(tokens, sigma[:, :1], *rest), dit(tokens, sigma, *rest), atol=1e-3
+    )
 
 
 @torch.no_grad()
@@ -66,7 +83,11 @@ def test_padding_words_changes_nothing(dit):
     tokens, sigma, positions, embeds, mask = inputs()
     padded = torch.cat([embeds, torch.randn(2, 4, 16)], 1)
     long_mask = torch.cat([mask, torch.zeros(2, 4, dtype=torch.bool)], 1)
-    assert torch.allclose(dit(tokens, sigma, positions, padded, long_mask), dit(tokens, sigma, positions, embeds, mask), atol=1e-5)
+    assert torch.allclose(
+        dit(tokens, sigma, positions, padded, long_mask),
+        dit(tokens, sigma, positions, embeds, mask),
+        atol=1e-5,
+    )
 
 
 @torch.no_grad()
@@ -79,7 +100,9 @@ def test_a_word_is_where_it_says(dit):
     assert (dit(tokens, sigma, positions, embeds, mask, there) - whole).abs().max() > 1e-4
     order = torch.randperm(5)
     shuffled = dit(tokens, sigma, positions, embeds[:, order], mask, there[:, order])
-    assert torch.allclose(shuffled, dit(tokens, sigma, positions, embeds, mask, there), atol=1e-5), "a place belongs to its word"
+    assert torch.allclose(
+        shuffled, dit(tokens, sigma, positions, embeds, mask, there), atol=1e-5
+    ), "a place belongs to its word"
 
 
 @torch.no_grad()
@@ -87,7 +110,9 @@ def test_tokens_are_a_bag(dit):
     tokens, sigma, positions, embeds, mask = inputs()
     order = torch.randperm(tokens.shape[1])
     shuffled = dit(tokens[:, order], sigma[:, order], positions[order], embeds, mask)
-    assert torch.allclose(shuffled, dit(tokens, sigma, positions, embeds, mask)[:, order], atol=1e-5)
+    assert torch.allclose(
+        shuffled, dit(tokens, sigma, positions, embeds, mask)[:, order], atol=1e-5
+    )
 
 
 @torch.no_grad()
@@ -95,7 +120,11 @@ def test_each_tokens_noise_level_counts(dit):
     tokens, sigma, positions, embeds, mask = inputs()
     other = sigma.clone()
     other[:, 7] = 1 - other[:, 7]
-    change = (dit(tokens, other, positions, embeds, mask) - dit(tokens, sigma, positions, embeds, mask)).abs().amax((0, 2))
+    change = (
+        (dit(tokens, other, positions, embeds, mask) - dit(tokens, sigma, positions, embeds, mask))
+        .abs()
+        .amax((0, 2))
+    )
     assert change[7] > 1e-4
 
 
@@ -128,5 +157,9 @@ def test_compiled_learns_the_same():
         grads.append([p.grad.clone() for p in plain.parameters()])
     assert all(torch.allclose(a, b, rtol=1e-3, atol=1e-5) for a, b in zip(*grads, strict=True))
     fast = compiled(plain, True)
-    assert [p is q for p, q in zip(plain.parameters(), fast.parameters(), strict=True)] == [True] * len(grads[0]), "the same weights, not a copy"
-    assert type(plain.blocks[0]) is not type(fast.blocks[0]) and compiled(plain, False) is plain, "and the module itself stays as it was"
+    assert [p is q for p, q in zip(plain.parameters(), fast.parameters(), strict=True)] == [
+        True
+    ] * len(grads[0]), "the same weights, not a copy"
+    assert type(plain.blocks[0]) is not type(fast.blocks[0]) and compiled(plain, False) is plain, (
+        "and the module itself stays as it was"
+    )

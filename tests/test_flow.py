@@ -11,7 +11,7 @@ from minisora.flow import (
     sigma_schedule,
     velocity_of,
 )
-from minisora.masks import KINDS, draw_sigma  # fmt: skip
+from minisora.masks import KINDS, draw_sigma
 
 
 def test_conversions_round_trip():
@@ -66,8 +66,12 @@ def test_drawn_levels_are_of_many_kinds_and_half_of_them_pure():
     sigma = levels(count=4000)
     flat = sigma.flatten(1)
     one = (flat == flat[:, :1]).all(1) & (flat[:, 0] > 0)
-    assert one.float().mean() == pytest.approx(0.5 + 0.05 / 12, abs=0.03), "a box may be the whole frame"
-    assert (sigma == 0).flatten(1).any(1).float().mean() == pytest.approx(0.35, abs=0.03), "something is given"
+    assert one.float().mean() == pytest.approx(0.5 + 0.05 / 12, abs=0.03), (
+        "a box may be the whole frame"
+    )
+    assert (sigma == 0).flatten(1).any(1).float().mean() == pytest.approx(0.35, abs=0.03), (
+        "something is given"
+    )
     plain = levels(count=4000, kinds={"one level": 0.5, "a level a frame": 0.3, "start given": 0.2})
     assert (plain == plain[..., :1, :1]).all(), "one level a latent frame"
     frame = plain[..., 0, 0]
@@ -78,20 +82,32 @@ def test_drawn_levels_are_of_many_kinds_and_half_of_them_pure():
     assert frame[clean, 1].eq(0).float().mean() == pytest.approx(0.5 * 0.75, abs=0.06)
 
 
-@pytest.mark.parametrize("kind", ["start given", "end given", "ends given", "run given", "box made"])
+@pytest.mark.parametrize(
+    "kind", ["start given", "end given", "ends given", "run given", "box made"]
+)
 def test_a_part_is_given_and_the_rest_has_one_level(kind):
     sigma = levels(kinds={kind: 1.0})
     given = sigma == 0
     made = torch.where(given, float("nan"), sigma).flatten(1)
-    assert (made.nan_to_num(2).amin(1) == made.nan_to_num(-1).amax(1)).logical_or(given.flatten(1).all(1)).all()
+    assert (
+        (made.nan_to_num(2).amin(1) == made.nan_to_num(-1).amax(1))
+        .logical_or(given.flatten(1).all(1))
+        .all()
+    )
     share = given.flatten(1).float().mean(1)
     assert share.max() < 1 or kind == "run given"
     if kind == "box made":
         boxes = ~given[:, 0]
-        assert (given == given[:, :1]).all() and boxes.flatten(1).any(1).all() and (share == 0).any()
+        assert (
+            (given == given[:, :1]).all() and boxes.flatten(1).any(1).all() and (share == 0).any()
+        )
         rows, columns = boxes.any(2), boxes.any(1)
-        assert torch.equal(boxes, rows[:, :, None] & columns[:, None, :]), "a box is all of its rows in all of its columns"
-        assert all((edge.int().diff(dim=1) == 1).sum(1).max() <= 1 for edge in (rows, columns)), "without a gap"
+        assert torch.equal(boxes, rows[:, :, None] & columns[:, None, :]), (
+            "a box is all of its rows in all of its columns"
+        )
+        assert all((edge.int().diff(dim=1) == 1).sum(1).max() <= 1 for edge in (rows, columns)), (
+            "without a gap"
+        )
     else:
         frames = given[..., 0, 0]
         assert (given == frames[..., None, None]).all() and frames.any(1).all()
@@ -114,5 +130,7 @@ def test_loss_is_zero_for_what_is_given():
     x_0, noise, guess = torch.randn(3, 2, 6, 4).unbind(0)
     sigma = torch.tensor([[0.0, 0.5, 1.0, 0.0, 0.2, 0.3]]).expand(2, -1)
     loss = flow_loss(guess, x_0, noise, sigma)
-    assert loss.shape == (2, 6) and (loss[:, [0, 3]] == 0).all() and (loss[:, [1, 2, 4, 5]] > 0).all()
+    assert (
+        loss.shape == (2, 6) and (loss[:, [0, 3]] == 0).all() and (loss[:, [1, 2, 4, 5]] > 0).all()
+    )
     assert flow_loss(velocity_of(x_0, noise), x_0, noise, sigma).max() == 0

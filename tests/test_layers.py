@@ -51,17 +51,30 @@ def test_rotary_scores_depend_on_differences_only():
 @torch.no_grad()
 def test_what_is_read_from_a_place_says_how_far_away_it_is():
     torch.manual_seed(0)
-    layer, x, context = Attention(32, 2, context_size=8), torch.randn(1, 6, 32), torch.randn(1, 1, 8)
+    layer, x, context = (
+        Attention(32, 2, context_size=8),
+        torch.randn(1, 6, 32),
+        torch.randn(1, 1, 8),
+    )
     here, there = torch.randn(6, 3), torch.randn(1, 3)
-    read = lambda a, b: layer(x, context, rotary=rotary_angles(a, 16), context_rotary=rotary_angles(b, 16))  # noqa: E731
+    read = lambda a, b: layer(
+        x, context, rotary=rotary_angles(a, 16), context_rotary=rotary_angles(b, 16)
+    )
     shift = torch.tensor([2.0, -3.0, 0.5])
     assert torch.allclose(read(here + shift, there + shift), read(here, there), atol=1e-5)
-    assert (read(here + shift, there) - read(here, there)).abs().max() > 0.01, "with one thing to look at, the map is the same: what is read is not"
+    assert (read(here + shift, there) - read(here, there)).abs().max() > 0.01, (
+        "with one thing to look at, the map is the same: what is read is not"
+    )
 
 
 def test_half_of_the_pairs_can_stand_still():
     cos, sin = rotary_angles(torch.randn(5, 3), 16, share=0.5)
-    assert cos.shape == (5, 8) and (cos[:, 4:] == 1).all() and (sin[:, 4:] == 0).all() and (sin[:, :4] != 0).all()
+    assert (
+        cos.shape == (5, 8)
+        and (cos[:, 4:] == 1).all()
+        and (sin[:, 4:] == 0).all()
+        and (sin[:, :4] != 0).all()
+    )
 
 
 def test_rotary_keeps_lengths_and_takes_positions_per_row():

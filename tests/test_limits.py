@@ -38,7 +38,10 @@ def test_true_falls_have_the_worlds_gravity(motion):
     scenes = [sample_scene(i, motion=motion) for i in range(6)]
     figures = motion_figures(render(scenes), motion)
     assert figures["law"]["value"] == figures["kept"]["value"] == 1
-    assert figures["gravity"]["mean"] == pytest.approx(GRAVITY, abs=0.03) and figures["miss"]["mean"] < 0.01
+    assert (
+        figures["gravity"]["mean"] == pytest.approx(GRAVITY, abs=0.03)
+        and figures["miss"]["mean"] < 0.01
+    )
     weak = [replace(s, objects=(replace(s.objects[0], gravity=0.5),)) for s in scenes]
     assert motion_figures(render(weak), motion)["law"]["value"] < 0.5
     if motion == "falling":
@@ -50,7 +53,10 @@ def test_gravity_of_exact_positions():
     for gravity in (0.5, 1.0):
         track = torch.stack([0 * times, -0.8 + 0.5 * gravity * times**2], dim=1)
         assert gravity_of(track) == pytest.approx(gravity, abs=1e-4)
-    assert torch.tensor(gravity_of(torch.full((17, 2), torch.nan))).isnan() and torch.tensor(gravity_of(torch.zeros(17, 2))).isnan()
+    assert (
+        torch.tensor(gravity_of(torch.full((17, 2), torch.nan))).isnan()
+        and torch.tensor(gravity_of(torch.zeros(17, 2))).isnan()
+    )
 
 
 def test_changes_are_found_and_named():
@@ -59,9 +65,11 @@ def test_changes_are_found_and_named():
     true = render([scene])[0]
     assert not any(changes(true).values())
     for name, other in (
-        ("vanishes", ()), ("changes color", (replace(thing, color="blue"),)), ("changes shape", (replace(thing, shape="circle"),)),
+        ("vanishes", ()),
+        ("changes color", (replace(thing, color="blue"),)),
+        ("changes shape", (replace(thing, shape="circle"),)),
         ("changes size", (replace(thing, radius=0.6 * thing.radius),)),
-    ):  # fmt: skip
+    ):
         video = true.clone()
         video[:, 9:] = render([replace(scene, objects=other)])[0][:, 9:]
         found = changes(video)
@@ -76,24 +84,60 @@ def test_collisions_keep_momentum_and_order():
     scenes = pairs(6, collide=True)
     assert all(s.collides for s in scenes)
     figures = collision_figures(render(scenes), prompts_of(scenes))
-    assert all(figures[name]["value"] == 1 for name in ("law", "the hit one moves", "touch, then move", "momentum kept"))
+    assert all(
+        figures[name]["value"] == 1
+        for name in ("law", "the hit one moves", "touch, then move", "momentum kept")
+    )
     assert figures["momentum ratio"]["mean"] == pytest.approx(1, abs=0.05)
-    through = [replace(s, objects=(s.objects[0], replace(s.objects[1], x=-9.0, y=-9.0))) for s in scenes]  # nothing there to hit
+    through = [
+        replace(s, objects=(s.objects[0], replace(s.objects[1], x=-9.0, y=-9.0))) for s in scenes
+    ]  # nothing there to hit
     assert collision_figures(render(through), prompts_of(scenes))["the hit one moves"] is None
-    early = [replace(s, objects=(replace(s.objects[0], vx=0.0, vy=0.0), replace(s.objects[1], vx=s.objects[0].vx / 2, vy=s.objects[0].vy / 2))) for s in scenes]
+    early = [
+        replace(
+            s,
+            objects=(
+                replace(s.objects[0], vx=0.0, vy=0.0),
+                replace(s.objects[1], vx=s.objects[0].vx / 2, vy=s.objects[0].vy / 2),
+            ),
+        )
+        for s in scenes
+    ]
     figures = collision_figures(render(early), prompts_of(scenes))
-    assert figures["law"]["value"] == 0 and figures["touch, then move"]["value"] == 0, "one that moves before it is touched"
+    assert figures["law"]["value"] == 0 and figures["touch, then move"]["value"] == 0, (
+        "one that moves before it is touched"
+    )
 
 
 def test_pairs_are_bound_and_mirrored_ones_are_found():
     scenes = pairs(8)
     videos, prompts = render(scenes), prompts_of(scenes)
     figures = pair_figures(videos, prompts)
-    assert figures["left or right"]["value"] == figures["above or below"]["value"] == figures["bound"]["value"] == 1
-    assert figures["mirrored"]["value"] == figures["too many"]["value"] == figures["too few"]["value"] == figures["swapped"]["value"] == 0
+    assert (
+        figures["left or right"]["value"]
+        == figures["above or below"]["value"]
+        == figures["bound"]["value"]
+        == 1
+    )
+    assert (
+        figures["mirrored"]["value"]
+        == figures["too many"]["value"]
+        == figures["too few"]["value"]
+        == figures["swapped"]["value"]
+        == 0
+    )
     mirrored = pair_figures(videos.flip(3).flip(4), prompts)
     assert mirrored["mirrored"]["value"] == 1
-    swapped = [replace(s, objects=(replace(s.objects[0], shape=s.objects[1].shape), replace(s.objects[1], shape=s.objects[0].shape))) for s in scenes]
+    swapped = [
+        replace(
+            s,
+            objects=(
+                replace(s.objects[0], shape=s.objects[1].shape),
+                replace(s.objects[1], shape=s.objects[0].shape),
+            ),
+        )
+        for s in scenes
+    ]
     figures = pair_figures(render(swapped), prompts)
     assert figures["swapped"]["value"] > 0.8 and figures["bound"]["value"] < 0.5
     alone = [replace(s, objects=s.objects[:1]) for s in scenes]
@@ -108,7 +152,11 @@ def test_a_changed_word_is_one_word():
             changed = change_word(scene, attribute)
             assert not is_held_out(changed.objects[0].shape, changed.objects[0].color)
             before, after = request_of(scene), request_of(changed)
-            differ = [k for k in vars(before.objects[0]) if getattr(before.objects[0], k) != getattr(after.objects[0], k)]
+            differ = [
+                k
+                for k in vars(before.objects[0])
+                if getattr(before.objects[0], k) != getattr(after.objects[0], k)
+            ]
             assert differ + ["background"] * (before.background != after.background) == [attribute]
 
 
@@ -120,9 +168,15 @@ def test_edit_figures_tell_what_else_changed():
     assert figures["obeyed"]["value"] == figures["stayed"]["value"] == 1
     assert figures["place"]["mean"] < 0.02 and figures["outside"]["mean"] < 1e-3
     assert edit_figures(before, before, changed, "color")["obeyed"]["value"] == 0
-    others = [sample_scene(i + 50, motion="still", background=s.background) for i, s in enumerate(scenes)]
+    others = [
+        sample_scene(i + 50, motion="still", background=s.background) for i, s in enumerate(scenes)
+    ]
     figures = edit_figures(before, render(others), scenes)
-    assert figures["obeyed"] is None and figures["stayed"]["value"] < 1 and figures["place"]["mean"] > 0.1
+    assert (
+        figures["obeyed"] is None
+        and figures["stayed"]["value"] < 1
+        and figures["place"]["mean"] > 0.1
+    )
 
 
 def test_length_figures_follow_the_frames():
@@ -142,22 +196,49 @@ def test_what_is_given_is_kept(model):
     assert made.shape == videos.shape and torch.allclose(made[:, :, :5], back[:, :, :5], atol=0.05)
     assert (made[:, :, 5:] - back[:, :, 5:]).abs().max() > 0.1
     assert slide(model, prompts, 33, num_inference_steps=1).shape[2] == 33
-    assert torch.equal(make(model, prompts, 3, num_inference_steps=1), make(model, prompts, 3, num_inference_steps=1))
+    assert torch.equal(
+        make(model, prompts, 3, num_inference_steps=1),
+        make(model, prompts, 3, num_inference_steps=1),
+    )
 
 
 def test_the_command_writes_nested_json(model, tmp_path, monkeypatch, capsys):
     model.save(tmp_path / "model")
     out = tmp_path / "limits.json"
-    words = ["limits", "--clips", 1, "--json", out, "--preset", tmp_path / "model", "--num-inference-steps", 1, "--device", "cpu"]
+    words = [
+        "limits",
+        "--clips",
+        1,
+        "--json",
+        out,
+        "--preset",
+        tmp_path / "model",
+        "--num-inference-steps",
+        1,
+        "--device",
+        "cpu",
+    ]
     monkeypatch.setattr(sys, "argv", ["minisora", *map(str, words)])
     with pytest.raises(SystemExit) as stop:
         main()
         raise SystemExit(0)
     assert not stop.value.code
     table = json.loads(out.read_text())
-    assert set(table) == {"physics", "space_time", "interaction", "length", "plausibility", "mitigation", "settings"}
+    assert set(table) == {
+        "physics",
+        "space_time",
+        "interaction",
+        "length",
+        "plausibility",
+        "mitigation",
+        "settings",
+    }
     assert table["physics"]["thrown"]["truth"]["kept"]["n"] == 1 and table["settings"]["clips"] == 1
-    assert len(table["length"]["49"]["made"]["by_frame"]) == len(table["length"]["window"]["made"]["by_frame"]) == 49
+    assert (
+        len(table["length"]["49"]["made"]["by_frame"])
+        == len(table["length"]["window"]["made"]["by_frame"])
+        == 49
+    )
     assert set(table["plausibility"]["preference"]["vanish"]) == {"error", "floor"}
     assert table["mitigation"]["best_of"]["4"]["n"] == 1
     assert "physics · thrown · made · law" in capsys.readouterr().out

@@ -11,7 +11,13 @@ from minisora.show.media import as_image, as_video
 
 @pytest.fixture
 def clip(batch):
-    return Clip(next(video for video in batch.videos if (video[:, 1:] != video[:, :-1]).flatten(2).any(2).all()))
+    return Clip(
+        next(
+            video
+            for video in batch.videos
+            if (video[:, 1:] != video[:, :-1]).flatten(2).any(2).all()
+        )
+    )
 
 
 @pytest.mark.parametrize("ending", ["png", "webp", "gif"])
@@ -20,12 +26,16 @@ def test_frames_that_stand_still_come_back_as_often_as_they_were(clip, tmp_path,
     for picks in ([0] * 17, [0, 0, 1, 1, 1, 2, 3, 3]):
         Clip(video[:, picks]).save(tmp_path / f"{len(picks)}.{ending}")
         again = as_video(tmp_path / f"{len(picks)}.{ending}")
-        assert again.shape == (3, len(picks), 32, 32) and (again - video[:, picks]).abs().mean() < 0.05
+        assert (
+            again.shape == (3, len(picks), 32, 32) and (again - video[:, picks]).abs().mean() < 0.05
+        )
 
 
 def test_other_rates_are_picked_by_time(tmp_path):
     images = [Image.new("L", (8, 8), 10 * i) for i in range(20)]
-    images[0].save(tmp_path / "fast.gif", save_all=True, append_images=images[1:], duration=50)  # 20 a second, for one second
+    images[0].save(
+        tmp_path / "fast.gif", save_all=True, append_images=images[1:], duration=50
+    )  # 20 a second, for one second
     bright = ((as_video(tmp_path / "fast.gif")[0, :, 0, 0] + 1) * 127.5).round().tolist()
     assert len(bright) == 8 and bright[0] == 10 and bright[-1] == 180 and bright == sorted(bright)
 
@@ -34,7 +44,10 @@ def test_other_rates_are_picked_by_time(tmp_path):
 def test_what_was_saved_comes_back(clip, tmp_path, ending):
     clip.save(tmp_path / f"clip.{ending}")
     video = as_video(tmp_path / f"clip.{ending}")
-    assert video.shape == (3, 17, 32, 32) and (((video + 1) * 127.5).round().permute(1, 2, 3, 0).numpy() == clip.frames).all()
+    assert (
+        video.shape == (3, 17, 32, 32)
+        and (((video + 1) * 127.5).round().permute(1, 2, 3, 0).numpy() == clip.frames).all()
+    )
 
 
 def test_a_gif_comes_back_nearly(clip, tmp_path):
@@ -61,7 +74,12 @@ def test_a_film_comes_back_nearly_or_says_what_is_missing(clip, tmp_path):
 def test_every_kind_of_picture_is_the_same_picture(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (24, 40, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png")
-    ways = [as_image(tmp_path / "a.png"), as_image(str(tmp_path / "a.png")), as_image(Image.fromarray(pixels)), as_image(pixels)]
+    ways = [
+        as_image(tmp_path / "a.png"),
+        as_image(str(tmp_path / "a.png")),
+        as_image(Image.fromarray(pixels)),
+        as_image(pixels),
+    ]
     ways.append(as_image(ways[0]))
     assert all(torch.equal(way, ways[0]) for way in ways) and ways[0].shape == (3, 24, 40)
     assert as_image(Image.new("L", (8, 8), 255)).min() == 1, "grey pictures are pictures too"
@@ -91,13 +109,16 @@ def test_a_camera_that_lay_on_its_side(tmp_path):
     assert as_image(tmp_path / "photo.jpg").shape == (3, 8, 16)
 
 
-@pytest.mark.parametrize("source,message", [
-    ("missing.png", "no file"),
-    (np.zeros((17, 32, 32, 3)), "uint8"),
-    (np.zeros((32, 32), np.uint8), "is no clip"),
-    (torch.zeros(32, 32), "is no clip"),
-    (7, "not from int"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "source,message",
+    [
+        ("missing.png", "no file"),
+        (np.zeros((17, 32, 32, 3)), "uint8"),
+        (np.zeros((32, 32), np.uint8), "is no clip"),
+        (torch.zeros(32, 32), "is no clip"),
+        (7, "not from int"),
+    ],
+)
 def test_other_things_are_refused(source, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match=message):

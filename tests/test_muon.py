@@ -15,8 +15,17 @@ def test_singular_values_come_near_one_and_directions_stay(shape):
 
 def test_it_steps_as_torchs_own_does():
     torch.manual_seed(0)
-    ours, theirs = ([torch.nn.Parameter(torch.randn(s, generator=torch.Generator().manual_seed(1))) for s in ((6, 4), (4, 9), (6, 4))] for _ in range(2))
-    pair = Muon(ours, lr=0.02), torch.optim.Muon(theirs, lr=0.02, weight_decay=0.0, adjust_lr_fn="match_rms_adamw")
+    ours, theirs = (
+        [
+            torch.nn.Parameter(torch.randn(s, generator=torch.Generator().manual_seed(1)))
+            for s in ((6, 4), (4, 9), (6, 4))
+        ]
+        for _ in range(2)
+    )
+    pair = (
+        Muon(ours, lr=0.02),
+        torch.optim.Muon(theirs, lr=0.02, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"),
+    )
     before = [p.detach().clone() for p in ours]
     for _ in range(5):
         for p, q in zip(ours, theirs, strict=True):
@@ -25,5 +34,10 @@ def test_it_steps_as_torchs_own_does():
         for optimizer in pair:
             optimizer.step()
     for p, q, start in zip(ours, theirs, before, strict=True):
-        assert torch.nn.functional.cosine_similarity((p - start).flatten(), (q - start).flatten(), dim=0) > 0.99
+        assert (
+            torch.nn.functional.cosine_similarity(
+                (p - start).flatten(), (q - start).flatten(), dim=0
+            )
+            > 0.99
+        )
         assert ((p - start).norm() / (q - start).norm()).item() == pytest.approx(1, abs=0.05)

@@ -14,7 +14,9 @@ from minisora.world.scene import MOTIONS, simulate
 from tests.conftest import rejected, unwritten
 
 
-def thrown(x, floor, vx, vy, gravity, times, half=0.5, up=1, slide=False, through=False, flight_of=None):
+def thrown(
+    x, floor, vx, vy, gravity, times, half=0.5, up=1, slide=False, through=False, flight_of=None
+):
     aloft = times if through else times.clamp(max=-2 * vy / (flight_of or gravity))
     y = floor + up * (vy * aloft + half * (flight_of or gravity) * aloft**2)
     return torch.stack([x + vx * (times if slide else aloft), y], dim=1)
@@ -34,7 +36,7 @@ def test_check_thrown(checks, capsys):
         r"shape \(2, 17\)": lambda *a: thrown(*a).T,
         "not list": lambda *a: thrown(*a).tolist(),
         "y should be looked at": lambda *a: thrown(*a) * torch.tensor([1.0, 0.9]),
-    }.items():  # fmt: skip
+    }.items():
         rejected(checks.check_thrown, wrong, fault, capsys)
 
 
@@ -51,11 +53,13 @@ def test_check_describe(checks, capsys):
         "leaves the size free": lambda s: describe(s, size=False),
         "says texture 'plain'; in the scene it is": lambda s: describe(s, texture=False),
         "leaves the motion free|unknown word": lambda s: describe(s, motion=lambda m: m),
-        "says motion 'falling'": lambda s: describe(s, motion=lambda m: "standing still" if m == "still" else "falling"),
+        "says motion 'falling'": lambda s: describe(
+            s, motion=lambda m: "standing still" if m == "still" else "falling"
+        ),
         "names no shape": lambda s: f"a {s.objects[0].color} thing".replace("thing", "background"),
         "names 2 objects": lambda s: describe(s) + ", a red circle",
         "not Thing": lambda s: s.objects[0],
-    }.items():  # fmt: skip
+    }.items():
         rejected(checks.check_describe, wrong, fault, capsys)
 
 
@@ -81,61 +85,95 @@ def test_check_find(checks, capsys):
         "rows and columns": lambda *a: indices(*a).flip(0),
         "y points down": lambda *a: find(*a) * torch.tensor([1.0, -1.0]),
         "half a pixel": lambda f, s, c: find(f, s, c) - 1 / min(f.shape[1:]),
-        "shorter": lambda f, s, c: find(f, s, c) * min(f.shape[1:]) / torch.tensor([f.shape[2], f.shape[1]]),
+        "shorter": lambda f, s, c: (
+            find(f, s, c) * min(f.shape[1:]) / torch.tensor([f.shape[2], f.shape[1]])
+        ),
         "weigh(ed)? .*coverage": lambda *a: find(*a, hard=True),
         "not a number": lambda *a: torch.full((2,), torch.nan),
         "only the stage": lambda *a: torch.zeros(2),
         "not tuple": lambda *a: tuple(find(*a).tolist()),
-    }.items():  # fmt: skip
+    }.items():
         rejected(checks.check_find, wrong, fault, capsys)
 
 
 def leaked(training, test):
     known = render(training)
-    return [i for i, video in enumerate(render(test)) if (known - video).abs().amax((1, 2, 3, 4)).min() < 1e-3]
+    return [
+        i
+        for i, video in enumerate(render(test))
+        if (known - video).abs().amax((1, 2, 3, 4)).min() < 1e-3
+    ]
 
 
 def test_check_leaked(checks, capsys):
     assert checks.check_leaked(leaked)
-    blank = lambda s: replace(s, seed=None)  # noqa: E731
-    words = lambda s: (s.background, s.texture, {(o.shape, o.color, o.size, o.motion) for o in s.objects})  # noqa: E731
+    blank = lambda s: replace(s, seed=None)
+    words = lambda s: (
+        s.background,
+        s.texture,
+        {(o.shape, o.color, o.size, o.motion) for o in s.objects},
+    )
     for fault, wrong in {
         "still to be written": unwritten,
-        "does not reach the pixels": lambda training, test: [i for i, s in enumerate(test) if s in training],
-        "whichever object": lambda training, test: [i for i, s in enumerate(test) if blank(s) in map(blank, training)],
-        "another place": lambda training, test: [i for i, s in enumerate(test) if words(s) in [words(t) for t in training]],
+        "does not reach the pixels": lambda training, test: [
+            i for i, s in enumerate(test) if s in training
+        ],
+        "whichever object": lambda training, test: [
+            i for i, s in enumerate(test) if blank(s) in map(blank, training)
+        ],
+        "another place": lambda training, test: [
+            i for i, s in enumerate(test) if words(s) in [words(t) for t in training]
+        ],
         "equal .* in every field": lambda training, test: [],
         "clip is new": lambda training, test: list(range(len(test))),
         "list of indices": lambda training, test: [s for s in test if s in training],
         "sorted": lambda training, test: leaked(training, test)[::-1],
-    }.items():  # fmt: skip
+    }.items():
         rejected(checks.check_leaked, wrong, fault, capsys)
 
 
 @pytest.mark.parametrize("height,width,num_frames", [(32, 32, 17), (24, 40, 9), (40, 24, 1)])
 def test_slices_go_through_the_object(height, width, num_frames):
-    scene = sample_scene(2, motion="still", shape="circle", num_frames=num_frames, height=height, width=width)
+    scene = sample_scene(
+        2, motion="still", shape="circle", num_frames=num_frames, height=height, width=width
+    )
     video = render([scene], num_frames, height, width)[0]
     truth = simulate(scene, num_frames, bottom=height / min(height, width)).positions[:, 0]
     x_t, y_t = slices(video, truth)
     assert x_t.shape == (3, num_frames, width) and y_t.shape == (3, num_frames, height)
-    column, row = ((truth[0] * min(height, width) + torch.tensor([width, height]) - 1) / 2).round().long().tolist()
-    assert torch.equal(x_t[:, 0], video[:, 0, row]) and torch.equal(y_t[:, 0], video[:, 0, :, column])
+    column, row = (
+        ((truth[0] * min(height, width) + torch.tensor([width, height]) - 1) / 2)
+        .round()
+        .long()
+        .tolist()
+    )
+    assert torch.equal(x_t[:, 0], video[:, 0, row]) and torch.equal(
+        y_t[:, 0], video[:, 0, :, column]
+    )
 
 
 def test_render_scene_is_pure_and_says_what_is_true():
     choice = ("heart", "green", "large", "falling", "white", "grid", 3)
     a, b = render_scene(*choice), render_scene(*choice)
     assert (a.text, a.words) == (b.text, b.words) and a.text != render_scene(*choice[:-1], 4).text
-    assert len(re.findall(r"<img alt=\"[^\"]+", a.text)) == 2 and "as asked." in a.words and "Seen" in a.words
-    assert "Held out: no training clip shows a green circle" in render_scene("circle", "green", *choice[2:]).words
+    assert (
+        len(re.findall(r"<img alt=\"[^\"]+", a.text)) == 2
+        and "as asked." in a.words
+        and "Seen" in a.words
+    )
+    assert (
+        "Held out: no training clip shows a green circle"
+        in render_scene("circle", "green", *choice[2:]).words
+    )
     with pytest.raises(ValueError, match="looks like a still one"):
         render_scene("circle", "red", "small", "spinning", "black", "plain", 0)
 
 
 @pytest.mark.parametrize("motion", MOTIONS)
 def test_every_motion_has_an_answer(motion):
-    assert f"({motion})" in render_scene("star", "red", "small", motion, "navy", "gradient", 1).words
+    assert (
+        f"({motion})" in render_scene("star", "red", "small", motion, "navy", "gradient", 1).words
+    )
 
 
 def test_the_scene_builder_answers_and_shows_errors():
@@ -148,9 +186,15 @@ def test_the_scene_builder_answers_and_shows_errors():
     builder.controls["motion"].value = "spinning"
     shown = builder.output.value
     builder.controls["shape"].value = "circle"
-    assert "✗" in builder.words.value and "looks like a still one" in builder.words.value and builder.output.value == shown
+    assert (
+        "✗" in builder.words.value
+        and "looks like a still one" in builder.words.value
+        and builder.output.value == shown
+    )
     builder.controls["motion"].value = "growing"
     builder.controls["color"].value = "green"
     assert "✗" not in builder.words.value and "Held out" in builder.words.value
     for control in builder.controls.values():
-        assert control.description and (getattr(control, "tooltip", None) or getattr(control, "description_tooltip", None))
+        assert control.description and (
+            getattr(control, "tooltip", None) or getattr(control, "description_tooltip", None)
+        )

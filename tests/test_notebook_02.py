@@ -24,10 +24,22 @@ def test_check_reparameterise(checks, capsys):
         (lambda mean, logvar, noise: mean + logvar * noise, "not a standard deviation"),
         (lambda mean, logvar, noise: mean + logvar.exp() * noise, "square root"),
         (lambda mean, logvar, noise: mean - (0.5 * logvar).exp() * noise, "sign"),
-        (lambda mean, logvar, noise: (mean + (0.5 * logvar).exp() * noise).detach(), "no gradient flows"),
-        (lambda mean, logvar, noise: mean.detach() + (0.5 * logvar).exp() * noise, "no gradient reaches mean"),
-        (lambda mean, logvar, noise: mean + (0.5 * logvar.detach()).exp() * noise, "no gradient reaches logvar"),
-        (lambda mean, logvar, noise: mean + (0.5 * logvar).exp() * torch.randn_like(mean), "off by"),
+        (
+            lambda mean, logvar, noise: (mean + (0.5 * logvar).exp() * noise).detach(),
+            "no gradient flows",
+        ),
+        (
+            lambda mean, logvar, noise: mean.detach() + (0.5 * logvar).exp() * noise,
+            "no gradient reaches mean",
+        ),
+        (
+            lambda mean, logvar, noise: mean + (0.5 * logvar.detach()).exp() * noise,
+            "no gradient reaches logvar",
+        ),
+        (
+            lambda mean, logvar, noise: mean + (0.5 * logvar).exp() * torch.randn_like(mean),
+            "off by",
+        ),
         (lambda mean, logvar, noise: 3.0, "tensor"),
         (unwritten, "still to be written"),
     ):
@@ -40,7 +52,9 @@ def padded(x, before, after, mode="replicate"):
 
 def test_check_causal_conv(checks, capsys):
     check = checks.check_causal_conv
-    assert check(lambda x, w: F.conv1d(torch.cat([x[..., :1].expand(-1, -1, w.shape[-1] - 1), x], -1), w))
+    assert check(
+        lambda x, w: F.conv1d(torch.cat([x[..., :1].expand(-1, -1, w.shape[-1] - 1), x], -1), w)
+    )
     for wrong, fault in (
         (lambda x, w: F.conv1d(x, w), "first frame 2 times"),
         (lambda x, w: F.conv1d(padded(x, w.shape[-1] - 1, 0, "constant"), w), "zeros"),
@@ -55,15 +69,23 @@ def test_check_causal_conv(checks, capsys):
 
 
 def kl_of(q):
-    return torch.stack([Posterior(q.mean[:, [c]], q.logvar[:, [c]]).kl().mean() for c in range(q.mean.shape[1])]) / q.mean[0, 0].numel()
+    return (
+        torch.stack(
+            [
+                Posterior(q.mean[:, [c]], q.logvar[:, [c]]).kl().mean()
+                for c in range(q.mean.shape[1])
+            ]
+        )
+        / q.mean[0, 0].numel()
+    )
 
 
 def test_check_find_collapsed(checks, capsys):
     check = checks.check_find_collapsed
     assert check(lambda q: [c for c, v in enumerate(kl_of(q)) if v < 0.01])
     assert check(lambda q: (kl_of(q) < 0.01).nonzero().flatten()), "a tensor of numbers will do"
-    silent_mean = lambda q: [c for c, v in enumerate(q.mean.abs().mean((0, 2, 3, 4))) if v < 0.05]  # noqa: E731
-    as_wide = lambda q: [c for c, v in enumerate(q.logvar.abs().mean((0, 2, 3, 4))) if v < 0.05]  # noqa: E731
+    silent_mean = lambda q: [c for c, v in enumerate(q.mean.abs().mean((0, 2, 3, 4))) if v < 0.05]
+    as_wide = lambda q: [c for c, v in enumerate(q.logvar.abs().mean((0, 2, 3, 4))) if v < 0.05]
     for wrong, fault in (
         (silent_mean, "channel 2"),
         (as_wide, "channel 3"),
@@ -78,7 +100,7 @@ def test_check_find_collapsed(checks, capsys):
 
 def test_check_kl(checks, capsys):
     check = checks.check_kl
-    numbers = lambda m, v: 0.5 * (m**2 + v.exp() - 1 - v)  # noqa: E731
+    numbers = lambda m, v: 0.5 * (m**2 + v.exp() - 1 - v)
     assert check(lambda m, v: numbers(m, v).flatten(1).sum(1))
     for wrong, fault in (
         (numbers, "every number"),
@@ -107,9 +129,16 @@ def test_change_does_what_it_says(model, batch):
     assert change(atlas, channel=4, scale=0.0)[4].abs().max() == 0
     assert torch.allclose(change(atlas, 0, other=2, mix=1.0), atlas.latents[2], atol=1e-6)
     step = change(atlas, axis=1, walk=2.0) - atlas.latents[0]
-    assert torch.allclose(step, (2 * atlas.spread[1] * atlas.axes[1])[:, None, None, None].expand_as(step), atol=1e-5)
+    assert torch.allclose(
+        step, (2 * atlas.spread[1] * atlas.axes[1])[:, None, None, None].expand_as(step), atol=1e-5
+    )
     assert torch.equal(atlas.latents, before), "the clips that were encoded ahead stay as they are"
-    for wrong, fault in (({"clip": 3}, "clip=3"), ({"other": -1}, "other=-1"), ({"channel": 12}, "channel=12"), ({"mix": 1.5}, "share")):
+    for wrong, fault in (
+        ({"clip": 3}, "clip=3"),
+        ({"other": -1}, "other=-1"),
+        ({"channel": 12}, "channel=12"),
+        ({"mix": 1.5}, "share"),
+    ):
         with pytest.raises(ValueError, match=fault):
             change(atlas, **wrong)
 
@@ -117,7 +146,13 @@ def test_change_does_what_it_says(model, batch):
 def test_render_is_pure_and_has_words(model, batch):
     atlas = make_atlas(model, batch.videos[:3], NAMES)
     a, b = (render_latents(model, atlas, clip=1, channel=2, scale=0.0) for _ in range(2))
-    assert a.text == b.text and a.words == b.words and "“two”" in a.words and "channel 2 × 0" in a.words and "dB" in a.words
+    assert (
+        a.text == b.text
+        and a.words == b.words
+        and "“two”" in a.words
+        and "channel 2 × 0" in a.words
+        and "dB" in a.words
+    )
     assert "unchanged" in render_latents(model, atlas).words
     tags = re.findall(r"<img[^>]*>", a.text)
     assert len(tags) == 2 + 1 + 1 + 12 and all("alt=" in tag for tag in tags)
@@ -135,15 +170,34 @@ def test_the_explorer_answers_and_shows_errors(model, batch):
     pytest.importorskip("ipywidgets", reason="ipywidgets is not installed")
     explorer = LatentExplorer(model, batch.videos[:3], NAMES)
     shown = explorer.output.value
-    for name, value in (("channel", 5), ("scale", 0.0), ("mix", 0.5), ("axis", 0), ("walk", 2.0), ("clip", 1), ("other", 0)):
+    for name, value in (
+        ("channel", 5),
+        ("scale", 0.0),
+        ("mix", 0.5),
+        ("axis", 0),
+        ("walk", 2.0),
+        ("clip", 1),
+        ("other", 0),
+    ):
         explorer.controls[name].value = value
-        assert explorer.output.value != shown or name in ("channel", "axis"), name  # these two wait for their slider
+        assert explorer.output.value != shown or name in ("channel", "axis"), (
+            name
+        )  # these two wait for their slider
         shown = explorer.output.value
-    assert "“two”; 50 % of the way to “one”; channel 5 × 0; +2 standard deviations along axis 1" in explorer.result.words
+    assert (
+        "“two”; 50 % of the way to “one”; channel 5 × 0; +2 standard deviations along axis 1"
+        in explorer.result.words
+    )
     explorer.controls["clip"].options = [("none such", 9)]
-    assert "✗" in explorer.words.value and "clip=9" in explorer.words.value and explorer.output.value == shown
+    assert (
+        "✗" in explorer.words.value
+        and "clip=9" in explorer.words.value
+        and explorer.output.value == shown
+    )
     for control in explorer.controls.values():
-        assert control.description and (getattr(control, "tooltip", None) or getattr(control, "description_tooltip", None))
+        assert control.description and (
+            getattr(control, "tooltip", None) or getattr(control, "description_tooltip", None)
+        )
 
 
 def test_a_stopped_training_is_finished_by_resuming_it(preset, batch, tmp_path):
@@ -160,6 +214,10 @@ def test_a_stopped_training_is_finished_by_resuming_it(preset, batch, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         train_vae(vae, videos, preset, tmp_path, look=look, look_every=0.2, progress=False)
     trained = vae.decoder.embed.weight.clone()
-    history = train_vae(vae, videos, preset, tmp_path, resume=True, should_stop=lambda: True, progress=False)
-    assert not vae.training and not torch.equal(vae.decoder.embed.weight, trained), "the averaged weights are in place"
+    history = train_vae(
+        vae, videos, preset, tmp_path, resume=True, should_stop=lambda: True, progress=False
+    )
+    assert not vae.training and not torch.equal(vae.decoder.embed.weight, trained), (
+        "the averaged weights are in place"
+    )
     assert all("mse" in record for record in history)

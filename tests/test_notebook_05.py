@@ -11,15 +11,25 @@ from tests.conftest import rejected
 
 
 def test_check_ddim_step(checks, capsys):
-    clean = lambda x, v, now: x - now * v  # noqa: E731
-    noise = lambda x, v, now: x + (1 - now) * v  # noqa: E731
-    assert checks.check_ddim_step(lambda x, v, now, after: (1 - after) * clean(x, v, now) + after * noise(x, v, now))
-    assert checks.check_ddim_step(lambda x, v, now, after: x + (after - now) * v), "Euler's step is the same"
+    clean = lambda x, v, now: x - now * v
+    noise = lambda x, v, now: x + (1 - now) * v
+    assert checks.check_ddim_step(
+        lambda x, v, now, after: (1 - after) * clean(x, v, now) + after * noise(x, v, now)
+    )
+    assert checks.check_ddim_step(lambda x, v, now, after: x + (after - now) * v), (
+        "Euler's step is the same"
+    )
     for wrong, fault in (
         (lambda x, v, now, after: x, "not moved"),
         (lambda x, v, now, after: x - (after - now) * v, "towards noise"),
-        (lambda x, v, now, after: after * clean(x, v, now) + (1 - after) * noise(x, v, now), "swapped"),
-        (lambda x, v, now, after: (1 - after) * clean(x, v, now) + after * v, "velocity was taken for the noise"),
+        (
+            lambda x, v, now, after: after * clean(x, v, now) + (1 - after) * noise(x, v, now),
+            "swapped",
+        ),
+        (
+            lambda x, v, now, after: (1 - after) * clean(x, v, now) + after * v,
+            "velocity was taken for the noise",
+        ),
         (lambda x, v, now, after: (1 - after) * clean(x, v, now) + after * x, "noisy points"),
         (lambda x, v, now, after: clean(x, v, now), "guess of the clean"),
         (lambda x, v, now, after: x[0], "shape"),
@@ -59,8 +69,14 @@ def test_check_gaussian_velocity(checks, capsys):
     for wrong, fault in (
         (lambda x, sigma, mean, std: (x - mean) / sigma, "single point"),
         (lambda x, sigma, mean, std: -velocity(x, sigma, mean, std), "sign"),
-        (lambda x, sigma, mean, std: x - sigma * velocity(x, sigma, mean, std), "posterior mean of x_0"),
-        (lambda x, sigma, mean, std: x + (1 - sigma) * velocity(x, sigma, mean, std), "posterior mean of the noise"),
+        (
+            lambda x, sigma, mean, std: x - sigma * velocity(x, sigma, mean, std),
+            "posterior mean of x_0",
+        ),
+        (
+            lambda x, sigma, mean, std: x + (1 - sigma) * velocity(x, sigma, mean, std),
+            "posterior mean of the noise",
+        ),
         (lambda x, sigma, mean, std: velocity(x, sigma, mean, std) + mean, "missing"),
         (lambda x, sigma, mean, std: velocity(x, sigma, mean, std**0.5), "off by"),
     ):
@@ -68,18 +84,29 @@ def test_check_gaussian_velocity(checks, capsys):
 
 
 def test_check_renoise(checks, capsys):
-    keep = lambda low, high: (1 - high) / (1 - low)  # noqa: E731
-    right = lambda x, low, high, fresh: keep(low, high) * x + (high**2 - (keep(low, high) * low) ** 2) ** 0.5 * fresh  # noqa: E731
+    keep = lambda low, high: (1 - high) / (1 - low)
+    right = lambda x, low, high, fresh: (
+        keep(low, high) * x + (high**2 - (keep(low, high) * low) ** 2) ** 0.5 * fresh
+    )
     assert checks.check_renoise(right)
     for wrong, fault in (
         (lambda x, low, high, fresh: x, "must shrink"),
         (lambda x, low, high, fresh: x + (high**2 - low**2) ** 0.5 * fresh, "must shrink"),
         (lambda x, low, high, fresh: (1 - high) * x + high * fresh, "not clean"),
         (lambda x, low, high, fresh: keep(low, high) * x + (high - low) * fresh, "too little"),
-        (lambda x, low, high, fresh: keep(low, high) * x + (high**2 - low**2) ** 0.5 * fresh, "too little"),
+        (
+            lambda x, low, high, fresh: keep(low, high) * x + (high**2 - low**2) ** 0.5 * fresh,
+            "too little",
+        ),
         (lambda x, low, high, fresh: keep(low, high) * x + high * fresh, "too much"),
-        (lambda x, low, high, fresh: keep(low, high) * x + (low**2 - high**2) ** 0.5 * fresh, "negative|TypeError"),
-        (lambda x, low, high, fresh: keep(low, high) * x + 0.1 * torch.randn_like(x), "fixed share|mean"),
+        (
+            lambda x, low, high, fresh: keep(low, high) * x + (low**2 - high**2) ** 0.5 * fresh,
+            "negative|TypeError",
+        ),
+        (
+            lambda x, low, high, fresh: keep(low, high) * x + 0.1 * torch.randn_like(x),
+            "fixed share|mean",
+        ),
     ):
         rejected(checks.check_renoise, wrong, fault, capsys)
 
@@ -87,7 +114,9 @@ def test_check_renoise(checks, capsys):
 def test_a_path_ends_where_the_particles_are():
     stops = exact_walk("ring", "euler", 4)
     assert stops.shape == (5, 40, 2)
-    assert torch.equal(path_to(stops, 1.0)[-1], stops[0]) and torch.allclose(path_to(stops, 0.0)[-1], stops[-1])
+    assert torch.equal(path_to(stops, 1.0)[-1], stops[0]) and torch.allclose(
+        path_to(stops, 0.0)[-1], stops[-1]
+    )
     assert torch.allclose(path_to(stops, 0.625)[-1], (stops[1] + stops[2]) / 2)
     assert torch.allclose(path_to(stops, 0.5)[-1], stops[2])
 
@@ -96,7 +125,11 @@ def test_render_is_pure_and_says_what_it_shows():
     a, b = render_flow({}, "spiral", steps=5), render_flow({}, "spiral", steps=5)
     assert a.text == b.text and "spiral, exact field, euler, 5 steps (5 calls)" in a.words
     assert re.search(r'<img alt="spiral', a.text)
-    off = lambda solver, steps: float(re.search(r"are ([\d.]+) from", render_flow({}, "ring", "exact", solver, steps, 0.0).words)[1])  # noqa: E731
+    off = lambda solver, steps: float(
+        re.search(r"are ([\d.]+) from", render_flow({}, "ring", "exact", solver, steps, 0.0).words)[
+            1
+        ]
+    )
     assert off("heun", 10) < off("euler", 20) < off("euler", 5)
     assert "compare the clouds" in render_flow({}, solver="ddim", eta=0.5).words
     with pytest.raises(ValueError, match="not known"):
@@ -107,14 +140,29 @@ def test_the_explorer_answers_and_shows_errors():
     pytest.importorskip("ipywidgets", reason="ipywidgets is not installed")
     explorer = FlowExplorer({"moons": PlaneNet()})
     shown = explorer.output.value
-    for name, value in (("steps", 20), ("sigma", 0.6), ("solver", "heun"), ("field", "network"), ("dataset", "moons")):
+    for name, value in (
+        ("steps", 20),
+        ("sigma", 0.6),
+        ("solver", "heun"),
+        ("field", "network"),
+        ("dataset", "moons"),
+    ):
         explorer.controls[name].value = value
-    assert explorer.output.value != shown and "moons, network field, heun, 20 steps (40 calls)" in explorer.words.value
+    assert (
+        explorer.output.value != shown
+        and "moons, network field, heun, 20 steps (40 calls)" in explorer.words.value
+    )
     shown = explorer.output.value
     explorer.controls["dataset"].value = "ring"
-    assert "✗" in explorer.words.value and "train_plane" in explorer.words.value and explorer.output.value == shown
+    assert (
+        "✗" in explorer.words.value
+        and "train_plane" in explorer.words.value
+        and explorer.output.value == shown
+    )
     explorer.controls["field"].value = "exact"
     assert "ring, exact field" in explorer.words.value
     for control in explorer.controls.values():
-        assert control.description and (getattr(control, "tooltip", None) or getattr(control, "description_tooltip", None))
+        assert control.description and (
+            getattr(control, "tooltip", None) or getattr(control, "description_tooltip", None)
+        )
     explorer.controls["sigma"].value = 0.3

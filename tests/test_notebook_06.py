@@ -28,9 +28,15 @@ def unread(q, k, v, mask):
         (lambda q, k, v, mask: scored(q, k, mask, 1.0) @ v, "not divided"),
         (lambda q, k, v, mask: scored(q, k, mask, float(q.shape[-1])) @ v, "its root"),
         (lambda q, k, v, mask: scored(q, k, mask, axis=-2) @ v, "over the queries"),
-        (lambda q, k, v, mask: scored(q, k, None if mask is None else ~mask) @ v, "wrong way round"),
+        (
+            lambda q, k, v, mask: scored(q, k, None if mask is None else ~mask) @ v,
+            "wrong way round",
+        ),
         (lambda q, k, v, mask: scored(q, k, mask, far=0.0) @ v, r"exp\(0\)"),
-        (lambda q, k, v, mask: (scored(q, k, None) * (1 if mask is None else mask)) @ v, "after the softmax"),
+        (
+            lambda q, k, v, mask: (scored(q, k, None) * (1 if mask is None else mask)) @ v,
+            "after the softmax",
+        ),
         (lambda q, k, v, mask: scored(q, k, None) @ v, "not used"),
         (lambda q, k, v, mask: attention(q, k, v, mask), "without the map"),
         (lambda q, k, v, mask: scored(q, k, mask), "shape"),
@@ -46,14 +52,24 @@ def test_check_attention_takes_the_right_one(checks):
     assert checks.check_attention(lambda q, k, v, mask=None: attention(q, k, v, mask)[0])
 
 
-def gated(one=1.0, gate_one=0.0, order=(0, 1, 2, 3, 4, 5), parallel=False, normed=True, shift_first=False, outside=False):
+def gated(
+    one=1.0,
+    gate_one=0.0,
+    order=(0, 1, 2, 3, 4, 5),
+    parallel=False,
+    normed=True,
+    shift_first=False,
+    outside=False,
+):
     def block(x, six, norm1, attend, norm2, mlp):
         six = [six.chunk(6, dim=-1)[i] for i in order]
 
         def half(x, source, shift, scale, gate, norm, layer):
             h = norm(source) if normed else source
             h = (h + shift) * (one + scale) if shift_first else h * (one + scale) + shift
-            return (gate_one + gate) * (x + layer(h)) if outside else x + (gate_one + gate) * layer(h)
+            return (
+                (gate_one + gate) * (x + layer(h)) if outside else x + (gate_one + gate) * layer(h)
+            )
 
         y = half(x, x, *six[:3], norm1, attend)
         return half(y, x if parallel else y, *six[3:], norm2, mlp)
@@ -84,7 +100,12 @@ def test_check_adaln_zero_takes_the_right_one(checks):
 
 
 def count(c, **change):
-    D, E, L, H = c.hidden_size, change.get("text_size", c.text_size), c.depth, int(c.hidden_size * c.mlp_ratio)
+    D, E, L, H = (
+        c.hidden_size,
+        change.get("text_size", c.text_size),
+        c.depth,
+        int(c.hidden_size * c.mlp_ratio),
+    )
     d, P = D // c.num_heads, c.latent_channels * math.prod(change.get("patch_size", c.patch_size))
     ends = P * D + D + 37 * D + 129 * D + D * D + D + D + 2 * D * D + 2 * D + D * P + P
     own = 6 * D * D + 6 * D
@@ -103,7 +124,10 @@ def count(c, **change):
         (lambda c: count(c, qk=4 * c.hidden_size), "head by head"),
         (lambda c: count(c, bias=6), "no bias"),
         (lambda c: count(c, patch_size=(1, 2, 2)), "configs before were right"),
-        (lambda c: count(c) - 2 * c.hidden_size * int(c.hidden_size * c.mlp_ratio) * c.depth, "compare"),
+        (
+            lambda c: count(c) - 2 * c.hidden_size * int(c.hidden_size * c.mlp_ratio) * c.depth,
+            "compare",
+        ),
         (lambda c: "many", "number"),
     ],
 )
@@ -119,7 +143,9 @@ def moved(shift, tolerance=1e-3):
     def test(scores):
         q, k = torch.randn(2, 1, 2, 24, 16, generator=torch.Generator().manual_seed(0))
         places = positions_of((3, 2, 4))
-        return torch.allclose(scores(q, k, places), scores(q, k, places + torch.tensor(shift)), atol=tolerance, rtol=0)
+        return torch.allclose(
+            scores(q, k, places), scores(q, k, places + torch.tensor(shift)), atol=tolerance, rtol=0
+        )
 
     return test
 
@@ -147,7 +173,7 @@ def test_check_relative_takes_the_right_one(checks):
 
 def test_rotary_is_what_the_checker_calls_relative():
     q, k = torch.randn(2, 1, 2, 24, 16)
-    turned = lambda q, k, p: rotate(q, *rotary_angles(p, 16)) @ rotate(k, *rotary_angles(p, 16)).mT  # noqa: E731
+    turned = lambda q, k, p: rotate(q, *rotary_angles(p, 16)) @ rotate(k, *rotary_angles(p, 16)).mT
     assert moved([2.3, -1.7, 0.6])(turned)
 
 
@@ -165,30 +191,58 @@ def test_maps_are_shares_and_the_model_is_left_as_it_was(model, clip):
     maps = attention_maps(model, clip, PROMPT, 0.5)
     config = model.dit.config
     assert maps.grid == (5, 4, 4) and maps.words == [*PROMPT.split(), "(end)"]
-    assert maps.self_maps.shape == (config.depth, config.num_heads, 80, 80) and maps.cross_maps.shape[-1] == 6
+    assert (
+        maps.self_maps.shape == (config.depth, config.num_heads, 80, 80)
+        and maps.cross_maps.shape[-1] == 6
+    )
     for m in (maps.self_maps, maps.cross_maps):
         assert torch.allclose(m.sum(-1), torch.ones(m.shape[:-1]), atol=1e-5)
-    assert not any(a.keep_map or a.last_map is not None for b in model.dit.blocks for a in (b.attention, b.cross_attention))
+    assert not any(
+        a.keep_map or a.last_map is not None
+        for b in model.dit.blocks
+        for a in (b.attention, b.cross_attention)
+    )
     look, words = look_of(maps, 2, 1, 3, block=1, head=0)
-    assert torch.equal(look.flatten(), maps.self_maps[1, 0, 2 * 16 + 1 * 4 + 3]) and words.shape == (6,)
+    assert torch.equal(
+        look.flatten(), maps.self_maps[1, 0, 2 * 16 + 1 * 4 + 3]
+    ) and words.shape == (6,)
 
 
 def test_a_token_or_a_word_that_is_not_there(model, clip):
-    for wrong, words in (({"frame": 5}, "0 to 4"), ({"head": 7}, "0 to 1"), ({"block": -1}, "0 to 1"), ({"sigma": 1.5}, "between 0")):
+    for wrong, words in (
+        ({"frame": 5}, "0 to 4"),
+        ({"head": 7}, "0 to 1"),
+        ({"block": -1}, "0 to 1"),
+        ({"sigma": 1.5}, "between 0"),
+    ):
         with pytest.raises(ValueError, match=words):
             render_attention(model, clip, PROMPT, **{"block": 0, **wrong})
 
 
 def test_an_oblong_clip_and_an_image(model):
-    for size in ({"num_frames": 9, "height": 24, "width": 40}, {"num_frames": 1, "height": 32, "width": 16}):
-        answer = render_attention(model, render([sample_scene(3, motion="still", **size)], **size)[0], PROMPT, 0, 1, 1, block=0)
+    for size in (
+        {"num_frames": 9, "height": 24, "width": 40},
+        {"num_frames": 1, "height": 32, "width": 16},
+    ):
+        answer = render_attention(
+            model,
+            render([sample_scene(3, motion="still", **size)], **size)[0],
+            PROMPT,
+            0,
+            1,
+            1,
+            block=0,
+        )
         assert answer.text.count("<img alt=") == (size["num_frames"] + 3) // 4
 
 
 def test_explorer(model, clip):
     pytest.importorskip("ipywidgets")
     explorer = AttentionExplorer(model, clip, PROMPT)
-    assert "(frame 2, row 2, column 2)" in explorer.result.words and explorer.result.text.count("<img alt=") == 5
+    assert (
+        "(frame 2, row 2, column 2)" in explorer.result.words
+        and explorer.result.text.count("<img alt=") == 5
+    )
     before, passes = explorer.result.text, len(explorer.cache)
     explorer.controls["column"].value = 0
     assert explorer.result.text != before and len(explorer.cache) == passes
@@ -197,6 +251,10 @@ def test_explorer(model, clip):
     explorer.controls["sigma"].value = 0.6
     assert len(explorer.cache) == passes + 1, "a forward pass that was made is not made again"
     explorer.controls["prompt"].value = "a purple circle"
-    assert "✗" in explorer.words.value and "purple" in explorer.words.value and "<img" in explorer.output.value
+    assert (
+        "✗" in explorer.words.value
+        and "purple" in explorer.words.value
+        and "<img" in explorer.output.value
+    )
     explorer.controls["prompt"].value = "a blue circle"
     assert "✗" not in explorer.words.value and "blue" in explorer.output.value

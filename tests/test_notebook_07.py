@@ -17,11 +17,13 @@ from tests.conftest import rejected
 
 
 def mix(share):
-    return lambda average, weights, decay, step: share(decay, step) * average + (1 - share(decay, step)) * weights
+    return lambda average, weights, decay, step: (
+        share(decay, step) * average + (1 - share(decay, step)) * weights
+    )
 
 
 def test_check_ema_step(checks, capsys):
-    warm = lambda step: (1 + step) / (10 + step)  # noqa: E731
+    warm = lambda step: (1 + step) / (10 + step)
     assert checks.check_ema_step(mix(lambda d, s: min(d, warm(s))))
     for share, fault in (
         (lambda d, s: d, "where is the warm-in"),
@@ -43,10 +45,19 @@ def test_check_learning_rate(checks, capsys):
     assert checks.check_learning_rate(rate)
     for answer, fault in (
         (lambda s, p, peak, w, d: peak, "beginning"),
-        (lambda s, p, peak, w, d: peak * min(1.0, s / w) * min(1.0, max(0.0, 1 - p) / d), "first step at rate zero"),
+        (
+            lambda s, p, peak, w, d: peak * min(1.0, s / w) * min(1.0, max(0.0, 1 - p) / d),
+            "first step at rate zero",
+        ),
         (lambda s, p, peak, w, d: peak * min(1.0, (s + 1) / w), "at the end"),
-        (lambda s, p, peak, w, d: peak * min(1.0, (s + 1) / w) * max(0.0, 1 - p), "falls from the start"),
-        (lambda s, p, peak, w, d: peak * (s + 1) / w * min(1.0, max(0.0, 1 - p) / d), "never be passed"),
+        (
+            lambda s, p, peak, w, d: peak * min(1.0, (s + 1) / w) * max(0.0, 1 - p),
+            "falls from the start",
+        ),
+        (
+            lambda s, p, peak, w, d: peak * (s + 1) / w * min(1.0, max(0.0, 1 - p) / d),
+            "never be passed",
+        ),
         (lambda s, p, peak, w, d: peak * min(1.0, (s + 1) / w) * min(1.0, (1 - p) / d), "negative"),
         (lambda s, p, peak, w, d: None, "gave nothing back"),
     ):
@@ -72,9 +83,14 @@ def step(fault="", zero_grad=True):
 def test_check_repairs(checks, capsys):
     assert checks.check_repairs(step(), step(), step())
     for broken, fault in (
-        (step("swapped"), "points the other way"), (step("first"), "noise levels of their own"), (step(zero_grad=False), "still there"),
-        (step("given"), "should not count"), (step("still"), "never move"), (lambda *a: 0.0, "another way"), (lambda *a: 1 / 0, "ZeroDivisionError"),
-    ):  # fmt: skip
+        (step("swapped"), "points the other way"),
+        (step("first"), "noise levels of their own"),
+        (step(zero_grad=False), "still there"),
+        (step("given"), "should not count"),
+        (step("still"), "never move"),
+        (lambda *a: 0.0, "another way"),
+        (lambda *a: 1 / 0, "ZeroDivisionError"),
+    ):
         rejected(checks.check_repairs, (step(), broken, step()), f"step B[^\n]*{fault}", capsys)
     checks.check_repairs(step("first"), step(), step())
     assert "✓ step B" in capsys.readouterr().out, "one bug does not hide the others' verdicts"
@@ -85,7 +101,7 @@ def test_check_trivial_losses(checks, capsys):
         return torch.full_like(sigma, 1 + std**2), std**2 / ((1 - sigma) ** 2 * std**2 + sigma**2)
 
     assert checks.check_trivial_losses(losses)
-    right = lambda i: lambda sigma, std: losses(sigma, std)[i]  # noqa: E731
+    right = lambda i: lambda sigma, std: losses(sigma, std)[i]
     for zero, multiple, fault in (
         (lambda s, std: torch.full_like(s, std**2), right(1), "variance too"),
         (lambda s, std: torch.full_like(s, 2.0), right(1), "standard deviation 1 only"),
@@ -95,7 +111,12 @@ def test_check_trivial_losses(checks, capsys):
         (right(0), lambda s, std: 1 + std**2 - losses(s, std)[1], "what is left"),
         (right(0), lambda s, std: 0.5, "tensor"),
     ):
-        rejected(checks.check_trivial_losses, lambda s, std, z=zero, m=multiple: (z(s, std), m(s, std)), fault, capsys)
+        rejected(
+            checks.check_trivial_losses,
+            lambda s, std, z=zero, m=multiple: (z(s, std), m(s, std)),
+            fault,
+            capsys,
+        )
     rejected(checks.check_trivial_losses, lambda s, std: s, "two tensors", capsys)
 
 
@@ -108,14 +129,20 @@ PROMPTS = ["a red circle", "a blue square"]
 def held_out(model):
     generator = torch.Generator().manual_seed(5)  # not the seed of the noise in loss_by_level
     latents = torch.randn(3, model.preset.vae.latent_channels, 5, 8, 8, generator=generator)
-    return Latents(latents.half(), model.tokenizer(["a red circle"] * 3)[0][:, None].to(torch.int16))
+    return Latents(
+        latents.half(), model.tokenizer(["a red circle"] * 3)[0][:, None].to(torch.int16)
+    )
 
 
 @pytest.fixture
 def desk(model, held_out, tmp_path):
     pytest.importorskip("ipywidgets", reason="ipywidgets is not installed")
-    config = TrainConfig(minutes=5.0, batch_size=2, learning_rate=2e-3, warmup_steps=5, ema_decay=0.9)
-    desk = TrainingDesk(model, held_out, held_out, tmp_path, PROMPTS, config, refresh=0.1, sample_every=60.0)
+    config = TrainConfig(
+        minutes=5.0, batch_size=2, learning_rate=2e-3, warmup_steps=5, ema_decay=0.9
+    )
+    desk = TrainingDesk(
+        model, held_out, held_out, tmp_path, PROMPTS, config, refresh=0.1, sample_every=60.0
+    )
     yield desk
     desk.stop()
     assert desk.wait(60)
@@ -141,7 +168,11 @@ def test_the_desk_starts_stops_and_resumes(desk):
     desk.buttons["Stop"].click()
     assert desk.wait(60)
     first = desk.watch.history[-1]["step"]
-    assert first >= 3 and "stopped" in desk.words.value and desk.output.value.count("alt=") == desk.output.value.count("<img") > 0
+    assert (
+        first >= 3
+        and "stopped" in desk.words.value
+        and desk.output.value.count("alt=") == desk.output.value.count("<img") > 0
+    )
     assert desk.buttons["Stop"].disabled and not desk.buttons["Resume"].disabled
     desk.rate.value = 2e-4
     desk.buttons["Resume"].click()
@@ -166,7 +197,11 @@ def test_an_error_in_the_thread_is_shown(desk):
     desk.data.ids[:] = 10_000  # a word that the text encoder has no row for
     desk.start()
     assert desk.wait(60)
-    assert "✗" in desk.words.value and "IndexError" in desk.words.value and not desk.buttons["Start"].disabled
+    assert (
+        "✗" in desk.words.value
+        and "IndexError" in desk.words.value
+        and not desk.buttons["Start"].disabled
+    )
     (desk.run_dir / "dit.safetensors").write_bytes(b"cut short")
     desk.resume()
     assert desk.wait(60) and "CheckpointError" in desk.words.value
@@ -174,7 +209,9 @@ def test_an_error_in_the_thread_is_shown(desk):
 
 def test_controls_say_what_they_do(desk):
     for control in (desk.rate, desk.minutes, *desk.buttons.values()):
-        assert control.description and (getattr(control, "tooltip", None) or getattr(control, "description_tooltip", None))
+        assert control.description and (
+            getattr(control, "tooltip", None) or getattr(control, "description_tooltip", None)
+        )
 
 
 def test_render_desk_is_pure_and_says_it_in_words(model, held_out):
@@ -182,7 +219,12 @@ def test_render_desk_is_pure_and_says_it_in_words(model, held_out):
     for number in (0, 10):
         watch(None, {"step": number, "seconds": 20.0 * number})
     a, b = (render_desk(watch.history, watch.samples, PROMPTS, left=30) for _ in range(2))
-    assert a.text == b.text and "step 10" in a.words and "30 s to go" in a.words and len(watch.samples) == 2
+    assert (
+        a.text == b.text
+        and "step 10" in a.words
+        and "30 s to go" in a.words
+        and len(watch.samples) == 2
+    )
     assert all("alt=" in tag for tag in re.findall(r"<img[^>]*>", a.text)) and "step 0" in a.text
     assert "press Start" in render_desk([], [], PROMPTS).words
     assert "4 minutes" in render_desk(watch.history, watch.samples, PROMPTS, left=240).words

@@ -43,12 +43,23 @@ def test_check_guided_velocity(checks, capsys):
         (lambda both, s: both[1::2] + s * (both[0::2] - both[1::2]), "alternate"),
         (lambda both, s: both, "shape"),
         (lambda both, s: None, "gave nothing"),
-        (lambda both, s: both.chunk(2)[1] + s * (both.chunk(2)[0] - both.chunk(2)[1]), "line (them|the scales) up|axis"),
+        (
+            lambda both, s: both.chunk(2)[1] + s * (both.chunk(2)[0] - both.chunk(2)[1]),
+            "line (them|the scales) up|axis",
+        ),
     ):
         rejected(checks.check_guided_velocity, answer, fault, capsys)
 
 
-def tokenizer(start=2, end=(1,), left=False, lower=True, pattern=r"[a-z0-9]+(?:-[a-z0-9]+)*", mask=lambda ids: ids != 0, lost=None):
+def tokenizer(
+    start=2,
+    end=(1,),
+    left=False,
+    lower=True,
+    pattern=r"[a-z0-9]+(?:-[a-z0-9]+)*",
+    mask=lambda ids: ids != 0,
+    lost=None,
+):
     def tokenize(prompts, vocabulary):
         numbers, rows = {word: i + start for i, word in enumerate(vocabulary)}, []
         for prompt in prompts:
@@ -60,7 +71,9 @@ def tokenizer(start=2, end=(1,), left=False, lower=True, pattern=r"[a-z0-9]+(?:-
             rows.append([*row, *end])
         longest = max(map(len, rows))
         pads = [[0] * (longest - len(row)) for row in rows]
-        ids = torch.tensor([pad + row if left else row + pad for pad, row in zip(pads, rows, strict=True)])
+        ids = torch.tensor(
+            [pad + row if left else row + pad for pad, row in zip(pads, rows, strict=True)]
+        )
         return ids, mask(ids)
 
     return tokenize
@@ -110,21 +123,50 @@ def test_check_contrastive_loss(checks, capsys):
 
 
 def looks(prompts):
-    return {(o.shape, o.color) for p in prompts for o in parse(p).objects if is_held_out(o.shape, o.color)}
+    return {
+        (o.shape, o.color)
+        for p in prompts
+        for o in parse(p).objects
+        if is_held_out(o.shape, o.color)
+    }
 
 
 def test_check_unseen_looks(checks, capsys):
     assert checks.check_unseen_looks(lambda prompts: sorted(looks(prompts)))
-    held = (("circle", "green"), ("square", "pink"), ("triangle", "orange"), ("star", "blue"), ("heart", "cyan"), ("ring", "red"))
+    held = (
+        ("circle", "green"),
+        ("square", "pink"),
+        ("triangle", "orange"),
+        ("star", "blue"),
+        ("heart", "cyan"),
+        ("ring", "red"),
+    )
 
     def bag(prompts):
-        shapes, colors = zip(*((o.shape, o.color) for p in map(parse, prompts) for o in p.objects), strict=True)
+        shapes, colors = zip(
+            *((o.shape, o.color) for p in map(parse, prompts) for o in p.objects), strict=True
+        )
         return [look for look in sorted(held) if look[0] in shapes and look[1] in colors]
 
     for answer, fault in (
         (bag, "own object"),
-        (lambda prompts: sorted({h for h in held for p in prompts if h[0] in p.split() and h[1] in p.split()}), "mean the same"),
-        (lambda prompts: sorted({(o.shape, o.color) for p in prompts for o in parse(p).objects[:1] if is_held_out(o.shape, o.color)}), "two objects"),
+        (
+            lambda prompts: sorted(
+                {h for h in held for p in prompts if h[0] in p.split() and h[1] in p.split()}
+            ),
+            "mean the same",
+        ),
+        (
+            lambda prompts: sorted(
+                {
+                    (o.shape, o.color)
+                    for p in prompts
+                    for o in parse(p).objects[:1]
+                    if is_held_out(o.shape, o.color)
+                }
+            ),
+            "two objects",
+        ),
         (lambda prompts: sorted(looks(prompts)) * 2, "each look once"),
         (lambda prompts: sorted((c, s) for s, c in looks(prompts)), "shape comes first"),
         (lambda prompts: looks(prompts), "list of pairs"),
@@ -140,7 +182,11 @@ def test_one_batch_is_what_generate_makes(model):
         videos = at_scales(model, PROMPT, negative, [0.0, 1.0, 3.0], 3, seed=4)
         for scale, video in zip((0.0, 1.0, 3.0), videos, strict=True):
             one = model.generate(
-                PROMPT, negative_prompt=negative, guidance_scale=scale, num_inference_steps=3, generator=torch.Generator().manual_seed(4)
+                PROMPT,
+                negative_prompt=negative,
+                guidance_scale=scale,
+                num_inference_steps=3,
+                generator=torch.Generator().manual_seed(4),
             )[0]
             assert (video - one).abs().mean() < 0.01
 
@@ -149,16 +195,24 @@ def test_word_importance_finds_the_word_that_acts(model):
     words, changes, grid = word_changes(model, PROMPT)
     assert words == PROMPT.split() and changes.shape == (len(words), 3, grid[0] * grid[1] * grid[2])
     shares = word_importance(model, PROMPT)
-    assert [w for w, _ in shares] == words and abs(sum(s for _, s in shares) - 1) < 1e-5 and shares == word_importance(model, PROMPT)
+    assert (
+        [w for w, _ in shares] == words
+        and abs(sum(s for _, s in shares) - 1) < 1e-5
+        and shares == word_importance(model, PROMPT)
+    )
     for block in model.dit.blocks:
         torch.nn.init.zeros_(block.cross_attention.to_out.weight)
-    assert word_changes(model, PROMPT)[1].max() < 1e-5, "with cross-attention silent no word moves anything"
+    assert word_changes(model, PROMPT)[1].max() < 1e-5, (
+        "with cross-attention silent no word moves anything"
+    )
     assert word_importance(model, "") == [] and "no words" in word_bars([])
 
 
 def test_render_guidance_is_pure_and_says_it_in_words(model):
     a, b = (render_guidance(model, PROMPT, "a blue star", 3.0, 2, 1) for _ in range(2))
-    assert a.text == b.text and "guidance 3" in a.words and "seed 1" in a.words and "navy" in a.words
+    assert (
+        a.text == b.text and "guidance 3" in a.words and "seed 1" in a.words and "navy" in a.words
+    )
     images = re.findall(r"<img[^>]*>", a.text)
     assert len(images) == 3 and all("alt=" in image for image in images)
     assert len(re.findall("<img", render_guidance(model, "", "", 1.0, 1).text)) == 2
@@ -177,4 +231,6 @@ def test_the_desk_answers_a_press_and_shows_errors(model):
     desk.button.click()
     assert "✗" in desk.words.value and "purple" in desk.words.value
     for control in desk.controls.values():
-        assert control.description and (getattr(control, "tooltip", None) or getattr(control, "description_tooltip", None))
+        assert control.description and (
+            getattr(control, "tooltip", None) or getattr(control, "description_tooltip", None)
+        )

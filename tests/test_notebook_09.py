@@ -70,7 +70,9 @@ def go_on(model, video, prompt, generator, window=slice(-13, None), keep=True):
     levels = torch.tensor([0.0] * (given.shape[1] // 4 + 1) + [1, 1]).view(-1, 1, 1)
     start = torch.cat([given, given[:, -1:].expand(-1, 8, -1, -1)], dim=1)
     made = model.redo(start, levels, prompt, generator=generator)[0]
-    return torch.cat([video if keep else model.decode(model.encode(video[None]))[0], made[:, -8:]], dim=1)
+    return torch.cat(
+        [video if keep else model.decode(model.encode(video[None]))[0], made[:, -8:]], dim=1
+    )
 
 
 def test_check_go_on(checks, capsys):
@@ -79,7 +81,10 @@ def test_check_go_on(checks, capsys):
         (unwritten, "still to be written"),
         (lambda *a: go_on(*a, window=slice(0, 13)), "beginning"),
         (lambda *a: go_on(*a, window=slice(-9, None)), "nine"),
-        (lambda m, v, p, g: torch.cat([v, m.generate(p, generator=g)[0][:, -8:]], dim=1), "nothing was given"),
+        (
+            lambda m, v, p, g: torch.cat([v, m.generate(p, generator=g)[0][:, -8:]], dim=1),
+            "nothing was given",
+        ),
         (lambda m, v, p, g: torch.cat([v, v[:, -1:].expand(-1, 8, -1, -1)], dim=1), "repeated"),
         (lambda *a: go_on(*a, keep=False), "compressor"),
         (lambda m, v, p, g: go_on(m, v, p, g)[:, 8:], "shape"),

@@ -39,17 +39,25 @@ def test_check_velocity_error(checks, capsys):
         "per second": lambda p, q, fps: gap(p, q, 1).norm(dim=-1).nanmean(),
         "divided by the frame rate": lambda p, q, fps: gap(p, q, 1 / fps).norm(dim=-1).nanmean(),
         "places, not velocities": lambda p, q, fps: (p - q).norm(dim=-1).nanmean(),
-        "compares speeds": lambda p, q, fps: (gap(p, 0 * q, fps).norm(dim=-1) - gap(q, 0 * p.nan_to_num(), fps).norm(dim=-1)).abs().nanmean(),
+        "compares speeds": lambda p, q, fps: (
+            (gap(p, 0 * q, fps).norm(dim=-1) - gap(q, 0 * p.nan_to_num(), fps).norm(dim=-1))
+            .abs()
+            .nanmean()
+        ),
         "mean of the squares": lambda p, q, fps: gap(p, q, fps).square().sum(-1).nanmean(),
-        "root of the mean square": lambda p, q, fps: gap(p, q, fps).square().sum(-1).nanmean().sqrt(),
+        "root of the mean square": lambda p, q, fps: (
+            gap(p, q, fps).square().sum(-1).nanmean().sqrt()
+        ),
         "over components": lambda p, q, fps: gap(p, q, fps).abs().nanmean(),
         "adds the components": lambda p, q, fps: gap(p, q, fps).abs().sum(-1).nanmean(),
         "cancel": lambda p, q, fps: gap(p, q, fps).nanmean(0).norm(),
         "sum over frames": lambda p, q, fps: gap(p, q, fps).norm(dim=-1).nansum(),
         "nanmean": lambda p, q, fps: gap(p, q, fps).norm(dim=-1).mean(),
-        "both|without lost frames": lambda p, q, fps: gap(p.nan_to_num(), q, fps).norm(dim=-1).mean(),
+        "both|without lost frames": lambda p, q, fps: (
+            gap(p.nan_to_num(), q, fps).norm(dim=-1).mean()
+        ),
         "one number": lambda p, q, fps: gap(p, q, fps).norm(dim=-1),
-    }.items():  # fmt: skip
+    }.items():
         rejected(checks.check_velocity_error, wrong, fault, capsys)
 
 
@@ -65,7 +73,7 @@ def test_check_preference_error(checks, capsys):
         "how large": lambda v, i: (v - i).mean(),
         "one number": lambda v, i: v > i,
         "raised TypeError": lambda v: 0.0,
-    }.items():  # fmt: skip
+    }.items():
         rejected(checks.check_preference_error, wrong, fault, capsys)
 
 
@@ -76,9 +84,13 @@ def interval(k, n, z=1.96):
 
 
 def test_check_wilson(checks, capsys):
-    assert checks.check_wilson(interval) and checks.check_wilson(lambda k, n: tuple(min(1, max(0, v)) for v in interval(k, n)))
+    assert checks.check_wilson(interval) and checks.check_wilson(
+        lambda k, n: tuple(min(1, max(0, v)) for v in interval(k, n))
+    )
     for k, n in ((8, 10), (0, 24)):
-        assert interval(k, n) == pytest.approx((wilson(k, n)["low"], wilson(k, n)["high"]), abs=1e-4)
+        assert interval(k, n) == pytest.approx(
+            (wilson(k, n)["low"], wilson(k, n)["high"]), abs=1e-4
+        )
 
     def wald(k, n, cut=False):
         p, half = k / n, 1.96 * math.sqrt(k / n * (1 - k / n) / n)
@@ -90,10 +102,12 @@ def test_check_wilson(checks, capsys):
         "cut at 0 and 1": lambda k, n: wald(k, n, True),
         "in percent": lambda k, n: tuple(100 * v for v in interval(k, n)),
         "swapped": lambda k, n: interval(k, n)[::-1],
-        r"1 \+ z² / n is missing": lambda k, n: tuple(v * (1 + 1.96**2 / n) for v in interval(k, n)),
+        r"1 \+ z² / n is missing": lambda k, n: tuple(
+            v * (1 + 1.96**2 / n) for v in interval(k, n)
+        ),
         "two numbers": lambda k, n: k / n,
         "off by": lambda k, n: interval(k, n, 1.645),
-    }.items():  # fmt: skip
+    }.items():
         rejected(checks.check_wilson, wrong, fault, capsys)
 
 
@@ -103,11 +117,15 @@ class Lucky:
     def __init__(self, luck):
         self.luck = luck
         scenes = [sample_scene(TEST_SEEDS + i, motion="thrown") for i in range(24)]
-        self.clips = dict(zip(map(sentence, scenes), zip(range(24), render(scenes), strict=True), strict=True))
+        self.clips = dict(
+            zip(map(sentence, scenes), zip(range(24), render(scenes), strict=True), strict=True)
+        )
 
     def generate(self, prompts, generator, **options):
         seed, clips = generator.initial_seed(), [self.clips[p] for p in prompts]
-        return torch.stack([v if self.luck(seed, i) else v[:, :1] * 0 + torch.full_like(v, -0.9) for i, v in clips])
+        return torch.stack(
+            [v if self.luck(seed, i) else v[:, :1] * 0 + torch.full_like(v, -0.9) for i, v in clips]
+        )
 
 
 def test_check_better(checks, capsys):
@@ -119,7 +137,10 @@ def test_check_better(checks, capsys):
     def check(better):
         return checks.check_better(model, better)
 
-    assert check(with_seed(1)) and "10 of 24 plain, 24 of 24 yours; 14 mended, 0 broken" in capsys.readouterr().out
+    assert (
+        check(with_seed(1))
+        and "10 of 24 plain, 24 of 24 yours; 14 mended, 0 broken" in capsys.readouterr().out
+    )
     for fault, wrong in {
         "still to be written": unwritten,
         "plain clips: nothing": make,
@@ -131,9 +152,11 @@ def test_check_better(checks, capsys):
         "not list": lambda m, prompts, seed: list(make(m, prompts, 1)),
         "other values": lambda m, prompts, seed: 255 * make(m, prompts, 1),
         "raised": lambda m, prompts, seed: m.animate(prompts),
-    }.items():  # fmt: skip
+    }.items():
         rejected(check, wrong, fault, capsys)
-    assert not checks.check_better(Lucky(lambda seed, i: True), lambda m, prompts, seed: -make(m, prompts, seed))
+    assert not checks.check_better(
+        Lucky(lambda seed, i: True), lambda m, prompts, seed: -make(m, prompts, seed)
+    )
     assert "never wrong" in capsys.readouterr().out
 
 
@@ -144,9 +167,13 @@ def test_prompts_of_every_kind_can_be_read():
             assert len(request.objects) == (2 if "space" in kind or "collision" in kind else 1)
             if "left" in kind:
                 assert request.relation in ("left of", "right of")
-            assert all(is_held_out(o.shape, o.color) == ("held-out" in kind) for o in request.objects)
+            assert all(
+                is_held_out(o.shape, o.color) == ("held-out" in kind) for o in request.objects
+            )
     scene = sample_scene(TEST_SEEDS, motion="bouncing")
-    assert prompt_of(KINDS[6], 0) == sentence(scene) and prompt_of(KINDS[7], 0) == sentence(change_word(scene, "color"))
+    assert prompt_of(KINDS[6], 0) == sentence(scene) and prompt_of(KINDS[7], 0) == sentence(
+        change_word(scene, "color")
+    )
     with pytest.raises(ValueError, match="physics: thrown"):
         prompt_of("weather", 0)
 
@@ -156,7 +183,14 @@ def test_tracks_and_comparison_show_what_is_there():
     video = render([scene])[0]
     reading = read(video)
     rows = compare(parse(sentence(scene)), reading)
-    assert {name for name, *_ in rows} == {"count", "shape", "color", "size", "motion", "background"} and all(right for *_, right in rows)
+    assert {name for name, *_ in rows} == {
+        "count",
+        "shape",
+        "color",
+        "size",
+        "motion",
+        "background",
+    } and all(right for *_, right in rows)
     wrong = compare(parse("a green star left of a blue square"), reading)
     assert not dict((name, right) for name, *_, right in wrong)["count"]
     picture = draw_tracks([video, video[:, :9]], [reading, read(video[:, :9])], ["a & b", "c"])
@@ -166,9 +200,18 @@ def test_tracks_and_comparison_show_what_is_there():
 
 
 def test_plot_shares_leaves_out_what_was_not_measured():
-    shown = plot_shares({"truth": {"a": wilson(9, 10), "b": None}, "stored": None, "here": {"a": wilson(1, 4), "b": wilson(0, 4)}}, "shares")
+    shown = plot_shares(
+        {
+            "truth": {"a": wilson(9, 10), "b": None},
+            "stored": None,
+            "here": {"a": wilson(1, 4), "b": wilson(0, 4)},
+        },
+        "shares",
+    )
     assert shown.words == "shares. truth: a 90; here: a 25, b 0" and "<img alt=" in shown.text
-    assert "nothing to measure" in plot_shares({"stored": None, "here": {"a": None}}, "shares").words
+    assert (
+        "nothing to measure" in plot_shares({"stored": None, "here": {"a": None}}, "shares").words
+    )
 
 
 def test_the_gallery_answers_and_shows_errors(model):
@@ -179,7 +222,11 @@ def test_the_gallery_answers_and_shows_errors(model):
     assert gallery.result is first, "nothing happens before the press"
     gallery.controls["number"].value, gallery.controls["seed"].value = 3, 7
     gallery.press()
-    assert gallery.result is not first and "Seed 7" in gallery.words.value and "relation" in gallery.output.value
+    assert (
+        gallery.result is not first
+        and "Seed 7" in gallery.words.value
+        and "relation" in gallery.output.value
+    )
     gallery.controls["kind"].value = "length: 9 frames"
     gallery.press()
     assert "of 9 frames" in gallery.output.value

@@ -27,7 +27,11 @@ def test_house_rules(path):
     assert statistics.median(lengths) <= 10 and max(lengths) <= 40
     assert 1000 <= len(text.split()) <= 2500
     levels = [len(m) for m in re.findall(r"^(#+) ", text, re.M)]
-    assert levels.count(1) == 1 and levels[0] == 1 and all(b <= a + 1 for a, b in zip(levels, levels[1:], strict=False))
+    assert (
+        levels.count(1) == 1
+        and levels[0] == 1
+        and all(b <= a + 1 for a, b in zip(levels, levels[1:], strict=False))
+    )
     assert len({c.id for c in nb.cells}) == len(nb.cells)
     for cell in code:
         assert cell.execution_count is None and "execution" not in cell.metadata
@@ -39,11 +43,18 @@ def test_house_rules(path):
 
 
 def test_every_notebook_has_solutions_and_gives_none_away():
-    functions = lambda source: [f"def {part}".strip() for part in re.split(r"^def ", source, flags=re.M)[1:]]  # noqa: E731
+    functions = lambda source: [
+        f"def {part}".strip() for part in re.split(r"^def ", source, flags=re.M)[1:]
+    ]
     assert [p.stem for p in SOLUTIONS] == [f"{p.stem}_solutions" for p in NOTEBOOKS]
     for path, solved in zip(NOTEBOOKS, SOLUTIONS, strict=True):
         text = "\n".join(c.source for c in nbformat.read(path, as_version=4).cells)
-        answers = [f for c in nbformat.read(solved, as_version=4).cells if c.cell_type == "code" for f in functions(c.source)]
+        answers = [
+            f
+            for c in nbformat.read(solved, as_version=4).cells
+            if c.cell_type == "code"
+            for f in functions(c.source)
+        ]
         assert answers, solved
         for answer in answers:
             body = answer.split("\n\n\n")[0]
@@ -56,7 +67,11 @@ def test_runs_top_to_bottom(path, shipped, monkeypatch):
 
     monkeypatch.setenv("MINISORA_FAST", "1")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    NotebookClient(nbformat.read(path, as_version=4), timeout=300, resources={"metadata": {"path": str(path.parent)}}).execute()
+    NotebookClient(
+        nbformat.read(path, as_version=4),
+        timeout=300,
+        resources={"metadata": {"path": str(path.parent)}},
+    ).execute()
 
 
 def test_check_count_tokens(checks, capsys):
@@ -86,7 +101,9 @@ def test_check_guide(checks, capsys):
 
 
 def test_check_failure(checks, model, capsys):
-    assert checks.check_failure(model, "a red circle", 0), "an untrained model gets everything wrong"
+    assert checks.check_failure(model, "a red circle", 0), (
+        "an untrained model gets everything wrong"
+    )
     assert not checks.check_failure(model, "a purple circle", 0)
     assert not checks.check_failure(model, "", 0)
     assert "unknown word" in capsys.readouterr().out

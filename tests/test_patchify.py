@@ -8,7 +8,15 @@ from minisora.patchify import grid_of, patchify, positions_of, unpatchify
 from tests.conftest import wake
 
 
-@pytest.mark.parametrize("shape,patch", [((5, 8, 8), (1, 2, 2)), ((1, 6, 10), (1, 2, 2)), ((20, 24, 40), (4, 4, 4)), ((3, 5, 7), (1, 1, 1))])
+@pytest.mark.parametrize(
+    "shape,patch",
+    [
+        ((5, 8, 8), (1, 2, 2)),
+        ((1, 6, 10), (1, 2, 2)),
+        ((20, 24, 40), (4, 4, 4)),
+        ((3, 5, 7), (1, 1, 1)),
+    ],
+)
 def test_unpatchify_undoes_patchify(shape, patch):
     x = torch.randn(2, 3, *shape)
     tokens = patchify(x, patch)
@@ -43,7 +51,9 @@ def test_every_bag_finds_one_row_and_no_row_overflows():
     assert sorted(i for row in rows for i in row) == list(range(8))
     assert all(sum(lengths[i] for i in row) <= 160 for row in rows) and len(rows) == 3
     segments = segments_of(rows, lengths, 160)
-    assert segments.shape == (3, 160) and all(int((segments == i).sum()) == n for i, n in enumerate(lengths))
+    assert segments.shape == (3, 160) and all(
+        int((segments == i).sum()) == n for i, n in enumerate(lengths)
+    )
     with pytest.raises(ValueError, match="161 tokens does not fit into a row of 160"):
         pack([161], 160)
 
@@ -58,13 +68,21 @@ def test_packed_equals_unpacked():
     lengths = [t * h * w for t, h, w in grids]
     tokens, sigma = [torch.randn(n, 48) for n in lengths], [torch.rand(n) for n in lengths]
     places, prompts = [positions_of(grid) for grid in grids], [torch.randn(n, 16) for n in words]
-    alone = [dit(x[None], s[None], p, e[None], torch.ones(1, len(e), dtype=torch.bool))[0] for x, s, p, e in zip(tokens, sigma, places, prompts, strict=True)]
+    alone = [
+        dit(x[None], s[None], p, e[None], torch.ones(1, len(e), dtype=torch.bool))[0]
+        for x, s, p, e in zip(tokens, sigma, places, prompts, strict=True)
+    ]
     rows = pack(lengths, 100)
     segments, said = segments_of(rows, lengths, 100), segments_of(rows, words, 20)
-    args = [fill(rows, bags, room) for bags, room in ((tokens, 100), (sigma, 100), (places, 100), (prompts, 20))]
+    args = [
+        fill(rows, bags, room)
+        for bags, room in ((tokens, 100), (sigma, 100), (places, 100), (prompts, 20))
+    ]
     packed = dit(*args, together(segments, said), self_mask=together(segments, segments))
     assert len(rows) == 2
     for i, answer in enumerate(alone):
         assert torch.allclose(packed[segments == i], answer, atol=1e-5), grids[i]
     leaky = dit(*args, together(segments, said))
-    assert not torch.allclose(leaky[segments == 1], alone[1], atol=1e-3), "without the mask bags would see each other"
+    assert not torch.allclose(leaky[segments == 1], alone[1], atol=1e-3), (
+        "without the mask bags would see each other"
+    )

@@ -31,20 +31,30 @@ def test_velocity_error_of_exact_tracks():
     track = torch.tensor([[-0.5, 0.2]]) + times * torch.tensor([[0.3, -0.4]])
     faster = torch.tensor([[-0.5, 0.2]]) + 2 * times * torch.tensor([[0.3, -0.4]])
     assert velocity_error(track, track) == 0
-    assert velocity_error(track + 1, track) == pytest.approx(0, abs=1e-5), "where it is does not matter, only how it goes"
+    assert velocity_error(track + 1, track) == pytest.approx(0, abs=1e-5), (
+        "where it is does not matter, only how it goes"
+    )
     for apart in (1, 4):
-        assert velocity_error(faster, track, apart=apart) == pytest.approx(0.5, abs=1e-5), "twice the speed 0.5 is 0.5 too much"
-    assert velocity_error(-track, track) == pytest.approx(1.0, abs=1e-5), "the other way counts twice"
+        assert velocity_error(faster, track, apart=apart) == pytest.approx(0.5, abs=1e-5), (
+            "twice the speed 0.5 is 0.5 too much"
+        )
+    assert velocity_error(-track, track) == pytest.approx(1.0, abs=1e-5), (
+        "the other way counts twice"
+    )
     lost = track.clone()
     lost[5] = torch.nan
-    assert velocity_error(lost, track) == pytest.approx(0, abs=1e-5), "frames without an object do not count"
+    assert velocity_error(lost, track) == pytest.approx(0, abs=1e-5), (
+        "frames without an object do not count"
+    )
     assert velocities(track, apart=4).shape == (13, 2)
 
 
 @pytest.mark.parametrize("name", SPEEDS)
 def test_velocity_error_of_true_clips_is_the_judges_floor(name):
     low, high = SPEEDS[name]
-    scenes = [replace(moving_scene(i, low, high), texture="plain") for i in range(6)]  # which looks the same upside down
+    scenes = [
+        replace(moving_scene(i, low, high), texture="plain") for i in range(6)
+    ]  # which looks the same upside down
     for scene in scenes:
         (thing,) = scene.objects
         assert low <= abs(thing.vx + thing.vy) <= high and not is_held_out(thing.shape, thing.color)
@@ -52,7 +62,10 @@ def test_velocity_error_of_true_clips_is_the_judges_floor(name):
         assert track[:8].isfinite().all(), "in view long enough for five given frames and some more"
         assert torch.allclose(track[0], simulate(scene).positions[0, 0].float())
     videos = render(scenes)
-    for figures in (velocity_figures(videos, videos, scenes), velocity_figures(videos.flip(3).flip(4), videos, scenes)):
+    for figures in (
+        velocity_figures(videos, videos, scenes),
+        velocity_figures(videos.flip(3).flip(4), videos, scenes),
+    ):
         assert figures["floor"]["mean"] < 0.02
         assert all(abs(true) >= low - 1e-3 for true, _ in figures["points"])
     assert figures["error"]["mean"] > 2 * low, "upside down and mirrored it goes the other way"
@@ -67,7 +80,9 @@ def test_a_clip_at_twice_the_speed_is_off_by_its_speed():
     track = track_of(render([fast])[0], b.color)
     truth = simulate(scene).positions[:, 0].float()
     inside = true_track(fast).isfinite()
-    assert velocity_error(torch.where(inside, track, torch.nan), truth) == pytest.approx(speed[1] - speed[0], abs=0.03)
+    assert velocity_error(torch.where(inside, track, torch.nan), truth) == pytest.approx(
+        speed[1] - speed[0], abs=0.03
+    )
     assert track_of(render([fast])[0], "red" if b.color != "red" else "blue").isnan().all()
 
 
@@ -103,7 +118,13 @@ def test_denoising_loss_is_paired_and_per_clip(model):
     prompts = ["a red circle falling", "", "a blue square"]
     losses = denoising_loss(model, videos, prompts)
     assert losses.shape == (3,) and losses.isfinite().all()
-    assert torch.allclose(denoising_loss(model, videos[1:2], prompts[1:2]), losses[1:2], atol=1e-3), "a clip's loss is its own"
-    assert torch.equal(denoising_loss(model, videos, prompts), losses), "the same seed is the same noise"
+    assert torch.allclose(
+        denoising_loss(model, videos[1:2], prompts[1:2]), losses[1:2], atol=1e-3
+    ), "a clip's loss is its own"
+    assert torch.equal(denoising_loss(model, videos, prompts), losses), (
+        "the same seed is the same noise"
+    )
     assert not torch.equal(denoising_loss(model, videos, prompts, seed=1), losses)
-    assert not math.isclose(float(denoising_loss(model, videos, prompts, sigmas=(0.1,))[0]), float(losses[0]))
+    assert not math.isclose(
+        float(denoising_loss(model, videos, prompts, sigmas=(0.1,))[0]), float(losses[0])
+    )

@@ -13,7 +13,10 @@ def seeded(n=0):
 
 
 def test_same_seed_same_clip(model):
-    a, b, c = (model.generate("a red circle", num_inference_steps=2, generator=seeded(n)) for n in (1, 1, 2))
+    a, b, c = (
+        model.generate("a red circle", num_inference_steps=2, generator=seeded(n))
+        for n in (1, 1, 2)
+    )
     assert a.shape == (1, 3, 17, 32, 32) and a.abs().max() <= 1
     assert torch.equal(a, b) and not torch.equal(a, c)
 
@@ -21,12 +24,22 @@ def test_same_seed_same_clip(model):
 @pytest.mark.parametrize("shape", [(1, 32, 32), (9, 24, 40), (33, 40, 24)])
 def test_any_size_that_the_grid_allows(model, shape):
     T, H, W = shape
-    video = model.generate(["a red circle", ""], num_frames=T, height=H, width=W, num_inference_steps=1, generator=seeded())
+    video = model.generate(
+        ["a red circle", ""],
+        num_frames=T,
+        height=H,
+        width=W,
+        num_inference_steps=1,
+        generator=seeded(),
+    )
     assert video.shape == (2, 3, T, H, W)
 
 
 def test_the_prompt_changes_the_clip(model):
-    a, b = (model.generate(p, num_inference_steps=2, generator=seeded()) for p in ("a red circle", "a blue star"))
+    a, b = (
+        model.generate(p, num_inference_steps=2, generator=seeded())
+        for p in ("a red circle", "a blue star")
+    )
     assert not torch.equal(a, b)
 
 
@@ -35,19 +48,29 @@ def test_no_words_are_not_guided_and_cost_half(model):
     handle = model.dit.register_forward_hook(lambda dit, inputs, out: rows.append(len(out)))
     plain = model.generate(["", ""], guidance_scale=1.0, num_inference_steps=2, generator=seeded())
     pushed = model.generate(["", ""], guidance_scale=3.0, num_inference_steps=2, generator=seeded())
-    away = model.generate(["", ""], negative_prompt="a red circle", num_inference_steps=2, generator=seeded())
+    away = model.generate(
+        ["", ""], negative_prompt="a red circle", num_inference_steps=2, generator=seeded()
+    )
     mixed = model.generate(["", "a red circle"], num_inference_steps=2, generator=seeded())
     handle.remove()
     assert rows == [2, 2, 2, 2, 4, 4, 4, 4]
     assert torch.equal(plain, pushed) and not torch.equal(plain, away)
-    assert torch.allclose(mixed[0], plain[0], atol=0.02) and not torch.allclose(mixed[1], plain[1], atol=0.02)
+    assert torch.allclose(mixed[0], plain[0], atol=0.02) and not torch.allclose(
+        mixed[1], plain[1], atol=0.02
+    )
 
 
 def test_animate_keeps_the_given_tokens(model):
     image = torch.rand(3, 32, 32) * 2 - 1
     first = model.encode(image[None, :, None])
     seen = []
-    video = model.animate(image, "a red circle", num_inference_steps=3, generator=seeded(), callback=lambda i, s, tokens, x_0: seen.append(tokens))
+    video = model.animate(
+        image,
+        "a red circle",
+        num_inference_steps=3,
+        generator=seeded(),
+        callback=lambda i, s, tokens, x_0: seen.append(tokens),
+    )
     given = torch.stack([s[:, :16] for s in seen])
     assert (given == given[:1]).all()
     expected = model.decode(first)
@@ -59,7 +82,13 @@ def test_levels_between_are_sdedit(model):
     torch.nn.init.zeros_(model.dit.final_layer.linear.weight)
     torch.nn.init.zeros_(model.dit.final_layer.linear.bias)
     given = model.encode(torch.zeros(1, 3, 17, 32, 32))
-    make = lambda level: model.denoise(["a red circle"], given, torch.full((5, 8, 8), level), num_inference_steps=4, generator=seeded())  # noqa: E731
+    make = lambda level: model.denoise(
+        ["a red circle"],
+        given,
+        torch.full((5, 8, 8), level),
+        num_inference_steps=4,
+        generator=seeded(),
+    )
     kept = model.decode(given)
     gaps = [float((make(level) - kept).abs().mean()) for level in (0.0, 0.1, 1.0)]
     assert gaps[0] < 0.02 and gaps[0] < gaps[1] < gaps[2]
@@ -68,10 +97,18 @@ def test_levels_between_are_sdedit(model):
 def test_saved_and_loaded_is_the_same(model, tmp_path, monkeypatch):
     model.save(tmp_path / "m", {"why": "test"})
     again = MiniSora.load(tmp_path / "m", "cpu")
-    monkeypatch.setattr("minisora.pipeline.autocast", lambda device: nullcontext())  # bfloat16 rounds more than the files' 16 bits do
-    a, b = (m.generate("a red circle", num_inference_steps=2, generator=seeded()) for m in (model, again))
+    monkeypatch.setattr(
+        "minisora.pipeline.autocast", lambda device: nullcontext()
+    )  # bfloat16 rounds more than the files' 16 bits do
+    a, b = (
+        m.generate("a red circle", num_inference_steps=2, generator=seeded())
+        for m in (model, again)
+    )
     assert torch.allclose(a, b, atol=0.05)
-    assert all(torch.equal(v.half().float(), w) for v, w in zip(model.state_dict().values(), again.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(v.half().float(), w)
+        for v, w in zip(model.state_dict().values(), again.state_dict().values(), strict=True)
+    )
     assert again.preset == model.preset
 
 
@@ -79,7 +116,9 @@ def test_a_model_without_an_expander_takes_prompts_as_they_are(model, tmp_path):
     assert model.expand("a red circle") == ["a red circle"], "silent before it is trained"
     model.expander.head.bias.data[1] = -1e4  # never the end
     (longer,) = model.expand("a red circle", seeded())
-    assert longer.startswith("a red circle, ") and model.expand("a red circle", seeded()) == [longer]
+    assert longer.startswith("a red circle, ") and model.expand("a red circle", seeded()) == [
+        longer
+    ]
     model.save(tmp_path / "m")
     note = json.loads((tmp_path / "m" / "model.json").read_text())
     assert "expander" in note["sha256"]
@@ -112,14 +151,17 @@ def test_damaged_models_are_refused(model, tmp_path):
         MiniSora.load("huge")
 
 
-@pytest.mark.parametrize("options,message", [
-    ({"prompt": "a purple circle"}, "never met the word 'purple'"),
-    ({"prompt": "a red circle", "num_frames": 16}, "13 or 17"),
-    ({"prompt": "a red circle", "height": 30}, "24 or 32"),
-    ({"prompt": "a red circle", "height": 36}, "rows"),
-    ({"prompt": "a red circle", "num_inference_steps": 0}, "too few"),
-    ({"prompt": "a red circle", "sampler": "magic"}, "euler, heun, ddim"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "options,message",
+    [
+        ({"prompt": "a purple circle"}, "never met the word 'purple'"),
+        ({"prompt": "a red circle", "num_frames": 16}, "13 or 17"),
+        ({"prompt": "a red circle", "height": 30}, "24 or 32"),
+        ({"prompt": "a red circle", "height": 36}, "rows"),
+        ({"prompt": "a red circle", "num_inference_steps": 0}, "too few"),
+        ({"prompt": "a red circle", "sampler": "magic"}, "euler, heun, ddim"),
+    ],
+)
 def test_mistakes_say_the_way_out(model, options, message):
     with pytest.raises(ValueError, match=message):
         model.generate(**options)
@@ -162,4 +204,8 @@ def test_the_shipped_compressor_gives_back(shipped):
     from minisora.measure.accuracy import evaluate_vae
 
     figures = evaluate_vae(shipped, 32)["solo"]["held_out"]
-    assert figures["psnr_mean"] > 30 and figures["psnr_worst_decile"] > 26 and figures["judge"]["all"]["value"] > 0.85
+    assert (
+        figures["psnr_mean"] > 30
+        and figures["psnr_worst_decile"] > 26
+        and figures["judge"]["all"]["value"] > 0.85
+    )

@@ -14,9 +14,21 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "minisora"
 CORE = (  # in reading order; a file may import what stands above it
-    "config", "device", "checkpoints", "layers", "patchify", "vae", "text", "dit", "flow", "masks",
-    "sampling", "upsampler", "tasks", "pipeline",
-)  # fmt: skip
+    "config",
+    "device",
+    "checkpoints",
+    "layers",
+    "patchify",
+    "vae",
+    "text",
+    "dit",
+    "flow",
+    "masks",
+    "sampling",
+    "upsampler",
+    "tasks",
+    "pipeline",
+)
 WINGS = {  # room → the rooms it may import, beside the core
     "world": set(),
     "compare": set(),
@@ -29,8 +41,14 @@ WINGS = {  # room → the rooms it may import, beside the core
 
 
 def files(pattern="**/*"):
-    done = subprocess.run(["git", "ls-files", pattern], cwd=ROOT, capture_output=True, text=True, check=False)
-    names = done.stdout.split("\n") if done.returncode == 0 else [str(p.relative_to(ROOT)) for p in ROOT.glob(pattern)]
+    done = subprocess.run(
+        ["git", "ls-files", pattern], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    names = (
+        done.stdout.split("\n")
+        if done.returncode == 0
+        else [str(p.relative_to(ROOT)) for p in ROOT.glob(pattern)]
+    )
     return [ROOT / n for n in names if n and (ROOT / n).is_file()]
 
 
@@ -58,12 +76,16 @@ def test_imports_go_one_way():
 def test_matplotlib_and_ipywidgets_have_one_door_each():
     for module, door in (("matplotlib", "plots.py"), ("ipywidgets", "widgets")):
         statement = re.compile(rf"^\s*(import|from) {module}", re.M)
-        users = {p for p in PACKAGE.rglob("*.py") if statement.search(p.read_text(encoding="utf-8"))}
+        users = {
+            p for p in PACKAGE.rglob("*.py") if statement.search(p.read_text(encoding="utf-8"))
+        }
         assert users and all(door in p.parts for p in users)
 
 
 def test_ruff():
-    done = subprocess.run([sys.executable, "-m", "ruff", "check", "."], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "ruff", "check", "."], cwd=ROOT, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout
 
 
@@ -73,20 +95,43 @@ def test_environment_agrees_with_pyproject():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
     assert environment["channels"] == ["conda-forge", "nodefaults"]
     conda = {"torch": "pytorch", "matplotlib": "matplotlib-base"}
-    wanted = {re.sub(r"^[\w-]+", lambda m: conda.get(m[0], m[0]), d) for d in project["dependencies"] + project["optional-dependencies"]["lab"]}
+    wanted = {
+        re.sub(r"^[\w-]+", lambda m: conda.get(m[0], m[0]), d)
+        for d in project["dependencies"] + project["optional-dependencies"]["lab"]
+    }
     given = {d for d in environment["dependencies"] if isinstance(d, str)} - {"pip"}
     assert given == wanted | {"python" + project["requires-python"]}
 
 
 def test_top_level_holds_only_what_the_design_names():
-    allowed = {"notebooks", "minisora", "data", "tests", "environment.yml", "README.md", "pyproject.toml", "LICENSE", "CHANGELOG.md", ".ci", ".gitignore"}
+    allowed = {
+        "notebooks",
+        "minisora",
+        "data",
+        "tests",
+        "environment.yml",
+        "README.md",
+        "pyproject.toml",
+        "LICENSE",
+        "CHANGELOG.md",
+        ".ci",
+        ".gitignore",
+    }
     assert {p.relative_to(ROOT).parts[0] for p in files("*")} <= allowed
 
 
 def test_no_machine_path_and_no_registry_host():
-    hosts = re.compile(r"(?<![\w/])/(root|home|work|tmp)/\w|pypi\." + r"org|python" + r"hosted|registry\.npm" + "js")
+    hosts = re.compile(
+        r"(?<![\w/])/(root|home|work|tmp)/\w|pypi\."
+        + r"org|python"
+        + r"hosted|registry\.npm"
+        + "js"
+    )
     for path in files("*"):
-        if path.suffix in (".py", ".md", ".toml", ".yml", ".ipynb", ".json") and path.name != "test_repository.py":
+        if (
+            path.suffix in (".py", ".md", ".toml", ".yml", ".ipynb", ".json")
+            and path.name != "test_repository.py"
+        ):
             assert not hosts.search(path.read_text(encoding="utf-8")), path
 
 
@@ -95,8 +140,15 @@ def test_shipped_weights_are_small():
 
 
 def readme_commands():
-    blocks = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.S)
-    return [line.strip() for block in blocks for line in block.splitlines() if "minisora " in line and not line.startswith("#")]
+    blocks = re.findall(
+        r"```bash\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.S
+    )
+    return [
+        line.strip()
+        for block in blocks
+        for line in block.splitlines()
+        if "minisora " in line and not line.startswith("#")
+    ]
 
 
 def test_readme_commands_are_commands_of_ours():
@@ -106,7 +158,12 @@ def test_readme_commands_are_commands_of_ours():
         words = command.split("#")[0].split("minisora ", 1)[1]
         verb = words.split()[0]
         flags = re.findall(r"(--[a-z-]+)", re.sub(r'"[^"]*"', "", words))
-        done = subprocess.run([sys.executable, "-m", "minisora.cli", verb, "--help"], capture_output=True, text=True, env={"COLUMNS": "200", "PATH": "", "TERM": "dumb", "NO_COLOR": "1"})
+        done = subprocess.run(
+            [sys.executable, "-m", "minisora.cli", verb, "--help"],
+            capture_output=True,
+            text=True,
+            env={"COLUMNS": "200", "PATH": "", "TERM": "dumb", "NO_COLOR": "1"},
+        )
         assert done.returncode == 0, command
         for flag in flags:
             assert flag in done.stdout, (command, flag)
@@ -115,7 +172,13 @@ def test_readme_commands_are_commands_of_ours():
 def test_the_readmes_first_command_makes_its_clip(tmp_path, shipped):
     command = next(c for c in readme_commands() if "generate" in c)
     words = shlex.split(command.split("minisora ", 1)[1])
-    done = subprocess.run([sys.executable, "-m", "minisora.cli", *words], cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    done = subprocess.run(
+        [sys.executable, "-m", "minisora.cli", *words],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / words[words.index("--out") + 1]).is_file()
     assert ": as asked" in done.stdout, done.stdout

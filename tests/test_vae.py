@@ -61,7 +61,9 @@ def test_forward_is_encode_sample_decode(vae):
 @torch.no_grad()
 def test_an_image_is_a_video_of_one_frame(vae):
     video = torch.randn(1, 3, 17, 16, 16)
-    assert torch.allclose(vae.encode(video[:, :, :1]).mean, vae.encode(video).mean[:, :, :1], atol=1e-5)
+    assert torch.allclose(
+        vae.encode(video[:, :, :1]).mean, vae.encode(video).mean[:, :, :1], atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("size", [1, 3, 4])
@@ -75,7 +77,9 @@ def test_chunked_decoding_equals_whole(vae, size):
 def test_kl_is_that_of_torch_distributions():
     posterior = Posterior(torch.randn(3, 8, 2, 4, 4), torch.randn(3, 8, 2, 4, 4))
     q = torch.distributions.Normal(posterior.mean, (0.5 * posterior.logvar).exp())
-    expected = torch.distributions.kl_divergence(q, torch.distributions.Normal(0.0, 1.0)).flatten(1).sum(1)
+    expected = (
+        torch.distributions.kl_divergence(q, torch.distributions.Normal(0.0, 1.0)).flatten(1).sum(1)
+    )
     assert posterior.kl().shape == (3,)
     assert torch.allclose(posterior.kl(), expected, rtol=1e-4)
 

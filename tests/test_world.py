@@ -40,7 +40,9 @@ def test_area_and_centre_of_mass_are_those_of_the_drawing(shape):
     from minisora.measure.judge import AREA
     from minisora.world.render import pixel_grid
 
-    alpha = coverage(shape, torch.tensor([0.1, -0.05]), torch.tensor(0.5), torch.tensor(0.0), 256, 256)
+    alpha = coverage(
+        shape, torch.tensor([0.1, -0.05]), torch.tensor(0.5), torch.tensor(0.0), 256, 256
+    )
     x, y = pixel_grid(256, 256)
     area = float(alpha.sum()) / 128**2
     assert area == pytest.approx(AREA[shape] * 0.25, rel=0.01)
@@ -55,16 +57,23 @@ def test_extent_is_how_far_the_drawing_reaches(shape):
     alpha = coverage(shape, torch.zeros(2), torch.tensor(0.6), torch.tensor(0.0), 512, 512) > 0.5
     x, y = (v.expand(512, 512)[alpha] / 0.6 for v in pixel_grid(512, 512))
     side, top, bottom = EXTENT[shape]
-    assert [float(x.max()), float(-y.min()), float(y.max())] == pytest.approx([side, top, bottom], abs=0.025)
+    assert [float(x.max()), float(-y.min()), float(y.max())] == pytest.approx(
+        [side, top, bottom], abs=0.025
+    )
 
 
 def test_antialiasing_moves_smoothly():
-    a, b = (coverage("square", torch.tensor([x, 0.0]), torch.tensor(0.4), torch.tensor(0.0), 32, 32) for x in (0.0, 0.25 / 16))
+    a, b = (
+        coverage("square", torch.tensor([x, 0.0]), torch.tensor(0.4), torch.tensor(0.0), 32, 32)
+        for x in (0.0, 0.25 / 16)
+    )
     assert float((b - a).abs().max()) == pytest.approx(0.25, abs=0.02)
 
 
 def test_free_fall_is_a_parabola_then_rest():
-    thing = Thing("circle", "red", "small", "falling", 0.3, 0.0, -0.5, gravity=GRAVITY, restitution=0.0)
+    thing = Thing(
+        "circle", "red", "small", "falling", 0.3, 0.0, -0.5, gravity=GRAVITY, restitution=0.0
+    )
     y = simulate(Scene((thing,)), 33, 8).positions[:, 0, 1]
     times = torch.arange(33, dtype=torch.float64) / 8
     expected = (-0.5 + 0.5 * GRAVITY * times**2).clamp(max=0.7)
@@ -72,7 +81,9 @@ def test_free_fall_is_a_parabola_then_rest():
 
 
 def test_bouncing_keeps_its_energy():
-    thing = Thing("circle", "red", "small", "bouncing", 0.3, 0.0, -0.4, gravity=GRAVITY, restitution=1.0)
+    thing = Thing(
+        "circle", "red", "small", "bouncing", 0.3, 0.0, -0.4, gravity=GRAVITY, restitution=1.0
+    )
     y = simulate(Scene((thing,)), 2001, 100).positions[:, 0, 1]
     assert float(y.min()) == pytest.approx(-0.4, abs=1e-6)
     assert float(y[1000:].min()) == pytest.approx(-0.4, abs=1e-3)
@@ -101,11 +112,15 @@ def test_circling_returns():
     assert torch.allclose(p.norm(dim=1), torch.full((17,), 0.3, dtype=torch.float64), atol=1e-9)
 
 
-@pytest.mark.parametrize("height,width,num_frames", [(32, 32, 17), (24, 40, 9), (40, 24, 17), (32, 32, 1), (32, 32, 33)])
+@pytest.mark.parametrize(
+    "height,width,num_frames", [(32, 32, 17), (24, 40, 9), (40, 24, 17), (32, 32, 1), (32, 32, 33)]
+)
 def test_objects_stay_in_view(height, width, num_frames):
     unit = min(height, width)
     for seed in range(40):
-        scene = sample_scene(seed, "pair" if seed % 2 else "solo", num_frames=num_frames, height=height, width=width)
+        scene = sample_scene(
+            seed, "pair" if seed % 2 else "solo", num_frames=num_frames, height=height, width=width
+        )
         tracks = simulate(scene, num_frames, bottom=height / unit)
         reach = 0.6 * tracks.radii
         assert (tracks.positions[..., 0].abs() + reach).max() <= width / unit
@@ -128,7 +143,9 @@ def test_hard_motions_come_more_often_in_training_and_turn_clockwise():
     usual = 1 / (len(MOTIONS) + sum(n - 1 for n in PRACTICE.values()))
     for motion, value in share.items():
         assert value == pytest.approx(PRACTICE.get(motion, 1) * usual, abs=0.03)
-    assert all(t.turn > 0 for t in things if t.motion == "circling") and all(t.spin > 0 for t in things if t.motion == "spinning")
+    assert all(t.turn > 0 for t in things if t.motion == "circling") and all(
+        t.spin > 0 for t in things if t.motion == "spinning"
+    )
     assert not any(t.motion == "spinning" and t.shape in ROUND for t in things)
 
 
@@ -137,10 +154,19 @@ def test_nothing_held_out_leaks_into_training():
     looks = {(o.shape, o.color) for i in range(4000) for o in world.scene(i).objects}
     assert looks == set(LOOKS["seen"])
     assert not looks & HELD_OUT
-    held = [sample_scene(TEST_SEEDS + i, family, "held_out") for i in range(100) for family in ("solo", "pair")]
+    held = [
+        sample_scene(TEST_SEEDS + i, family, "held_out")
+        for i in range(100)
+        for family in ("solo", "pair")
+    ]
     assert all(is_held_out(o.shape, o.color) for s in held for o in s.objects)
-    training = {(s.background, s.texture, *map(repr, s.objects)) for s in map(world.scene, range(2000))}
-    test = {(s.background, s.texture, *map(repr, s.objects)) for s in map(ToyWorld(first_seed=TEST_SEEDS).scene, range(2000))}
+    training = {
+        (s.background, s.texture, *map(repr, s.objects)) for s in map(world.scene, range(2000))
+    }
+    test = {
+        (s.background, s.texture, *map(repr, s.objects))
+        for s in map(ToyWorld(first_seed=TEST_SEEDS).scene, range(2000))
+    }
     assert not training & test
 
 
@@ -165,7 +191,11 @@ def test_wrong_choices_name_the_right_ones():
 
 
 def test_backgrounds_differ():
-    images = [background_image(b, t, 32, 32) for b in ("black", "navy", "white") for t in ("plain", "gradient", "grid")]
+    images = [
+        background_image(b, t, 32, 32)
+        for b in ("black", "navy", "white")
+        for t in ("plain", "gradient", "grid")
+    ]
     gaps = [float((a - b).abs().mean()) for i, a in enumerate(images) for b in images[:i]]
     assert min(gaps) > 0.02
 

@@ -47,21 +47,31 @@ def planted(clips: int) -> tuple[Counter, Counter]:
 
 def _lie(kind: str, scene: Scene, rng: random.Random) -> torch.Tensor | None:
     thing = scene.objects[0]
-    other = lambda values, own: rng.choice([v for v in values if v != own])  # noqa: E731
+    other = lambda values, own: rng.choice([v for v in values if v != own])
     if kind == "swap":
         name = rng.choice(("shape", "color", "size", "motion", "background"))
         if name == "background":
-            return render([replace(scene, background=other(BACKGROUND_COLORS, scene.background))])[0]
+            return render([replace(scene, background=other(BACKGROUND_COLORS, scene.background))])[
+                0
+            ]
         if name == "shape":
             shapes = [s for s in SHAPES if s not in ROUND] if thing.motion == "spinning" else SHAPES
-            return render([replace(scene, objects=(replace(thing, shape=other(shapes, thing.shape)),))])[0]
+            return render(
+                [replace(scene, objects=(replace(thing, shape=other(shapes, thing.shape)),))]
+            )[0]
         if name == "color":
-            return render([replace(scene, objects=(replace(thing, color=other(COLORS, thing.color)),))])[0]
+            return render(
+                [replace(scene, objects=(replace(thing, color=other(COLORS, thing.color)),))]
+            )[0]
         if name == "size":
             size = other(SIZES, thing.size)
-            return render([sample_scene(scene.seed + 1, shape=thing.shape, size=size, motion=thing.motion)])[0]
+            return render(
+                [sample_scene(scene.seed + 1, shape=thing.shape, size=size, motion=thing.motion)]
+            )[0]
         motions = [m for m in MOTIONS if m != "spinning"] if thing.shape in ROUND else MOTIONS
-        return render([sample_scene(scene.seed + 1, shape=thing.shape, motion=other(motions, thing.motion))])[0]
+        return render(
+            [sample_scene(scene.seed + 1, shape=thing.shape, motion=other(motions, thing.motion))]
+        )[0]
     video = render([scene])[0]
     cut = rng.randrange(4, 13)
     if kind == "vanish":
@@ -75,7 +85,9 @@ def _lie(kind: str, scene: Scene, rng: random.Random) -> torch.Tensor | None:
             return None
         video[:, cut:] = moved[:, cut:].clamp(-1, 1)
     elif kind == "recolour":
-        changed = render([replace(scene, objects=(replace(thing, color=other(COLORS, thing.color)),))])[0]
+        changed = render(
+            [replace(scene, objects=(replace(thing, color=other(COLORS, thing.color)),))]
+        )[0]
         video[:, cut:] = changed[:, cut:]
     elif kind == "reverse":
         if thing.motion != "falling":
@@ -89,9 +101,13 @@ def main() -> None:
     rights, total = truth(clips)
     print(f"truth, {total} clips: all at once {rights['all'] / total:.4f}")
     for name in ATTRIBUTES:
-        print(f"  {name:<12} {rights[name] / rights[f'asked {name}']:.4f} of {rights[f'asked {name}']}")
+        print(
+            f"  {name:<12} {rights[name] / rights[f'asked {name}']:.4f} of {rights[f'asked {name}']}"
+        )
     caught, lies = planted(clips // 5)
-    print(f"planted lies caught: {sum(caught.values())} of {sum(lies.values())} = {sum(caught.values()) / sum(lies.values()):.4f}")
+    print(
+        f"planted lies caught: {sum(caught.values())} of {sum(lies.values())} = {sum(caught.values()) / sum(lies.values()):.4f}"
+    )
     for kind, n in lies.items():
         print(f"  {kind:<12} {caught[kind]} of {n}")
 

@@ -37,7 +37,10 @@ def held_out(model: MiniSora, clips: int) -> dict[str, float]:
     scenes = test_scenes("solo", "seen", clips // 2) + test_scenes("pair", "seen", clips // 2)
     x_0, (ids, _) = model.encode(render(scenes)), model.tokenizer(test_prompts(scenes))
     noise = torch.randn(x_0.shape, generator=torch.Generator().manual_seed(3))
-    error = lambda level: model.velocity(add_noise(x_0, noise, torch.tensor(level)), level, ids) - velocity_of(x_0, noise)  # noqa: E731
+    error = lambda level: (
+        model.velocity(add_noise(x_0, noise, torch.tensor(level)), level, ids)
+        - velocity_of(x_0, noise)
+    )
     with torch.no_grad(), autocast(model.device):
         return {str(level): round(error(level).square().mean().item(), 4) for level in LEVELS}
 
@@ -48,7 +51,10 @@ def report(steps: int, clips: int = 12_000, judged: int = 256) -> dict:
     dit = replace(model.preset.dit, hidden_size=WIDTH)
     config = replace(model.preset.train_dit, steps=steps, learning_rate=RATE, decay_share=0.3)
     bucket = world_source(model.preset).buckets[0]
-    data, text = cache_latents(model.vae, model.tokenizer, bucket.clips, clips, measure=False), copy.deepcopy(model.text)
+    data, text = (
+        cache_latents(model.vae, model.tokenizer, bucket.clips, clips, measure=False),
+        copy.deepcopy(model.text),
+    )
     data.ids = data.ids[:, ::2]  # sentences as people type them, as they are judged
     for name, kinds in WAYS.items():
         torch.manual_seed(0)
@@ -60,12 +66,36 @@ def report(steps: int, clips: int = 12_000, judged: int = 256) -> dict:
 
         both = nn.ModuleDict({"text": model.text, "dit": model.dit})
         with tempfile.TemporaryDirectory() as folder:
-            options = {"kinds": kinds, "compile": can_compile() and steps >= 300, "look": look, "look_every": 0.0}
-            train_dit(both, data, replace(model.preset, dit=dit, train_dit=config, basics_steps=0), folder, **options)
-        make = lambda prompts, i: model.generate(prompts, generator=torch.Generator().manual_seed(i))  # noqa: E731
-        shares = {family: summarise(judge_clips(make, test_prompts(test_scenes(family, "seen", judged)))) for family in ("solo", "pair")}
+            options = {
+                "kinds": kinds,
+                "compile": can_compile() and steps >= 300,
+                "look": look,
+                "look_every": 0.0,
+            }
+            train_dit(
+                both,
+                data,
+                replace(model.preset, dit=dit, train_dit=config, basics_steps=0),
+                folder,
+                **options,
+            )
+        make = lambda prompts, i: model.generate(
+            prompts, generator=torch.Generator().manual_seed(i)
+        )
+        shares = {
+            family: summarise(judge_clips(make, test_prompts(test_scenes(family, "seen", judged))))
+            for family in ("solo", "pair")
+        }
         table[name] = {"curve": curve, "shares": shares}
-    return table | {"settings": {"steps": steps, "batch_size": config.batch_size, "clips": clips, "width": WIDTH, "learning_rate": RATE}}
+    return table | {
+        "settings": {
+            "steps": steps,
+            "batch_size": config.batch_size,
+            "clips": clips,
+            "width": WIDTH,
+            "learning_rate": RATE,
+        }
+    }
 
 
 if __name__ == "__main__":
@@ -74,4 +104,10 @@ if __name__ == "__main__":
     for name in WAYS:
         print(name, "held-out loss", list(table[name]["curve"].items())[-1])
         for family, figures in table[name]["shares"].items():
-            print(f"  {family}: " + ", ".join(f"{k} {100 * f['value']:.0f} % [{100 * f['low']:.0f}, {100 * f['high']:.0f}]" for k, f in figures.items()))
+            print(
+                f"  {family}: "
+                + ", ".join(
+                    f"{k} {100 * f['value']:.0f} % [{100 * f['low']:.0f}, {100 * f['high']:.0f}]"
+                    for k, f in figures.items()
+                )
+            )

@@ -9,35 +9,80 @@ import typer
 
 from minisora.config import GUIDANCE_SCALE
 
-PROMPT = Annotated[str, typer.Argument(help='A sentence of the toy world, such as "a large red circle bouncing on a navy background".')]
-SENTENCES = Annotated[list[str], typer.Argument(help="One sentence, or several that share the time equally.")]
+PROMPT = Annotated[
+    str,
+    typer.Argument(
+        help='A sentence of the toy world, such as "a large red circle bouncing on a navy background".'
+    ),
+]
+SENTENCES = Annotated[
+    list[str], typer.Argument(help="One sentence, or several that share the time equally.")
+]
 SECONDS = Annotated[float, typer.Option(help="Length of the clip, at 8 frames a second.", min=1)]
 MISSING = Annotated[str, typer.Option(help="Frames to make, counted from 0: 5-12, or one number.")]
-OUT = Annotated[Path, typer.Option(help="Where the clip goes: .png (animated), .gif, .webp or .mp4 (extra: video).")]
-SEED = Annotated[int | None, typer.Option(help="Seed of the noise; the same seed gives the same clip. Random, and printed, if left out.")]
+OUT = Annotated[
+    Path,
+    typer.Option(help="Where the clip goes: .png (animated), .gif, .webp or .mp4 (extra: video)."),
+]
+SEED = Annotated[
+    int | None,
+    typer.Option(
+        help="Seed of the noise; the same seed gives the same clip. Random, and printed, if left out."
+    ),
+]
 STEPS = Annotated[int, typer.Option(help="Steps from noise to clip.", min=1)]
-GUIDANCE = Annotated[float, typer.Option(help="How hard the prompt pulls: 1 is not at all more than it says.")]
+GUIDANCE = Annotated[
+    float, typer.Option(help="How hard the prompt pulls: 1 is not at all more than it says.")
+]
 NEGATIVE = Annotated[str, typer.Option(help="What to get away from.")]
-EXPAND = Annotated[bool, typer.Option(help="Let the prompt expander add where things are, in the preset's size; places of your own come last in the prompt.")]
+EXPAND = Annotated[
+    bool,
+    typer.Option(
+        help="Let the prompt expander add where things are, in the preset's size; places of your own come last in the prompt."
+    ),
+]
 FRAMES = Annotated[int | None, typer.Option(help="Frames, 4k + 1.", min=1)]
 HEIGHT = Annotated[int | None, typer.Option(help="Rows, a multiple of 8.", min=8)]
 WIDTH = Annotated[int | None, typer.Option(help="Columns, a multiple of 8.", min=8)]
 RATE = Annotated[float, typer.Option(help="Frames a second of the files, as judged too.", min=0.5)]
-PICTURE = Annotated[Path, typer.Argument(help="The first frame: PNG, JPEG, GIF or WebP; cropped to the middle and resized.")]
-CLIP = Annotated[Path, typer.Argument(help="A clip: animated PNG, GIF, WebP or mp4 (extra: video). At its own size, or at --height and --width.")]
+PICTURE = Annotated[
+    Path,
+    typer.Argument(
+        help="The first frame: PNG, JPEG, GIF or WebP; cropped to the middle and resized."
+    ),
+]
+CLIP = Annotated[
+    Path,
+    typer.Argument(
+        help="A clip: animated PNG, GIF, WebP or mp4 (extra: video). At its own size, or at --height and --width."
+    ),
+]
 MORE = Annotated[int, typer.Option(help="How many frames more.", min=1)]
 DIRECTION = Annotated[str, typer.Option(help="forward or backward.")]
-REGION = Annotated[tuple[int, int, int, int], typer.Option(help="Top, left, height and width of what is made anew, in pixels.")]
+REGION = Annotated[
+    tuple[int, int, int, int],
+    typer.Option(help="Top, left, height and width of what is made anew, in pixels."),
+]
 STRENGTH = Annotated[float, typer.Option(help="How much is changed: 0 nothing, 1 everything.")]
-MODEL = Annotated[str, typer.Option("--preset", help="A shipped model's name, or a folder with a model.json.")]
+MODEL = Annotated[
+    str, typer.Option("--preset", help="A shipped model's name, or a folder with a model.json.")
+]
 DEVICE = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 FORCE = Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")]
 
 SHARED = {  # options of every command that makes a clip
-    "out": (OUT, Path("clip.png")), "seed": (SEED, None), "num_inference_steps": (STEPS, 20), "guidance_scale": (GUIDANCE, GUIDANCE_SCALE),
-    "negative_prompt": (NEGATIVE, ""), "height": (HEIGHT, None), "width": (WIDTH, None), "fps": (RATE, 8.0), "preset": (MODEL, "tiny"),
-    "device": (DEVICE, "auto"), "force": (FORCE, False),
-}  # fmt: skip
+    "out": (OUT, Path("clip.png")),
+    "seed": (SEED, None),
+    "num_inference_steps": (STEPS, 20),
+    "guidance_scale": (GUIDANCE, GUIDANCE_SCALE),
+    "negative_prompt": (NEGATIVE, ""),
+    "height": (HEIGHT, None),
+    "width": (WIDTH, None),
+    "fps": (RATE, 8.0),
+    "preset": (MODEL, "tiny"),
+    "device": (DEVICE, "auto"),
+    "force": (FORCE, False),
+}
 COMMANDS = []
 
 
@@ -47,18 +92,31 @@ def makes_a_clip(function):
     def command(**values):
         from minisora.show.clip import can_save
 
-        out, seed, fps, preset, device, force = (values.pop(name) for name in ("out", "seed", "fps", "preset", "device", "force"))
+        out, seed, fps, preset, device, force = (
+            values.pop(name) for name in ("out", "seed", "fps", "preset", "device", "force")
+        )
         can_save(out, force)
         if "clip" in values:  # clips come at their own size, or at the one that is asked for
             size = values.pop("height"), values.pop("width")
-            values |= {name: _clip(values[name], *size, fps) for name in ("clip", "after") if name in values}
+            values |= {
+                name: _clip(values[name], *size, fps)
+                for name in ("clip", "after")
+                if name in values
+            }
         model, seed, generator = load(preset, device, seed)
         began = time.perf_counter()
         video = function(model, generator=generator, **values)[0].cpu()
         _show(video, values["prompt"], out, seed, time.perf_counter() - began, fps, force)
 
-    own = [p for p in list(inspect.signature(function).parameters.values())[1:-1] if p.name not in SHARED]
-    shared = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=value, annotation=kind) for name, (kind, value) in SHARED.items()]
+    own = [
+        p
+        for p in list(inspect.signature(function).parameters.values())[1:-1]
+        if p.name not in SHARED
+    ]
+    shared = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=value, annotation=kind)
+        for name, (kind, value) in SHARED.items()
+    ]
     command.__signature__ = inspect.Signature([*own, *shared])
     command.__annotations__ = {p.name: p.annotation for p in (*own, *shared)}
     command.__name__, command.__doc__ = function.__name__, function.__doc__
@@ -70,8 +128,13 @@ def makes_a_clip(function):
 def generate(model, prompt: PROMPT, num_frames: FRAMES = None, expand: EXPAND = True, **options):
     """Make a clip from a sentence."""
     usual = (model.preset.num_frames, model.preset.height, model.preset.width)
-    if expand and all(n in (None, own) for n, own in zip((num_frames, options["height"], options["width"]), usual, strict=True)):
-        (longer,) = model.expand(prompt, options["generator"].clone_state())  # the same noise, expanded or not
+    if expand and all(
+        n in (None, own)
+        for n, own in zip((num_frames, options["height"], options["width"]), usual, strict=True)
+    ):
+        (longer,) = model.expand(
+            prompt, options["generator"].clone_state()
+        )  # the same noise, expanded or not
         if longer != prompt:
             typer.echo(f"the prompt became: {longer}")
             prompt = longer
@@ -85,15 +148,35 @@ def image(model, prompt: PROMPT, **options):
 
 
 @makes_a_clip
-def animate(model, image: PICTURE, prompt: PROMPT, num_frames: FRAMES = None, height=None, width=None, **options):
+def animate(
+    model,
+    image: PICTURE,
+    prompt: PROMPT,
+    num_frames: FRAMES = None,
+    height=None,
+    width=None,
+    **options,
+):
     """Make a clip that starts with a picture."""
     from minisora.show.media import as_image
 
-    return model.animate(as_image(image, height or model.preset.height, width or model.preset.width), prompt, num_frames=num_frames, **options)
+    return model.animate(
+        as_image(image, height or model.preset.height, width or model.preset.width),
+        prompt,
+        num_frames=num_frames,
+        **options,
+    )
 
 
 @makes_a_clip
-def extend(model, clip: CLIP, prompt: PROMPT, num_frames: MORE = 8, direction: DIRECTION = "forward", **options):
+def extend(
+    model,
+    clip: CLIP,
+    prompt: PROMPT,
+    num_frames: MORE = 8,
+    direction: DIRECTION = "forward",
+    **options,
+):
     """Go on where a clip ends, or say what came before it."""
     return model.extend(clip, num_frames, prompt, direction=direction, **options)
 
@@ -117,7 +200,9 @@ def inpaint(model, clip: CLIP, prompt: PROMPT, missing: MISSING, **options):
         first, _, last = missing.partition("-")
         first, last = int(first), int(last or first)
     except ValueError:
-        raise ValueError(f"--missing {missing!r} is not understood; write 5-12, or one number") from None
+        raise ValueError(
+            f"--missing {missing!r} is not understood; write 5-12, or one number"
+        ) from None
     return model.inpaint(clip, range(first, last + 1), prompt, **options)
 
 
@@ -164,11 +249,15 @@ def _clip(path: Path, height: int | None, width: int | None, fps: float):
 
     video = as_video(path, height, width, fps)
     if max(video.shape[2:]) > 128:
-        raise ValueError(f"{path} is {video.shape[2]}×{video.shape[3]}, far from what the model was trained on; resize it with --height 32 --width 32")
+        raise ValueError(
+            f"{path} is {video.shape[2]}×{video.shape[3]}, far from what the model was trained on; resize it with --height 32 --width 32"
+        )
     return video
 
 
-def _show(video, prompt: str | list[str], out: Path, seed: int, seconds: float, fps: float, force: bool) -> None:
+def _show(
+    video, prompt: str | list[str], out: Path, seed: int, seconds: float, fps: float, force: bool
+) -> None:
     from minisora.measure.judge import read, verdict
     from minisora.show.clip import Clip, text_strip
     from minisora.world.captions import parse
@@ -185,4 +274,6 @@ def _show(video, prompt: str | list[str], out: Path, seed: int, seconds: float, 
     try:
         typer.echo(f"the judge saw{where}{seen}: {verdict(seen, parse(sentences[-1]))}")
     except ValueError as error:
-        typer.echo(f"the judge saw{where}{seen}; it cannot hold that against the prompt, because {error}")
+        typer.echo(
+            f"the judge saw{where}{seen}; it cannot hold that against the prompt, because {error}"
+        )

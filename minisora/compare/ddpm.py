@@ -10,7 +10,7 @@ def alphas_cumprod(schedule: str = "cosine", num_train_timesteps: int = 1000) ->
     if schedule == "linear":
         betas = torch.linspace(1e-4, 0.02, num_train_timesteps, dtype=torch.float64)
     elif schedule == "cosine":
-        level = lambda i: math.cos((i / num_train_timesteps + 0.008) / 1.008 * math.pi / 2) ** 2  # noqa: E731
+        level = lambda i: math.cos((i / num_train_timesteps + 0.008) / 1.008 * math.pi / 2) ** 2
         steps = [min(1 - level(i + 1) / level(i), 0.999) for i in range(num_train_timesteps)]
         betas = torch.tensor(steps, dtype=torch.float64)
     else:
@@ -23,7 +23,9 @@ def v_from(x_0: torch.Tensor, noise: torch.Tensor, alpha_bar: torch.Tensor) -> t
     return alpha_bar.sqrt() * noise - (1 - alpha_bar).sqrt() * x_0
 
 
-def clean_and_noise_from_v(x_t: torch.Tensor, v: torch.Tensor, alpha_bar: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def clean_and_noise_from_v(
+    x_t: torch.Tensor, v: torch.Tensor, alpha_bar: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Undo `v_from`: x_0 = √ᾱ x_t − √(1 − ᾱ) v and noise = √(1 − ᾱ) x_t + √ᾱ v."""
     a, s = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
     return a * x_t - s * v, s * x_t + a * v

@@ -35,7 +35,10 @@ class Mixture:
     def sample(self, count: int, generator: torch.Generator) -> torch.Tensor:
         """Draw clean points, (1, count, P)."""
         which = torch.randint(len(self.means), (count,), generator=generator)
-        return (self.means[which] + self.std * torch.randn(count, self.means.shape[1], generator=generator))[None]
+        return (
+            self.means[which]
+            + self.std * torch.randn(count, self.means.shape[1], generator=generator)
+        )[None]
 
     def velocity(self, x_t: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
         """The exact velocity E[noise − x_0 | x_t]: the mean of the blobs' own velocities, each weighted by how likely x_t is its.
@@ -62,7 +65,10 @@ def mixture(name: str) -> Mixture:
     """
     if name not in DATASETS:
         raise ValueError(f"dataset {name!r} is not known; it is one of {', '.join(DATASETS)}")
-    along, turn = torch.linspace(0, 1, 32), lambda angle: torch.stack([angle.cos(), angle.sin()], -1)
+    along, turn = (
+        torch.linspace(0, 1, 32),
+        lambda angle: torch.stack([angle.cos(), angle.sin()], -1),
+    )
     if name == "ring":
         return Mixture(2.0 * turn(math.pi / 4 * torch.arange(8)), 0.15, torch.arange(8) % 2)
     if name == "moons":
@@ -90,9 +96,14 @@ class PlaneNet(nn.Module):
 
 
 def train_plane(
-    network: nn.Module, data: Mixture, steps: int, generator: torch.Generator, batch_size: int = 512, learning_rate: float = 3e-3,
+    network: nn.Module,
+    data: Mixture,
+    steps: int,
+    generator: torch.Generator,
+    batch_size: int = 512,
+    learning_rate: float = 3e-3,
     callback: Callable[[int, float], None] | None = None,
-) -> list[float]:  # fmt: skip
+) -> list[float]:
     """Teach a network the velocities of random lines between noise and data; Ctrl-C stops and keeps what was learned.
 
     Args:
@@ -104,10 +115,17 @@ def train_plane(
     optimizer, losses = torch.optim.Adam(network.parameters()), []
     try:
         for step in range(steps):
-            optimizer.param_groups[0]["lr"] = learning_rate * min(1.0, 2.0 * (1 - step / steps))  # held, then down to zero
+            optimizer.param_groups[0]["lr"] = learning_rate * min(
+                1.0, 2.0 * (1 - step / steps)
+            )  # held, then down to zero
             x_0 = data.sample(batch_size, generator)
-            noise, sigma = torch.randn(x_0.shape, generator=generator), torch.rand(x_0.shape[:2], generator=generator)
-            loss = flow_loss(network(add_noise(x_0, noise, sigma[..., None]), sigma), x_0, noise, sigma).mean()
+            noise, sigma = (
+                torch.randn(x_0.shape, generator=generator),
+                torch.rand(x_0.shape[:2], generator=generator),
+            )
+            loss = flow_loss(
+                network(add_noise(x_0, noise, sigma[..., None]), sigma), x_0, noise, sigma
+            ).mean()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

@@ -12,7 +12,13 @@ from minisora.world.captions import PHRASES, caption
 from minisora.world.dataset import LOOKS, TEST_SEEDS, sample_scene
 from minisora.world.scene import BACKGROUND_COLORS, Scene
 
-LASTING = ("still", "falling", "bouncing", "circling", "spinning")  # motions that stay on the stage however long they last
+LASTING = (
+    "still",
+    "falling",
+    "bouncing",
+    "circling",
+    "spinning",
+)  # motions that stay on the stage however long they last
 
 
 BATCH = 40  # divides 200, so that a compiled transformer meets one size
@@ -25,7 +31,9 @@ def in_batches(function: Callable, *columns, seed: int | None = None, **options)
     """
     parts = []
     for i in range(0, len(columns[0]), BATCH):
-        noise = {} if seed is None else {"generator": torch.Generator().manual_seed(seed + i // BATCH)}
+        noise = (
+            {} if seed is None else {"generator": torch.Generator().manual_seed(seed + i // BATCH)}
+        )
         parts.append(function(*(c[i : i + BATCH] for c in columns), **noise, **options).cpu())
     return torch.cat(parts)
 
@@ -35,13 +43,21 @@ def make(model, prompts: list[str], seed: int = 0, **options) -> torch.Tensor:
     return in_batches(model.generate, prompts, seed=seed, **options)
 
 
-def remake(model, videos: torch.Tensor, prompts: list[str], start: list[float], seed: int = 0, **options) -> torch.Tensor:
+def remake(
+    model, videos: torch.Tensor, prompts: list[str], start: list[float], seed: int = 0, **options
+) -> torch.Tensor:
     """Make videos again from others, latent frame k starting at noise level start[k]: 0 is kept as given, 1 is made anew.
 
     [0, 0, 1, 1, 1] goes on from the first five frames; 0.7 everywhere is SDEdit (arXiv:2108.01073).
     """
     levels = torch.tensor(start)[:, None, None]
-    return in_batches(lambda video, texts, **o: model.redo(video, levels, texts, **o), videos, prompts, seed=seed, **options)
+    return in_batches(
+        lambda video, texts, **o: model.redo(video, levels, texts, **o),
+        videos,
+        prompts,
+        seed=seed,
+        **options,
+    )
 
 
 def slide(model, prompts: list[str], num_frames: int, seed: int = 0, **options) -> torch.Tensor:
@@ -75,12 +91,18 @@ def change_word(scene: Scene, attribute: str) -> Scene:
     """Another value of color, shape, motion or background, and no look that training has not shown."""
     (o,), rng = scene.objects, random.Random(f"{attribute} {scene.seed}")
     values = {
-        "color": [c for s, c in LOOKS["seen"] if s == o.shape], "shape": [s for s, c in LOOKS["seen"] if c == o.color],
-        "motion": LASTING[:4], "background": list(BACKGROUND_COLORS),
-    }  # fmt: skip
+        "color": [c for s, c in LOOKS["seen"] if s == o.shape],
+        "shape": [s for s, c in LOOKS["seen"] if c == o.color],
+        "motion": LASTING[:4],
+        "background": list(BACKGROUND_COLORS),
+    }
     own = scene.background if attribute == "background" else getattr(o, attribute)
     change = {attribute: rng.choice([v for v in values[attribute] if v != own])}
-    return replace(scene, **change) if attribute == "background" else replace(scene, objects=(replace(o, **change),))
+    return (
+        replace(scene, **change)
+        if attribute == "background"
+        else replace(scene, objects=(replace(o, **change),))
+    )
 
 
 def test_scenes(family: str, split: str, count: int, **shape) -> list[Scene]:
@@ -95,7 +117,10 @@ def test_prompts(scenes: list[Scene]) -> list[str]:
 
 def lasting(clips: int, num_frames: int) -> list[Scene]:
     """Scenes whose motion goes on for as long as the clip."""
-    return [sample_scene(TEST_SEEDS + i, motion=LASTING[i % len(LASTING)], num_frames=num_frames) for i in range(clips)]
+    return [
+        sample_scene(TEST_SEEDS + i, motion=LASTING[i % len(LASTING)], num_frames=num_frames)
+        for i in range(clips)
+    ]
 
 
 def track_of(video: torch.Tensor, color: str) -> torch.Tensor:

@@ -20,8 +20,20 @@ from minisora.world.captions import BOARD, Request, moments
 from minisora.world.render import background_image, coverage, pixel_grid
 from minisora.world.scene import BACKGROUND_COLORS, COLORS, FPS, RELATIONS, SHAPES, SIZES, TEXTURES
 
-AREA = {"circle": math.pi, "square": 2.89, "triangle": 1.871, "star": 1.960, "heart": 2.605, "ring": 0.75 * math.pi}  # at radius 1
-PERIOD = {"square": math.pi / 2, "triangle": 2 * math.pi / 3, "star": 2 * math.pi / 5, "heart": 2 * math.pi}  # turns that look alike
+AREA = {
+    "circle": math.pi,
+    "square": 2.89,
+    "triangle": 1.871,
+    "star": 1.960,
+    "heart": 2.605,
+    "ring": 0.75 * math.pi,
+}  # at radius 1
+PERIOD = {
+    "square": math.pi / 2,
+    "triangle": 2 * math.pi / 3,
+    "star": 2 * math.pi / 5,
+    "heart": 2 * math.pi,
+}  # turns that look alike
 BANK_RADII = (3.0, 4.0, 5.0, 6.0, 7.0, 9.0, 12.0)  # pixels
 CELLS = 20  # side of the little picture in which shapes are compared
 SMUDGE = 0.08  # mean squared difference to the best drawn shape above which there is no shape
@@ -54,7 +66,10 @@ class Reading:
     reach: tuple[float, float] = (1.0, 1.0)  # half of the frame's width and height, in half-widths
 
     def __str__(self) -> str:
-        things = " and ".join(f"a {o.size} {o.color} {o.shape} ({o.motion})" for o in self.objects) or "nothing"
+        things = (
+            " and ".join(f"a {o.size} {o.color} {o.shape} ({o.motion})" for o in self.objects)
+            or "nothing"
+        )
         return f"{things} on a {self.background} {self.texture} background"
 
 
@@ -107,7 +122,9 @@ def _stages(height: int, width: int) -> tuple[list[tuple[str, str]], torch.Tenso
 def _stage(video: torch.Tensor) -> tuple[str, str, torch.Tensor]:
     """The stage that most pixels agree with."""
     keys, stages = _stages(*video.shape[-2:])
-    difference = (video[None] - stages[:, :, None]).abs().amax(1).clamp(max=0.15)  # (9, T, H, W); an object counts no more than noise
+    difference = (
+        (video[None] - stages[:, :, None]).abs().amax(1).clamp(max=0.15)
+    )  # (9, T, H, W); an object counts no more than noise
     best = int(difference.mean((1, 2, 3)).argmin())
     return *keys[best], stages[best]
 
@@ -120,7 +137,9 @@ def _coverages(video: torch.Tensor, stage: torch.Tensor, enough: float) -> dict[
     along = torch.einsum("cthw,kchw->kthw", seen, away)
     length = away.square().sum(1)[:, None]  # (7, 1, H, W)
     alpha = (along / length).clamp(0, 1)
-    rest = seen.square().sum(0) - 2 * alpha * along + alpha**2 * length  # (7, T, H, W): what this colour leaves unexplained
+    rest = (
+        seen.square().sum(0) - 2 * alpha * along + alpha**2 * length
+    )  # (7, T, H, W): what this colour leaves unexplained
     solid = (alpha > 0.6) & (rest == rest.amin(0))
     frames = (solid.sum((2, 3)) >= enough).sum(1)  # in how many frames there is enough of a colour
     chosen = [k for k in range(len(palette)) if frames[k] >= min(3, video.shape[1])]
@@ -139,7 +158,9 @@ def _track(color: str, alpha: torch.Tensor, unit: float) -> dict | None:
     seen = area >= 12 * (unit / 16) ** 2
     if not seen.any():
         return None
-    middle = torch.stack([(alpha * x).sum((1, 2)), (alpha * y).sum((1, 2))], -1) / area[:, None].clamp(min=1e-6)
+    middle = torch.stack([(alpha * x).sum((1, 2)), (alpha * y).sum((1, 2))], -1) / area[
+        :, None
+    ].clamp(min=1e-6)
     small = _little_pictures(alpha, middle, area, unit)  # (T, CELLS²)
     shapes, angles, bank, radii = _bank()
     # the bank drawn at the nearest size serves each frame
@@ -153,22 +174,32 @@ def _track(color: str, alpha: torch.Tensor, unit: float) -> dict | None:
         own = angles[[i for i, name in enumerate(shapes) if name == shape]]
         angle = _unwrap(_refine(best[shape], own, PERIOD[shape]), PERIOD[shape])
     radius = (area / AREA[shape]).sqrt() / unit
-    blank = lambda v: torch.where(seen.view(-1, *[1] * (v.ndim - 1)), v, torch.nan)  # noqa: E731
+    blank = lambda v: torch.where(seen.view(-1, *[1] * (v.ndim - 1)), v, torch.nan)
     clear = means[shape] < SMUDGE
     return {
-        "color": color, "shape": shape if clear else "unclear", "outline": shape,
-        "positions": blank(middle), "radii": blank(radius), "angles": blank(angle), "seen": seen,
-    }  # fmt: skip
+        "color": color,
+        "shape": shape if clear else "unclear",
+        "outline": shape,
+        "positions": blank(middle),
+        "radii": blank(radius),
+        "angles": blank(angle),
+        "seen": seen,
+    }
 
 
-def _little_pictures(alpha: torch.Tensor, middle: torch.Tensor, area: torch.Tensor, unit: float) -> torch.Tensor:
+def _little_pictures(
+    alpha: torch.Tensor, middle: torch.Tensor, area: torch.Tensor, unit: float
+) -> torch.Tensor:
     """Cut each frame's object out, centred and scaled to the same area: (T, CELLS²)."""
     T, H, W = alpha.shape
     reach = area.clamp(min=1).sqrt() / unit * 0.95  # half-widths from the middle to the border
     steps = torch.linspace(-1, 1, CELLS)
     gx = middle[:, 0, None, None] + reach[:, None, None] * steps[None, None, :]
     gy = middle[:, 1, None, None] + reach[:, None, None] * steps[None, :, None]
-    grid = torch.stack([gx.expand(T, CELLS, CELLS) * 2 * unit / W, gy.expand(T, CELLS, CELLS) * 2 * unit / H], dim=-1)
+    grid = torch.stack(
+        [gx.expand(T, CELLS, CELLS) * 2 * unit / W, gy.expand(T, CELLS, CELLS) * 2 * unit / H],
+        dim=-1,
+    )
     return F.grid_sample(alpha[:, None], grid, align_corners=False).flatten(1)
 
 
@@ -187,13 +218,25 @@ def _bank() -> tuple[list[str], torch.Tensor, torch.Tensor, torch.Tensor]:
         pictures = []
         for shape in SHAPES:
             own = angles[[i for i, name in enumerate(shapes) if name == shape]]
-            offsets = torch.tensor([[0.0, 0.0], [0.25, 0.25], [0.5, 0.0], [0.0, 0.5], [0.5, 0.5]]) / unit
+            offsets = (
+                torch.tensor([[0.0, 0.0], [0.25, 0.25], [0.5, 0.0], [0.0, 0.5], [0.5, 0.5]]) / unit
+            )
             averaged = 0
             for offset in offsets:  # an object may sit anywhere between pixels
-                alpha = coverage(shape, offset.expand(len(own), 2), torch.full_like(own, radius / unit), own, size, size)
+                alpha = coverage(
+                    shape,
+                    offset.expand(len(own), 2),
+                    torch.full_like(own, radius / unit),
+                    own,
+                    size,
+                    size,
+                )
                 x, y = pixel_grid(size, size)
                 area = alpha.sum((1, 2))
-                middle = torch.stack([(alpha * x).sum((1, 2)), (alpha * y).sum((1, 2))], -1) / area[:, None]
+                middle = (
+                    torch.stack([(alpha * x).sum((1, 2)), (alpha * y).sum((1, 2))], -1)
+                    / area[:, None]
+                )
                 averaged = averaged + _little_pictures(alpha, middle, area, unit) / len(offsets)
             pictures.append(averaged)
         sizes.append(torch.cat(pictures))
@@ -220,7 +263,9 @@ def _unwrap(angles: torch.Tensor, period: float) -> torch.Tensor:
 
 def _with_law(track: dict, fps: float, bottom: float) -> Tracked:
     outline = track.pop("outline")
-    law = best_law(track["positions"], track["radii"], track["angles"], track["seen"], outline, fps, bottom)
+    law = best_law(
+        track["positions"], track["radii"], track["angles"], track["seen"], outline, fps, bottom
+    )
     size = "small" if law.first_radius < SIZE_BORDER else "large"
     return Tracked(**track, size=size, motion=law.motion, law=law)
 
@@ -228,9 +273,14 @@ def _with_law(track: dict, fps: float, bottom: float) -> Tracked:
 def _with_collision(things: list[Tracked], fps: float) -> list[Tracked]:
     """See two tracks as one collision where that explains them better than two laws of their own."""
     for a, b in (things, things[::-1]):
-        law = best_collision(a.positions, b.positions, a.law.first_radius, b.law.first_radius, a.seen & b.seen, fps)
+        law = best_collision(
+            a.positions, b.positions, a.law.first_radius, b.law.first_radius, a.seen & b.seen, fps
+        )
         if law is not None and law.error < min(0.06, max(a.law.error, b.law.error)):
-            pair = [Tracked(**{**vars(o), "motion": m, "law": law}) for o, m in ((a, "hits"), (b, "hit"))]
+            pair = [
+                Tracked(**{**vars(o), "motion": m, "law": law})
+                for o, m in ((a, "hits"), (b, "hit"))
+            ]
             return pair
     return things
 
@@ -244,21 +294,39 @@ def verdict(reading: Reading, request: Request) -> Verdict:
     Attributes: count (as many objects as asked, in every frame), shape, color, size, motion, place (of all objects),
     background (with its texture), relation.
     """
-    stage = [value in (None, seen) for value, seen in ((request.background, reading.background), (request.texture, reading.texture))]
+    stage = [
+        value in (None, seen)
+        for value, seen in (
+            (request.background, reading.background),
+            (request.texture, reading.texture),
+        )
+    ]
     background = {"background": all(stage)} if request.background or request.texture else {}
-    count = len(reading.objects) == len(request.objects) and all(bool(o.seen.all()) for o in reading.objects)
+    count = len(reading.objects) == len(request.objects) and all(
+        bool(o.seen.all()) for o in reading.objects
+    )
     best: dict[str, bool] = {}
-    for order in itertools.permutations(reading.objects, min(len(request.objects), len(reading.objects))):
+    for order in itertools.permutations(
+        reading.objects, min(len(request.objects), len(reading.objects))
+    ):
         seen: dict[str, bool] = {"count": count} if request.objects else {}
         for name in ("shape", "color", "size", "motion"):
-            asked = [(i, getattr(ask, name)) for i, ask in enumerate(request.objects) if getattr(ask, name)]
+            asked = [
+                (i, getattr(ask, name))
+                for i, ask in enumerate(request.objects)
+                if getattr(ask, name)
+            ]
             if asked:
-                seen[name] = all(i < len(order) and getattr(order[i], name) == value for i, value in asked)
+                seen[name] = all(
+                    i < len(order) and getattr(order[i], name) == value for i, value in asked
+                )
         if request.relation:
             seen["relation"] = len(order) == 2 and _related(order[0], order[1], request.relation)
         paths = [(i, ask.path) for i, ask in enumerate(request.objects) if ask.path]
         if paths:
-            seen["place"] = all(i < len(order) and _passes(order[i], path, reading.reach) for i, path in paths)
+            seen["place"] = all(
+                i < len(order) and _passes(order[i], path, reading.reach) for i, path in paths
+            )
         if sum(seen.values()) > sum(best.values()) or not best:
             best = seen
     return Verdict({**best, **background})
@@ -273,7 +341,9 @@ def _related(a: Tracked, b: Tracked, relation: str) -> bool:
 
 def _passes(thing: Tracked, path: tuple[tuple[int, int], ...], reach: tuple[float, float]) -> bool:
     """Whether a thing is near its square, (column, row), at the five moments."""
-    places = thing.positions[moments(len(thing.positions))]  # (5, 2); nan, where it was not seen, is near nothing
+    places = thing.positions[
+        moments(len(thing.positions))
+    ]  # (5, 2); nan, where it was not seen, is near nothing
     squares = (places / places.new_tensor(reach) + 1) / 2 * BOARD - 0.5
     return bool(((squares - places.new_tensor(path)).abs() <= NEAR).all())
 

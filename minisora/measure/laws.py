@@ -42,7 +42,13 @@ def _miss(track: torch.Tensor, law: torch.Tensor) -> tuple[float, float]:
 
 
 def best_law(
-    positions: torch.Tensor, radii: torch.Tensor, angles: torch.Tensor, seen: torch.Tensor, shape: str, fps: float, bottom: float
+    positions: torch.Tensor,
+    radii: torch.Tensor,
+    angles: torch.Tensor,
+    seen: torch.Tensor,
+    shape: str,
+    fps: float,
+    bottom: float,
 ) -> Law:
     """Explain the track of one object.
 
@@ -66,14 +72,22 @@ def best_law(
         if growing:
             wobble = float((radii - (r_0 + r_slope * times)).square().mean().sqrt())
             motion = "growing" if growth > 1 else "shrinking"
-            return Law(motion if wobble < 0.04 else "unclear", max(miss[0], wobble), first, worst=miss[1])
+            return Law(
+                motion if wobble < 0.04 else "unclear", max(miss[0], wobble), first, worst=miss[1]
+            )
         steady = float((radii - first).abs().max()) < 0.25 * first
         a_0, spin = _line(angles, times)
         wobble = float((angles - a_0 - spin * times).square().mean().sqrt())
         turned = abs(float(spin))
-        motion = "spinning" if turned > 0.8 and wobble < 0.35 else "still" if turned < 0.4 else "unclear"
+        motion = (
+            "spinning" if turned > 0.8 and wobble < 0.35 else "still" if turned < 0.4 else "unclear"
+        )
         return Law(motion if steady else "unclear", miss[0], first, worst=miss[1])
-    laws = [_straight(positions, times), _circle(positions, times), *_gravity(positions, times, shape, first, bottom)]
+    laws = [
+        _straight(positions, times),
+        _circle(positions, times),
+        *_gravity(positions, times, shape, first, bottom),
+    ]
     motion, miss, velocity = min(laws, key=lambda law: law[1][0])
     steady = not growing and (radii - first).abs().max() < 0.3 * first
     clear = miss[0] < TOLERANCE and miss[1] < 3 * TOLERANCE and steady
@@ -93,29 +107,39 @@ def _straight(positions: torch.Tensor, times: torch.Tensor):
 def _circle(positions: torch.Tensor, times: torch.Tensor):
     """Constant speed round a centre: 2·c·p + k = |p|² is linear in the centre c."""
     system = torch.cat([2 * positions, torch.ones(len(positions), 1)], dim=1)
-    solution = torch.linalg.lstsq(system, positions.square().sum(1, keepdim=True)).solution.flatten()
+    solution = torch.linalg.lstsq(
+        system, positions.square().sum(1, keepdim=True)
+    ).solution.flatten()
     center = solution[:2]
     arm = positions - center
     radius = arm.norm(dim=1).mean()
     phase = torch.atan2(arm[:, 1], arm[:, 0])
     steps = phase.diff()
-    phase = torch.cat([phase[:1], phase[:1] + (steps - (steps / (2 * math.pi)).round() * 2 * math.pi).cumsum(0)])
+    phase = torch.cat(
+        [phase[:1], phase[:1] + (steps - (steps / (2 * math.pi)).round() * 2 * math.pi).cumsum(0)]
+    )
     start, turn = _line(phase, times)
     law_phase = start + turn * times
     law = center + radius * torch.stack([law_phase.cos(), law_phase.sin()], dim=1)
     miss = _miss(positions, law)
-    if radius > 1.0 or abs(float(turn)) * float(times[-1] - times[0]) < 0.8 * math.pi:  # too little of a circle to call it one
+    if (
+        radius > 1.0 or abs(float(turn)) * float(times[-1] - times[0]) < 0.8 * math.pi
+    ):  # too little of a circle to call it one
         miss = (math.inf, math.inf)
     speed = float(radius * turn)
     return "circling", miss, (-speed * math.sin(float(start)), speed * math.cos(float(start)))
 
 
-def _gravity(positions: torch.Tensor, times: torch.Tensor, shape: str, radius: float, bottom: float):
+def _gravity(
+    positions: torch.Tensor, times: torch.Tensor, shape: str, radius: float, bottom: float
+):
     """Falling (and staying down), bouncing, thrown (and staying down): the world's gravity, and a floor."""
     floor = bottom - radius * EXTENT[shape][2]
     x, y = positions[:, 0], positions[:, 1]
     laws = []
-    heights = (floor - y[0] + torch.linspace(-0.12, 0.12, 25)).clamp(min=0.02)[:, None]  # candidates for the first height
+    heights = (floor - y[0] + torch.linspace(-0.12, 0.12, 25)).clamp(min=0.02)[
+        :, None
+    ]  # candidates for the first height
     fallen = 0.5 * GRAVITY * times**2
     falling = (floor - heights + fallen).clamp(max=floor)
     half = (2 * heights / GRAVITY).sqrt()  # seconds from the top to the floor
@@ -123,7 +147,9 @@ def _gravity(positions: torch.Tensor, times: torch.Tensor, shape: str, radius: f
     bouncing = floor - heights + 0.5 * GRAVITY * phase**2
     for motion, candidates in (("falling", falling), ("bouncing", bouncing)):
         best = candidates[(candidates - y).square().mean(1).argmin()]
-        laws.append((motion, _miss(positions, torch.stack([x.mean().expand_as(best), best], 1)), (0.0, 0.0)))
+        laws.append(
+            (motion, _miss(positions, torch.stack([x.mean().expand_as(best), best], 1)), (0.0, 0.0))
+        )
     up = torch.linspace(0.6, 1.3, 71)[:, None]  # candidates for the first speed upwards
     start = floor - y[0].clamp(max=floor)
     flight = (up + (up**2 + 2 * GRAVITY * start).sqrt()) / GRAVITY
@@ -137,7 +163,9 @@ def _gravity(positions: torch.Tensor, times: torch.Tensor, shape: str, radius: f
     return laws
 
 
-def best_collision(a: torch.Tensor, b: torch.Tensor, r_a: float, r_b: float, seen: torch.Tensor, fps: float) -> Law | None:
+def best_collision(
+    a: torch.Tensor, b: torch.Tensor, r_a: float, r_b: float, seen: torch.Tensor, fps: float
+) -> Law | None:
     """Explain two tracks (T, 2) as a moving disc that meets one at rest, head on; masses are radii squared.
 
     Returns:
@@ -145,13 +173,23 @@ def best_collision(a: torch.Tensor, b: torch.Tensor, r_a: float, r_b: float, see
     """
     times = torch.arange(len(seen))[seen] / fps
     a, b = a[seen], b[seen]
-    if len(times) < 4 or (b[-1] - b[0]).norm() < REST or (a - b).norm(dim=1).min() > 1.25 * (r_a + r_b):
+    if (
+        len(times) < 4
+        or (b[-1] - b[0]).norm() < REST
+        or (a - b).norm(dim=1).min() > 1.25 * (r_a + r_b)
+    ):
         return None
     towards = (b[0] - a[0]) / (b[0] - a[0]).norm()
     m_a, m_b = r_a**2, r_b**2
     speeds = torch.linspace(0.1, 1.2, 111)[:, None]
     best = None
-    for slack in (-0.08, -0.04, 0.0, 0.04, 0.08):  # a radius read half a pixel wrong moves the moment of contact
+    for slack in (
+        -0.08,
+        -0.04,
+        0.0,
+        0.04,
+        0.08,
+    ):  # a radius read half a pixel wrong moves the moment of contact
         gap = max(float((b[0] - a[0]).norm()) - r_a - r_b + slack, 0.0)
         after = (times - gap / speeds).clamp(min=0)  # seconds since contact, (speeds, T)
         before = times - after

@@ -47,22 +47,6 @@ from minisora.world.render import render
 LENGTHS = (9, 17, 33, 49)  # frames; training had 17, and 33 in every twentieth step
 
 
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
 # ----------------------------------------------------------------------------------------------------------- the four categories
 
 
@@ -70,10 +54,19 @@ def measure_physics(model, clips: int = 200, seed: int = 0, **options) -> dict:
     """Falling, thrown and colliding objects, each made and true."""
     table = {}
     for kind in ("falling", "thrown", "collision"):
-        scenes = pairs(clips, collide=True) if kind == "collision" else [sample_scene(TEST_SEEDS + i, motion=kind) for i in range(clips)]
+        scenes = (
+            pairs(clips, collide=True)
+            if kind == "collision"
+            else [sample_scene(TEST_SEEDS + i, motion=kind) for i in range(clips)]
+        )
         prompts = test_prompts(scenes)
-        figures = lambda v: collision_figures(v, prompts) if kind == "collision" else motion_figures(v, kind)  # noqa: E731, B023
-        table[kind] = {"made": figures(make(model, prompts, seed, **options)), "truth": figures(round_trip(model, render(scenes)))}
+        figures = lambda v: (
+            collision_figures(v, prompts) if kind == "collision" else motion_figures(v, kind)
+        )
+        table[kind] = {
+            "made": figures(make(model, prompts, seed, **options)),
+            "truth": figures(round_trip(model, render(scenes))),
+        }
     return table
 
 
@@ -83,19 +76,30 @@ def measure_space_time(model, clips: int = 200, seed: int = 0, **options) -> dic
     for split in ("seen", "held_out"):
         scenes = pairs(clips, split)
         prompts = test_prompts(scenes)
-        videos = {"made": make(model, prompts, seed, **options), "truth": round_trip(model, render(scenes))}
+        videos = {
+            "made": make(model, prompts, seed, **options),
+            "truth": round_trip(model, render(scenes)),
+        }
         table[split] = {name: pair_figures(v, prompts) for name, v in videos.items()}
     return table
 
 
-def measure_interaction(model, clips: int = 200, seed: int = 0, strength: float = 0.7, **options) -> dict:
+def measure_interaction(
+    model, clips: int = 200, seed: int = 0, strength: float = 0.7, **options
+) -> dict:
     """Change one word at a fixed seed; to compare, the same prompt at another seed, and a change of colour that starts from the first clip."""
     scenes = [sample_scene(TEST_SEEDS + i, motion=LASTING[i % 4]) for i in range(clips)]
     before = make(model, [sentence(s) for s in scenes], seed, **options)
-    table = {"another seed": edit_figures(before, make(model, [sentence(s) for s in scenes], seed + 1000, **options), scenes)}
+    table = {
+        "another seed": edit_figures(
+            before, make(model, [sentence(s) for s in scenes], seed + 1000, **options), scenes
+        )
+    }
     for attribute in ("color", "shape", "motion", "background"):
         changed = [change_word(s, attribute) for s in scenes]
-        table[attribute] = edit_figures(before, make(model, [sentence(s) for s in changed], seed, **options), changed, attribute)
+        table[attribute] = edit_figures(
+            before, make(model, [sentence(s) for s in changed], seed, **options), changed, attribute
+        )
     changed = [change_word(s, "color") for s in scenes]
     levels = [strength] * model.vae.latent_shape(*before.shape[2:])[0]
     edited = remake(model, before, [sentence(s) for s in changed], levels, seed, **options)
@@ -107,9 +111,21 @@ def measure_length(model, clips: int = 200, seed: int = 0, **options) -> dict:
     scenes = [sample_scene(TEST_SEEDS + i, motion=LASTING[i % 5]) for i in range(clips)]
     prompts, table = [sentence(s) for s in scenes], {}
     for n in LENGTHS:
-        made, true = make(model, prompts, seed, num_frames=n, **options), round_trip(model, render(scenes, num_frames=n))
-        table[str(n)] = {"made": length_figures(made, prompts), "truth": length_figures(true, prompts)}
-    return table | {"window": {"made": length_figures(slide(model, prompts, LENGTHS[-1], seed=seed, **options), prompts)}}
+        made, true = (
+            make(model, prompts, seed, num_frames=n, **options),
+            round_trip(model, render(scenes, num_frames=n)),
+        )
+        table[str(n)] = {
+            "made": length_figures(made, prompts),
+            "truth": length_figures(true, prompts),
+        }
+    return table | {
+        "window": {
+            "made": length_figures(
+                slide(model, prompts, LENGTHS[-1], seed=seed, **options), prompts
+            )
+        }
+    }
 
 
 # ---------------------------------------------------------------------------------------------------- plausibility, mitigation
@@ -130,35 +146,55 @@ def measure_velocity(model, clips: int = 200, seed: int = 0, given: int = 2, **o
 def measure_preference(model, clips: int = 200, loss: Callable = denoising_loss) -> dict:
     """Nested as lies, figure: `error`, and `floor`, the pairs in which the judge itself does not tell the true clip from the false."""
     scenes = [sample_scene(TEST_SEEDS + i, motion="falling") for i in range(clips)]
-    losses = lambda videos: in_batches(lambda v, p: loss(model, v, p), videos, [sentence(s) for s in scenes])  # noqa: E731
-    right = lambda videos: [verdict(read(v), request_of(s)).all for v, s in zip(round_trip(model, videos), scenes, strict=True)]  # noqa: E731
+    losses = lambda videos: in_batches(
+        lambda v, p: loss(model, v, p), videos, [sentence(s) for s in scenes]
+    )
+    right = lambda videos: [
+        verdict(read(v), request_of(s)).all
+        for v, s in zip(round_trip(model, videos), scenes, strict=True)
+    ]
     true, table = render(scenes), {}
     valid, sane = losses(true), right(true)
     for kind in LIES:
         false = torch.stack([tell_lie(kind, s) for s in scenes])
         fooled = [f or not t for t, f in zip(sane, right(false), strict=True)]
-        table[kind] = {"error": preference_error(valid, losses(false)), "floor": wilson(sum(fooled), clips)}
+        table[kind] = {
+            "error": preference_error(valid, losses(false)),
+            "floor": wilson(sum(fooled), clips),
+        }
     return table
 
 
 def measure_best_of(model, clips: int = 200, seed: int = 0, tries: int = 4, **options) -> dict:
     """Clips of thrown objects as asked, if the judge may choose the best of the first n tries; nested as n."""
     prompts = test_prompts([sample_scene(TEST_SEEDS + i, motion="thrown") for i in range(clips)])
-    one = lambda k: [verdict(read(v), parse(p)).all for v, p in zip(make(model, prompts, seed + 1000 * k, **options), prompts, strict=True)]  # noqa: E731
+    one = lambda k: [
+        verdict(read(v), parse(p)).all
+        for v, p in zip(make(model, prompts, seed + 1000 * k, **options), prompts, strict=True)
+    ]
     right = torch.tensor([one(k) for k in range(tries)])  # (tries, clips)
     return {str(n): share(right[:n].any(0).tolist()) for n in range(1, tries + 1)}
 
 
-def measure_limits(model, clips: int = 200, seed: int = 0, on_part=lambda name: None, **options) -> dict:
+def measure_limits(
+    model, clips: int = 200, seed: int = 0, on_part=lambda name: None, **options
+) -> dict:
     """Everything above, nested. on_part: called with the name of each part before it is measured. options: of `MiniSora.generate`."""
     parts = {
-        "physics": measure_physics, "space_time": measure_space_time, "interaction": measure_interaction, "length": measure_length,
-        "velocity": measure_velocity, "best_of": measure_best_of,
-    }  # fmt: skip
+        "physics": measure_physics,
+        "space_time": measure_space_time,
+        "interaction": measure_interaction,
+        "length": measure_length,
+        "velocity": measure_velocity,
+        "best_of": measure_best_of,
+    }
     table = {}
     for name, measure in parts.items():
         on_part(name)
         table[name] = measure(model, clips, seed, **options)
     on_part("preference")
-    plausibility = {"velocity": table.pop("velocity"), "preference": measure_preference(model, clips)}
+    plausibility = {
+        "velocity": table.pop("velocity"),
+        "preference": measure_preference(model, clips),
+    }
     return table | {"plausibility": plausibility, "mitigation": {"best_of": table.pop("best_of")}}

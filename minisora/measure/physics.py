@@ -19,7 +19,11 @@ from minisora.world.dataset import sample_scene
 from minisora.world.render import render
 from minisora.world.scene import COLORS, DIRECTIONS, EXTENT, FPS, GRAVITY, Scene, simulate
 
-SPEEDS = {"slower": (0.03, 0.12), "as in training": (0.30, 0.55), "faster": (0.75, 1.00)}  # half-widths per second
+SPEEDS = {
+    "slower": (0.03, 0.12),
+    "as in training": (0.30, 0.55),
+    "faster": (0.75, 1.00),
+}  # half-widths per second
 LIES = ("teleport", "color change", "vanish", "reversed", "weak gravity")
 SIGMAS = (0.3, 0.5, 0.7, 0.9)  # noise levels at which losses are compared
 
@@ -32,9 +36,13 @@ def velocities(track: torch.Tensor, fps: float = FPS, apart: int = 1) -> torch.T
     return (track[apart:] - track[:-apart]) * fps / apart
 
 
-def velocity_error(positions: torch.Tensor, truth: torch.Tensor, fps: float = FPS, apart: int = 1) -> float:
+def velocity_error(
+    positions: torch.Tensor, truth: torch.Tensor, fps: float = FPS, apart: int = 1
+) -> float:
     """Mean |v̂ − v| of two tracks (T, 2); frames in which either is nan do not count."""
-    return float((velocities(positions, fps, apart) - velocities(truth, fps, apart)).norm(dim=-1).nanmean())
+    return float(
+        (velocities(positions, fps, apart) - velocities(truth, fps, apart)).norm(dim=-1).nanmean()
+    )
 
 
 def moving_scene(seed: int, low: float, high: float) -> Scene:
@@ -45,7 +53,9 @@ def moving_scene(seed: int, low: float, high: float) -> Scene:
     thing, (dx, dy) = scene.objects[0], DIRECTIONS[motion]
     if 2 * speed > 1.1:  # the longest way in training
         side, up, down = (e * thing.radius for e in EXTENT[thing.shape])
-        thing = replace(thing, x=dx * (side - 1) if dx else thing.x, y={1: up - 1, -1: 1 - down, 0: thing.y}[dy])
+        thing = replace(
+            thing, x=dx * (side - 1) if dx else thing.x, y={1: up - 1, -1: 1 - down, 0: thing.y}[dy]
+        )
     return replace(scene, objects=(replace(thing, vx=speed * dx, vy=speed * dy),))
 
 
@@ -57,9 +67,9 @@ def true_track(scene: Scene, num_frames: int = 17) -> torch.Tensor:
     return torch.where(inside[:, None], track, torch.nan)
 
 
-
-
-def velocity_figures(made: torch.Tensor, again: torch.Tensor, scenes: list[Scene], first: int = 4, apart: int = 4) -> dict:
+def velocity_figures(
+    made: torch.Tensor, again: torch.Tensor, scenes: list[Scene], first: int = 4, apart: int = 4
+) -> dict:
     """`error` of the clips made, its `floor` on the true ones after the compressor, `lost` (share of the frames without the object) and
     `points` (true and made speed of each clip), from frame `first` on, the last that was given."""
     errors, floors, lost, points = [], [], [], []
@@ -72,7 +82,12 @@ def velocity_figures(made: torch.Tensor, again: torch.Tensor, scenes: list[Scene
         along = velocities(track, apart=apart) @ torch.tensor(DIRECTIONS[o.motion]).float()
         points.append((abs(o.vx + o.vy), float(along[right[apart:, 0].isfinite()].nanmean())))
     points = [[round(v, 3) for v in pair] for pair in points if pair[1] == pair[1]]
-    return {"error": mean_of(errors), "floor": mean_of(floors), "lost": mean_of(lost), "points": points}
+    return {
+        "error": mean_of(errors),
+        "floor": mean_of(floors),
+        "lost": mean_of(lost),
+        "points": points,
+    }
 
 
 # ------------------------------------------------------------------------------------------------------- preference error
@@ -85,20 +100,30 @@ def tell_lie(kind: str, scene: Scene) -> torch.Tensor:
     if kind == "reversed":
         return video.flip(1)
     lies = {
-        "teleport": {"x": thing.x - 0.5 if thing.x > 0 else thing.x + 0.5}, "weak gravity": {"gravity": 0.35 * GRAVITY},
-        "color change": {"color": rng.choice([c for c in COLORS if c != thing.color])}, "vanish": {},
-    }  # fmt: skip
+        "teleport": {"x": thing.x - 0.5 if thing.x > 0 else thing.x + 0.5},
+        "weak gravity": {"gravity": 0.35 * GRAVITY},
+        "color change": {"color": rng.choice([c for c in COLORS if c != thing.color])},
+        "vanish": {},
+    }
     if kind not in lies:
         raise ValueError(f"kind={kind!r} is not known; it is one of {', '.join(LIES)}")
-    other = render([replace(scene, objects=(replace(thing, **lies[kind]),) if kind != "vanish" else ())])[0]
+    other = render(
+        [replace(scene, objects=(replace(thing, **lies[kind]),) if kind != "vanish" else ())]
+    )[0]
     return other if kind == "weak gravity" else torch.cat([video[:, :cut], other[:, cut:]], dim=1)
 
 
 @torch.no_grad()
-def denoising_loss(model, videos: torch.Tensor, prompts: list[str], sigmas=SIGMAS, seed: int = 0) -> torch.Tensor:
+def denoising_loss(
+    model, videos: torch.Tensor, prompts: list[str], sigmas=SIGMAS, seed: int = 0
+) -> torch.Tensor:
     """Velocity loss of clips (B, 3, T, H, W), mean over tokens and noise levels: (B,). A seed is the same noise for every clip."""
     x_0, ids = model.encode(videos), model.tokenizer(prompts)[0]
-    noise = torch.randn(1, *x_0.shape[1:], generator=torch.Generator().manual_seed(seed)).to(x_0).expand_as(x_0)
+    noise = (
+        torch.randn(1, *x_0.shape[1:], generator=torch.Generator().manual_seed(seed))
+        .to(x_0)
+        .expand_as(x_0)
+    )
     losses = []
     for sigma in sigmas:
         velocity = model.velocity(add_noise(x_0, noise, torch.tensor(sigma)), sigma, ids)

@@ -45,16 +45,25 @@ def _finish() -> None:
 def matrix_product_rate(device: torch.device, repeats: int = 20) -> float:
     """GFLOP/s of one linear layer of the transformer's MLP, (5120, 256) × (256, 1024), in the precision that training uses."""
     kind = torch.bfloat16 if has_fast_bf16(device) else torch.float32
-    a, b = torch.randn(5120, 256, dtype=kind, device=device), torch.randn(1024, 256, dtype=kind, device=device)
+    a, b = (
+        torch.randn(5120, 256, dtype=kind, device=device),
+        torch.randn(1024, 256, dtype=kind, device=device),
+    )
     return 2 * 5120 * 256 * 1024 / _seconds(lambda: nn.functional.linear(a, b), repeats) / 1e9
 
 
 def step_flops(dit: DiT, num_tokens: int, prompt_tokens: int) -> float:
     """Floating-point operations of one training step for one clip: three times the forward pass's matrix products."""
     D, depth, r = dit.config.hidden_size, dit.config.depth, dit.config.mlp_ratio
-    linear = num_tokens * D * D * (4 + 2 + 2 * r) + prompt_tokens * 2 * D * dit.config.text_size  # a block, in multiply-adds
+    linear = (
+        num_tokens * D * D * (4 + 2 + 2 * r) + prompt_tokens * 2 * D * dit.config.text_size
+    )  # a block, in multiply-adds
     attention = 2 * num_tokens * (num_tokens + prompt_tokens) * D
-    ends = num_tokens * (2 * dit.x_embedder.weight.numel() + 8 * D * D + sum(p.numel() for p in dit.t_embedder.parameters() if p.ndim == 2))
+    ends = num_tokens * (
+        2 * dit.x_embedder.weight.numel()
+        + 8 * D * D
+        + sum(p.numel() for p in dit.t_embedder.parameters() if p.ndim == 2)
+    )
     return 3 * 2 * (depth * (linear + attention) + ends)
 
 
@@ -66,30 +75,47 @@ def benchmark(model, quick: bool = False) -> dict:
     prompts = ["a large red circle bouncing on a navy background"] * 16
     latents = model.encode(videos)
     table: dict = {
-        "machine": platform.processor() or platform.machine(), "device": str(device), "threads": torch.get_num_threads(),
-        "torch": torch.__version__, "bf16": has_fast_bf16(device),
-    }  # fmt: skip
-    rate = lambda work, clips: round(clips / _seconds(work, repeats), 1)  # noqa: E731
+        "machine": platform.processor() or platform.machine(),
+        "device": str(device),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "bf16": has_fast_bf16(device),
+    }
+    rate = lambda work, clips: round(clips / _seconds(work, repeats), 1)
     table["clips rendered a second"] = rate(lambda: world.batch(0, 128), 128)
     table["clips encoded a second"] = rate(lambda: model.encode(videos), len(videos))
     table["clips decoded a second"] = rate(lambda: model.decode(latents), len(videos))
-    table["clips sampled a second (20 steps, guided)"] = rate(lambda: model.generate(prompts), len(prompts))
-    longer = lambda: model.expand(prompts[:1], torch.Generator().manual_seed(0))  # noqa: E731
+    table["clips sampled a second (20 steps, guided)"] = rate(
+        lambda: model.generate(prompts), len(prompts)
+    )
+    longer = lambda: model.expand(prompts[:1], torch.Generator().manual_seed(0))
     table["seconds for one prompt (expander)"] = round(_seconds(longer, repeats * 2), 5)
-    table["seconds for one clip (20 steps, guided)"] = round(_seconds(lambda: model.generate(longer()), repeats * 2), 3)
+    table["seconds for one clip (20 steps, guided)"] = round(
+        _seconds(lambda: model.generate(longer()), repeats * 2), 3
+    )
 
     for seconds in (2, 4) if quick else (10, 60):
-        table |= {f"{name} of {seconds} s of video": value for name, value in _long_clip(model, seconds).items()}
+        table |= {
+            f"{name} of {seconds} s of video": value
+            for name, value in _long_clip(model, seconds).items()
+        }
 
-    batch, steps = model.preset.train_dit.batch_size, 7 if quick else 20  # with three more that do not count, so that the loop logs its tenth
+    batch, steps = (
+        model.preset.train_dit.batch_size,
+        7 if quick else 20,
+    )  # with three more that do not count, so that the loop logs its tenth
     ids = torch.full((256, 1, 20), PAD)
     ids[:, :, :19], ids[:, :, 19] = 5, END
     data = Latents(latents.cpu().repeat(8, 1, 1, 1, 1).half(), ids.to(torch.int16))
     table["clips trained a second"] = round(batch * steps / _train_seconds(model, data, steps), 1)
     table["GFLOP/s of matrix products here"] = round(matrix_product_rate(device), 1)
     tokens = latents[0, 0].numel() // 4
-    table["GFLOP/s of a training step"] = round(step_flops(model.dit, tokens, 20) * table["clips trained a second"] / 1e9, 1)
-    table["training step's share of that rate"] = round(table["GFLOP/s of a training step"] / table["GFLOP/s of matrix products here"], 3)
+    table["GFLOP/s of a training step"] = round(
+        step_flops(model.dit, tokens, 20) * table["clips trained a second"] / 1e9, 1
+    )
+    table["training step's share of that rate"] = round(
+        table["GFLOP/s of a training step"] / table["GFLOP/s of matrix products here"], 3
+    )
     return table
 
 
@@ -114,15 +140,31 @@ def _long_clip(model, seconds: float) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         model.save(folder)
         command = [sys.executable, "-c", LONG, folder, str(model.device), str(seconds)]
-        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).resolve().parents[2])
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=Path(__file__).resolve().parents[2],
+        )
     took, peak = map(float, done.stdout.split())
     return {"seconds": round(took, 2), "MiB at the peak": round(peak)}
 
 
 def _train_seconds(model, data: Latents, steps: int) -> float:
     """Seconds of `steps` training steps of a fresh transformer of the same size."""
-    fresh = nn.ModuleDict({"text": copy.deepcopy(model.text), "dit": DiT(model.preset.dit).to(model.device)})
-    config = TrainConfig(steps=steps + 3, batch_size=model.preset.train_dit.batch_size, save_every=1e9)
+    fresh = nn.ModuleDict(
+        {"text": copy.deepcopy(model.text), "dit": DiT(model.preset.dit).to(model.device)}
+    )
+    config = TrainConfig(
+        steps=steps + 3, batch_size=model.preset.train_dit.batch_size, save_every=1e9
+    )
     with tempfile.TemporaryDirectory() as folder, autocast(model.device):
-        history = train_dit(fresh, data, replace(model.preset, train_dit=config, basics_steps=0), folder, progress=False)
+        history = train_dit(
+            fresh,
+            data,
+            replace(model.preset, train_dit=config, basics_steps=0),
+            folder,
+            progress=False,
+        )
     return history[-1]["seconds"] / history[-1]["step"] * steps

@@ -1,6 +1,6 @@
 """Clips and plots for people: animated PNG in Jupyter, film strips on paper, and files. The only place that imports matplotlib.
 
-    video (3, T, H, W) in [-1, 1] ──► frames (T, H, W, 3) uint8 ──► Clip
+video (3, T, H, W) in [-1, 1] ──► frames (T, H, W, 3) uint8 ──► Clip
 """
 
 import base64
@@ -24,8 +24,16 @@ FORMATS = (".png", ".gif", ".webp", ".mp4")
 def to_frames(video: torch.Tensor) -> np.ndarray:
     """video (3, T, H, W) in [-1, 1] → frames (T, H, W, 3) uint8."""
     if video.ndim != 4 or video.shape[0] != 3:
-        raise ValueError(f"a clip is (3, T, H, W), not {tuple(video.shape)}; of a batch (B, 3, T, H, W) take one: video[0]")
-    return ((video.detach().float().cpu().clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 3, 0).numpy()
+        raise ValueError(
+            f"a clip is (3, T, H, W), not {tuple(video.shape)}; of a batch (B, 3, T, H, W) take one: video[0]"
+        )
+    return (
+        ((video.detach().float().cpu().clamp(-1, 1) + 1) * 127.5)
+        .round()
+        .byte()
+        .permute(1, 2, 3, 0)
+        .numpy()
+    )
 
 
 class Clip:
@@ -41,20 +49,34 @@ class Clip:
 
     def __repr__(self) -> str:
         T, H, W, _ = self.frames.shape
-        return f"Clip of {T} frames, {H}×{W}, {self.fps:g} a second" + (f": {self.caption}" if self.caption else "")
+        return f"Clip of {T} frames, {H}×{W}, {self.fps:g} a second" + (
+            f": {self.caption}" if self.caption else ""
+        )
 
     def _animate(self, format: str, colors: int | None = None) -> bytes:
         frames = list(self.frames)
-        if len(frames) > 1 and not colors and (self.frames == frames[0]).all():  # Pillow would write one frame, and forget how long it lasts
+        if (
+            len(frames) > 1 and not colors and (self.frames == frames[0]).all()
+        ):  # Pillow would write one frame, and forget how long it lasts
             frames[-1] = frames[-1].copy()
             frames[-1][0, 0, 2] ^= 1  # one level of blue in one corner
         images = [Image.fromarray(frame) for frame in frames]
-        buffer, options = io.BytesIO(), {"save_all": True, "append_images": images[1:], "loop": 0, "duration": round(1000 / self.fps)}
+        buffer, options = (
+            io.BytesIO(),
+            {
+                "save_all": True,
+                "append_images": images[1:],
+                "loop": 0,
+                "duration": round(1000 / self.fps),
+            },
+        )
         if colors:  # one palette for all frames, taken from all of them
             palette = Image.fromarray(np.concatenate(self.frames)).quantize(colors)
             images = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
             options["append_images"] = images[1:]
-        images[0].save(buffer, format=format, **options, **({"lossless": True} if format == "WEBP" else {}))
+        images[0].save(
+            buffer, format=format, **options, **({"lossless": True} if format == "WEBP" else {})
+        )
         return buffer.getvalue()
 
     def apng(self) -> bytes:
@@ -71,7 +93,9 @@ class Clip:
 
     def strip(self, count: int = 6, scale: int = 3) -> Image.Image:
         """A film strip of `count` frames, first and last among them, side by side."""
-        picks = np.linspace(0, len(self.frames) - 1, min(count, len(self.frames))).round().astype(int)
+        picks = (
+            np.linspace(0, len(self.frames) - 1, min(count, len(self.frames))).round().astype(int)
+        )
         gap = np.full((self.frames.shape[1], 1, 3), 255, np.uint8)
         parts = [part for i in picks for part in (self.frames[i], gap)][:-1]
         image = Image.fromarray(np.concatenate(parts, axis=1))
@@ -80,7 +104,11 @@ class Clip:
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
         buffer = io.BytesIO()
         self.strip().save(buffer, format="PNG")
-        return {"text/html": self.html(), "image/png": base64.b64encode(buffer.getvalue()).decode(), "text/plain": repr(self)}
+        return {
+            "text/html": self.html(),
+            "image/png": base64.b64encode(buffer.getvalue()).decode(),
+            "text/plain": repr(self),
+        }
 
     def save(self, path: str | Path, force: bool = False) -> Path:
         """Write the clip as .png (animated), .gif, .webp, or .mp4 (needs the extra `video`).
@@ -94,7 +122,11 @@ class Clip:
             self._save_mp4(path)
         else:
             colors = 64 if path.suffix.lower() == ".gif" else None
-            path.write_bytes(self._animate({".png": "PNG", ".gif": "GIF", ".webp": "WEBP"}[path.suffix.lower()], colors))
+            path.write_bytes(
+                self._animate(
+                    {".png": "PNG", ".gif": "GIF", ".webp": "WEBP"}[path.suffix.lower()], colors
+                )
+            )
         return path
 
     def _save_mp4(self, path: Path) -> None:
@@ -104,7 +136,11 @@ class Clip:
             stream = file.add_stream("libx264", rate=Fraction(self.fps).limit_denominator(1000))
             stream.height, stream.width, stream.pix_fmt = *self.frames.shape[1:3], "yuv420p"
             for frame in self.frames:
-                file.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))
+                file.mux(
+                    stream.encode(
+                        av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+                    )
+                )
             file.mux(stream.encode())
 
 
@@ -114,9 +150,13 @@ def can_save(path: str | Path, force: bool = False) -> Path:
     if path.suffix.lower() not in FORMATS:
         raise ValueError(f"{path.name!r} does not end in one of {', '.join(FORMATS)}")
     if path.suffix.lower() == ".mp4" and not find_spec("av"):
-        raise ValueError("mp4 needs the package av: pip install 'minisora[video]'; .png, .gif and .webp need nothing")
+        raise ValueError(
+            "mp4 needs the package av: pip install 'minisora[video]'; .png, .gif and .webp need nothing"
+        )
     if path.exists() and not force:
-        raise FileExistsError(f"{path} exists; choose another name, or overwrite it with force (--force)")
+        raise FileExistsError(
+            f"{path} exists; choose another name, or overwrite it with force (--force)"
+        )
     return path
 
 
@@ -140,7 +180,11 @@ class Gallery:
         return "\n".join(map(repr, self.clips))
 
     def _repr_html_(self) -> str:
-        return '<div style="background:#fff;color:#000">' + "".join(clip.html() for clip in self.clips) + "</div>"
+        return (
+            '<div style="background:#fff;color:#000">'
+            + "".join(clip.html() for clip in self.clips)
+            + "</div>"
+        )
 
 
 def text_strip(clip: Clip, columns: int | None = None) -> str:
@@ -150,13 +194,18 @@ def text_strip(clip: Clip, columns: int | None = None) -> str:
     columns = columns or shutil.get_terminal_size().columns
     count = max(1, min(4, columns // 26))
     picks = np.linspace(0, len(clip.frames) - 1, count).round().astype(int)
-    small = [np.asarray(Image.fromarray(clip.frames[i]).resize((24, 24), Image.Resampling.BOX)) for i in picks]
+    small = [
+        np.asarray(Image.fromarray(clip.frames[i]).resize((24, 24), Image.Resampling.BOX))
+        for i in picks
+    ]
     lines = []
     for row in range(0, 24, 2):
         parts = []
         for frame in small:
             for top, low in zip(frame[row], frame[row + 1], strict=True):
-                parts.append(f"\x1b[38;2;{top[0]};{top[1]};{top[2]};48;2;{low[0]};{low[1]};{low[2]}m▀")
+                parts.append(
+                    f"\x1b[38;2;{top[0]};{top[1]};{top[2]};48;2;{low[0]};{low[1]};{low[2]}m▀"
+                )
             parts.append("\x1b[0m  ")
         lines.append("".join(parts))
     return "\n".join(lines)
@@ -172,16 +221,16 @@ def latents_to_rgb(latents: torch.Tensor) -> torch.Tensor:
     return colors.T.reshape(3, *latents.shape[1:])
 
 
-
-
 def image_html(image: Image.Image, alt: str, scale: float = 1, colors: int = 64) -> str:
     """A picture as an image tag with words for those who do not see it, in few colours so that a notebook full of them stays small."""
     buffer, alt = io.BytesIO(), html.escape(alt, quote=True)
-    image.convert("RGB").quantize(colors, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(buffer, format="PNG", optimize=True)
-    size = "max-width:100%" if scale == 1 else f"width:{image.width * scale:g}px;height:{image.height * scale:g}px;image-rendering:pixelated"
+    image.convert("RGB").quantize(
+        colors, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
+    ).save(buffer, format="PNG", optimize=True)
+    size = (
+        "max-width:100%"
+        if scale == 1
+        else f"width:{image.width * scale:g}px;height:{image.height * scale:g}px;image-rendering:pixelated"
+    )
     data = base64.b64encode(buffer.getvalue()).decode()
     return f'<img alt="{alt}" title="{alt}" style="{size};vertical-align:middle;background:#fff" src="data:image/png;base64,{data}">'
-
-
-
-

@@ -29,8 +29,25 @@ def plot_curve(points: list[dict], ax=None):
     minutes = [p["minutes"] for p in points]
     for family, color, marker in (("solo", "#0072B2", "o"), ("pair", "#D55E00", "s")):
         figures = [p[family]["all"] for p in points]
-        ax.plot(minutes, [f["value"] for f in figures], color=color, marker=marker, markersize=3, label=f"{family}, all attributes at once")
-        ax.fill_between(minutes, [f["low"] for f in figures], [f["high"] for f in figures], color=color, alpha=0.15)
-    ax.set(xlabel="minutes from nothing, all stages counted", ylabel="share of clips as asked", ylim=(0, 1))
+        ax.plot(
+            minutes,
+            [f["value"] for f in figures],
+            color=color,
+            marker=marker,
+            markersize=3,
+            label=f"{family}, all attributes at once",
+        )
+        ax.fill_between(
+            minutes,
+            [f["low"] for f in figures],
+            [f["high"] for f in figures],
+            color=color,
+            alpha=0.15,
+        )
+    ax.set(
+        xlabel="minutes from nothing, all stages counted",
+        ylabel="share of clips as asked",
+        ylim=(0, 1),
+    )
     ax.legend(loc="lower right")
     return ax

@@ -15,8 +15,16 @@ class Curve:
     def __init__(self, run_dir: Path, resume: bool, before: Sequence[dict] = ()):
         """before: the points of the model that the training goes on from."""
         self.path = run_dir / "curve.json"
-        kept = {"seconds": {"before": 60 * before[-1]["minutes"]}, "points": list(before)} if before else {}
-        kept = json.loads(self.path.read_text(encoding="utf-8")) if resume and self.path.is_file() else kept
+        kept = (
+            {"seconds": {"before": 60 * before[-1]["minutes"]}, "points": list(before)}
+            if before
+            else {}
+        )
+        kept = (
+            json.loads(self.path.read_text(encoding="utf-8"))
+            if resume and self.path.is_file()
+            else kept
+        )
         self.seconds: dict[str, float] = kept.get("seconds", {})
         self.points: list[dict] = kept.get("points", [])
 
@@ -37,4 +45,6 @@ class Curve:
         self.write()
 
     def write(self) -> None:
-        write_text(self.path, json.dumps({"seconds": self.seconds, "points": self.points}, indent=1) + "\n")
+        write_text(
+            self.path, json.dumps({"seconds": self.seconds, "points": self.points}, indent=1) + "\n"
+        )

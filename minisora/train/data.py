@@ -28,23 +28,41 @@ class Latents:
     share: float = 1.0  # of the steps, beside clips of other sizes
     paired: bool = False  # whether caption 2j + 1 is caption 2j with places, as in the toy world
 
-    def draw(self, batch_size: int, generator: torch.Generator, detailed_share: float | None = None) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def draw(
+        self, batch_size: int, generator: torch.Generator, detailed_share: float | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """A batch: latents (B, Cz, Tz, Hz, Wz), ids and attention_mask (B, S) of one of each clip's captions, with places in this share of them
         where captions come in pairs (None: every caption is as likely as another)."""
         device = generator.device
-        rows = torch.randint(len(self.latents), (batch_size,), generator=generator, device=device).cpu()
-        which = torch.randint(self.ids.shape[1], (batch_size,), generator=generator, device=device).cpu()
+        rows = torch.randint(
+            len(self.latents), (batch_size,), generator=generator, device=device
+        ).cpu()
+        which = torch.randint(
+            self.ids.shape[1], (batch_size,), generator=generator, device=device
+        ).cpu()
         if self.paired and detailed_share is not None:
-            which = which // 2 * 2 + (torch.rand(batch_size, generator=generator, device=device) < detailed_share).cpu()
+            which = (
+                which // 2 * 2
+                + (
+                    torch.rand(batch_size, generator=generator, device=device) < detailed_share
+                ).cpu()
+            )
         ids = self.ids[rows, which].to(device).long()
         return self.latents[rows].to(device).float(), ids, ids != PAD
 
 
 @torch.no_grad()
 def cache_latents(
-    vae: VideoVAE, tokenizer: Tokenizer, clips: Callable[[int, int], tuple[torch.Tensor, list[list[str]]]], count: int,
-    progress: bool = True, chunk: int = 32, share: float = 1.0, paired: bool = False, measure: bool = True,
-) -> Latents:  # fmt: skip
+    vae: VideoVAE,
+    tokenizer: Tokenizer,
+    clips: Callable[[int, int], tuple[torch.Tensor, list[list[str]]]],
+    count: int,
+    progress: bool = True,
+    chunk: int = 32,
+    share: float = 1.0,
+    paired: bool = False,
+    measure: bool = True,
+) -> Latents:
     """Encode `count` clips, measure the latents' mean and standard deviation into the VAE (unless not `measure`), and keep them normalised.
 
     Args:
@@ -72,24 +90,40 @@ def cache_latents(
 
 def _pick(shares: torch.Tensor, generator: torch.Generator) -> int:
     """The number of one of several sizes, each drawn as often as its share says."""
-    return int(torch.multinomial(shares.to(generator.device), 1, generator=generator)) if len(shares) > 1 else 0
+    return (
+        int(torch.multinomial(shares.to(generator.device), 1, generator=generator))
+        if len(shares) > 1
+        else 0
+    )
 
 
 SAMPLE_PROMPTS = [  # drawn from one seed at every look, so that the pictures can be compared
-    "a large red circle bouncing on a navy background", "a small yellow star spinning on a black grid",
-    "a large green heart growing on a white gradient", "a red ring hits a blue square from the left on a black background",
-]  # fmt: skip
+    "a large red circle bouncing on a navy background",
+    "a small yellow star spinning on a black grid",
+    "a large green heart growing on a white gradient",
+    "a red ring hits a blue square from the left on a black background",
+]
 
 
 def world_of(preset: Preset, size: tuple[int, int, int] | None = None, **options) -> ToyWorld:
     """The toy world as a preset wants it. size: frames, rows, columns; the preset's where None."""
     num_frames, height, width = size or (preset.num_frames, preset.height, preset.width)
-    return ToyWorld(pair_share=preset.pair_share, num_frames=num_frames, height=height, width=width, fps=preset.fps, **options)
+    return ToyWorld(
+        pair_share=preset.pair_share,
+        num_frames=num_frames,
+        height=height,
+        width=width,
+        fps=preset.fps,
+        **options,
+    )
 
 
 def render_pool(world: ToyWorld, count: int) -> torch.Tensor:
     """The first `count` clips as (count, 3, T, H, W) uint8."""
-    chunks = [render([world.scene(j) for j in range(i, min(i + 64, count))], **world.shape) for i in range(0, count, 64)]
+    chunks = [
+        render([world.scene(j) for j in range(i, min(i + 64, count))], **world.shape)
+        for i in range(0, count, 64)
+    ]
     return torch.cat([((chunk + 1) * 127.5).round().byte() for chunk in chunks])
 
 
@@ -97,7 +131,9 @@ def render_pool(world: ToyWorld, count: int) -> torch.Tensor:
 class Bucket:
     """Clips of one size for the stages after the compressor."""
 
-    clips: Callable[[int, int], tuple[torch.Tensor, list[list[str]]]]  # (start, how many) → videos in [-1, 1] and their captions
+    clips: Callable[
+        [int, int], tuple[torch.Tensor, list[list[str]]]
+    ]  # (start, how many) → videos in [-1, 1] and their captions
     count: int  # how many there are
     share: float = 1.0  # of the transformer's steps
 
@@ -107,7 +143,9 @@ class Source:
     """Where a training takes its clips from."""
 
     vocabulary: tuple[str, ...]
-    pools: Callable[[int], list[torch.Tensor]]  # how many of the first size at most → (M, 3, T, H, W) uint8 of every size, for the compressor
+    pools: Callable[
+        [int], list[torch.Tensor]
+    ]  # how many of the first size at most → (M, 3, T, H, W) uint8 of every size, for the compressor
     buckets: list[Bucket]  # the first is the preset's own size
     held_back: torch.Tensor  # (B, 3, T, H, W) in [-1, 1], to measure the compressor on
     samples: list[str]  # prompts of the pictures at every look
@@ -117,22 +155,43 @@ class Source:
 def world_source(preset: Preset) -> Source:
     """The toy world, without end, in the preset's size and in the others."""
     world, others = world_of(preset), preset.other_sizes
-    worlds = [world, *(world_of(preset, size, first_seed=(i + 1) * 10_000_000) for i, size in enumerate(others))]
+    worlds = [
+        world,
+        *(world_of(preset, size, first_seed=(i + 1) * 10_000_000) for i, size in enumerate(others)),
+    ]
 
     if preset.captions_per_clip % 2:
-        raise ValueError(f"captions_per_clip={preset.captions_per_clip} is odd; in the toy world every sentence comes without places and with them")
+        raise ValueError(
+            f"captions_per_clip={preset.captions_per_clip} is odd; in the toy world every sentence comes without places and with them"
+        )
 
     def clips(world: ToyWorld, start: int, count: int):
         scenes = [world.scene(i) for i in range(start, start + count)]
         forms = caption, partial(detailed_caption, **world.shape)
-        several = [[form(s, random.Random(f"{k} {s.seed}")) for k in range(0, preset.captions_per_clip, 2) for form in forms] for s in scenes]
+        several = [
+            [
+                form(s, random.Random(f"{k} {s.seed}"))
+                for k in range(0, preset.captions_per_clip, 2)
+                for form in forms
+            ]
+            for s in scenes
+        ]
         return render(scenes, **world.shape), several
 
     shares = [1 - preset.other_share * len(others)] + [preset.other_share] * len(others)
-    cells = [(w.shape["num_frames"] + 3) // 4 * w.shape["height"] * w.shape["width"] for w in worlds]  # the smaller, the more clips
-    counts = lambda most: [max(int(most * s / shares[0] * cells[0] / n), 1) for s, n in zip(shares, cells, strict=True)]  # noqa: E731
-    buckets = [Bucket(partial(clips, w), *numbers) for w, *numbers in zip(worlds, counts(preset.cached_clips), shares, strict=True)]
-    pools = lambda most: [render_pool(w, count) for w, count in zip(worlds, counts(most), strict=True)]  # noqa: E731
+    cells = [
+        (w.shape["num_frames"] + 3) // 4 * w.shape["height"] * w.shape["width"] for w in worlds
+    ]  # the smaller, the more clips
+    counts = lambda most: [
+        max(int(most * s / shares[0] * cells[0] / n), 1) for s, n in zip(shares, cells, strict=True)
+    ]
+    buckets = [
+        Bucket(partial(clips, w), *numbers)
+        for w, *numbers in zip(worlds, counts(preset.cached_clips), shares, strict=True)
+    ]
+    pools = lambda most: [
+        render_pool(w, count) for w, count in zip(worlds, counts(most), strict=True)
+    ]
     held_back = render(test_scenes("solo", "seen", 64) + test_scenes("pair", "seen", 64))
     return Source(VOCABULARY, pools, buckets, held_back, SAMPLE_PROMPTS, True)
 
@@ -150,4 +209,11 @@ def folder_source(folder: Folder) -> Source:
 
     held_back = folder.videos[rows[rows % 10 == 0]][:128].float() / 127.5 - 1
     samples = list(dict.fromkeys(several[0] for several in folder.captions))[:4]
-    return Source(folder.vocabulary, lambda most: [folder.videos[kept[:most]]], [Bucket(clips, len(kept))], held_back, samples, False)
+    return Source(
+        folder.vocabulary,
+        lambda most: [folder.videos[kept[:most]]],
+        [Bucket(clips, len(kept))],
+        held_back,
+        samples,
+        False,
+    )

@@ -30,12 +30,22 @@ class Folder:
     @property
     def vocabulary(self) -> tuple[str, ...]:
         """All words of all captions."""
-        return tuple(sorted({word for several in self.captions for text in several for word in words_of(text)}))
+        return tuple(
+            sorted(
+                {word for several in self.captions for text in several for word in words_of(text)}
+            )
+        )
 
 
 def read_folder(
-    folder: str | Path, num_frames: int = 17, height: int = 32, width: int = 32, fps: float = 8.0, skip: bool = False, max_words: int = 47
-) -> Folder:  # fmt: skip
+    folder: str | Path,
+    num_frames: int = 17,
+    height: int = 32,
+    width: int = 32,
+    fps: float = 8.0,
+    skip: bool = False,
+    max_words: int = 47,
+) -> Folder:
     """Read `captions.csv` and the films that it names; a long film gives several clips, cut one after the other.
 
     Args:
@@ -49,7 +59,9 @@ def read_folder(
     folder = Path(folder)
     table = folder / "captions.csv"
     if not table.is_file():
-        raise ValueError(f"{folder} has no captions.csv; it should have a line 'file,caption' and then one line for each clip")
+        raise ValueError(
+            f"{folder} has no captions.csv; it should have a line 'file,caption' and then one line for each clip"
+        )
     captions = _captions(table)
     videos, texts, files, skipped = [], [], [], {}
     for name, several in captions.items():
@@ -58,10 +70,14 @@ def read_folder(
                 raise ValueError("its caption is empty")
             for text in several:
                 if len(words_of(text)) > max_words:
-                    raise ValueError(f"a caption of {len(words_of(text))} words is too long; at most {max_words} fit")
+                    raise ValueError(
+                        f"a caption of {len(words_of(text))} words is too long; at most {max_words} fit"
+                    )
             film = as_video(folder / name, height, width, fps)
             if film.shape[1] < num_frames:
-                raise ValueError(f"{film.shape[1]} frames at {fps:g} a second are too few; a clip has {num_frames}")
+                raise ValueError(
+                    f"{film.shape[1]} frames at {fps:g} a second are too few; a clip has {num_frames}"
+                )
         except ValueError as error:
             skipped[name] = str(error)
             continue
@@ -71,7 +87,9 @@ def read_folder(
             files.append(name)
     said = "; ".join(f"{name}: {reason}" for name, reason in skipped.items())
     if skipped and not skip:
-        raise ValueError(f"{len(skipped)} of {len(captions)} files cannot be used ({said}); mend them, or leave them out with skip=True (--skip-bad)")
+        raise ValueError(
+            f"{len(skipped)} of {len(captions)} files cannot be used ({said}); mend them, or leave them out with skip=True (--skip-bad)"
+        )
     if not videos:
         raise ValueError(f"{table} names no clip that can be used" + f" ({said})" * bool(said))
     return Folder(torch.stack(videos), texts, files, skipped)
@@ -83,13 +101,19 @@ def _captions(table: Path) -> dict[str, list[str]]:
         with open(table, newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
     except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{table} cannot be read as a table ({error}); save it as CSV in UTF-8") from None
+        raise ValueError(
+            f"{table} cannot be read as a table ({error}); save it as CSV in UTF-8"
+        ) from None
     if not rows or not {"file", "caption"} <= set(rows[0]):
         raise ValueError(f"{table} needs a first line 'file,caption' and lines under it")
     captions: dict[str, list[str]] = {}
     for row in rows:
         if None in row:
-            raise ValueError(f"{table}: the line of {row['file']!r} has too many columns; put a caption that has commas in quotes")
+            raise ValueError(
+                f"{table}: the line of {row['file']!r} has too many columns; put a caption that has commas in quotes"
+            )
         text = (row["caption"] or "").strip()
-        captions.setdefault((row["file"] or "").strip(), []).extend([text] if words_of(text) else [])
+        captions.setdefault((row["file"] or "").strip(), []).extend(
+            [text] if words_of(text) else []
+        )
     return captions

@@ -26,7 +26,10 @@ def make_optimizers(model: nn.Module, learning_rate: float) -> list[torch.optim.
     inner = [p for name, p in model.named_parameters() if p.ndim == 2 and "blocks." in name]
     chosen = {id(p) for p in inner}
     outer = [p for p in model.parameters() if id(p) not in chosen]
-    return [Muon(inner, learning_rate), torch.optim.AdamW(outer, lr=learning_rate, betas=(0.9, 0.99), weight_decay=0.0)]
+    return [
+        Muon(inner, learning_rate),
+        torch.optim.AdamW(outer, lr=learning_rate, betas=(0.9, 0.99), weight_decay=0.0),
+    ]
 
 
 def learning_rate_at(config: TrainConfig, step: int, progress: float) -> float:
@@ -37,7 +40,9 @@ def learning_rate_at(config: TrainConfig, step: int, progress: float) -> float:
 
 def share_of_budget(config: TrainConfig, step: int, seconds: float) -> float:
     """How much of a stage's budget is spent: 1 is all of it."""
-    spent, budget = (step, config.steps) if config.steps is not None else (seconds, 60 * config.minutes)
+    spent, budget = (
+        (step, config.steps) if config.steps is not None else (seconds, 60 * config.minutes)
+    )
     return spent / budget if budget > 0 else 1.0
 
 
@@ -48,7 +53,9 @@ def is_finished(run_dir: str | Path, stage: str, config: TrainConfig) -> bool:
         return False
     _, note = load_tensors(path)
     if "step" not in note:
-        raise CheckpointError(f"{path} is part of a model, not of a training; name the run's folder, which is the one above")
+        raise CheckpointError(
+            f"{path} is part of a model, not of a training; name the run's folder, which is the one above"
+        )
     return share_of_budget(config, note["step"], note["seconds"]) >= 1
 
 
@@ -107,9 +114,14 @@ def fit(
     if resume and path.is_file():
         step, seconds, history = _restore(path, model, ema, optimizers)
     device = next(model.parameters()).device
-    share = lambda: share_of_budget(config, step, seconds)  # noqa: E731
-    bar = tqdm(total=100, desc=stage, disable=not progress, bar_format="{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining} {postfix}")
-    save = lambda: _save(path, stage, model, ema, optimizers, step, seconds, history, config)  # noqa: E731
+    share = lambda: share_of_budget(config, step, seconds)
+    bar = tqdm(
+        total=100,
+        desc=stage,
+        disable=not progress,
+        bar_format="{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining} {postfix}",
+    )
+    save = lambda: _save(path, stage, model, ema, optimizers, step, seconds, history, config)
     last_save, last_look, finished_before = seconds, seconds, share() >= 1
     model.train()
     try:
@@ -132,7 +144,10 @@ def fit(
                 sums[name] = (total + value, count + 1)
             seconds += time.perf_counter() - began
             if step % 10 == 0:
-                history.append({"step": step, "seconds": round(seconds, 2)} | {k: s / n for k, (s, n) in sums.items()})
+                history.append(
+                    {"step": step, "seconds": round(seconds, 2)}
+                    | {k: s / n for k, (s, n) in sums.items()}
+                )
                 sums = {}
                 bar.n = min(100, round(100 * share(), 1))
                 bar.set_postfix_str(f"step {step}, loss {history[-1]['loss']:.4f}")
@@ -169,21 +184,33 @@ def _look(look, model: nn.Module, ema: EMA, record: dict) -> None:
 
 
 def _save(path, stage, model, ema, optimizers, step, seconds, history, config) -> None:
-    tensors = {f"model.{k}": v for k, v in model.state_dict().items()} | {f"ema.{k}": v for k, v in ema.weights.items()}
+    tensors = {f"model.{k}": v for k, v in model.state_dict().items()} | {
+        f"ema.{k}": v for k, v in ema.weights.items()
+    }
     for i, optimizer in enumerate(optimizers):
         for p, state in optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{i}.{p}.{name}": torch.as_tensor(value) for name, value in state.items()}
-    note = {"stage": stage, "step": step, "seconds": seconds, "history": history, "config": asdict(config)}
+            tensors |= {
+                f"optimizer.{i}.{p}.{name}": torch.as_tensor(value) for name, value in state.items()
+            }
+    note = {
+        "stage": stage,
+        "step": step,
+        "seconds": seconds,
+        "history": history,
+        "config": asdict(config),
+    }
     save_tensors(path, tensors, note)
 
 
 def _restore(path, model, ema, optimizers) -> tuple[int, float, list[dict]]:
     tensors, note = load_tensors(path)
-    part = lambda start: {k[len(start) :]: v for k, v in tensors.items() if k.startswith(start)}  # noqa: E731
+    part = lambda start: {k[len(start) :]: v for k, v in tensors.items() if k.startswith(start)}
     try:
         model.load_state_dict(part("model."))
     except RuntimeError as error:
-        raise CheckpointError(f"{path} holds another model ({str(error).splitlines()[-1].strip()}); train into another folder") from None
+        raise CheckpointError(
+            f"{path} holds another model ({str(error).splitlines()[-1].strip()}); train into another folder"
+        ) from None
     device = next(model.parameters()).device
     ema.weights = {k: v.to(device) for k, v in part("ema.").items()}
     for i, optimizer in enumerate(optimizers):
@@ -191,5 +218,7 @@ def _restore(path, model, ema, optimizers) -> tuple[int, float, list[dict]]:
         for key, value in part(f"optimizer.{i}.").items():
             p, name = key.split(".", 1)
             state.setdefault(int(p), {})[name] = value
-        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+        optimizer.load_state_dict(
+            {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
+        )
     return note["step"], note["seconds"], note["history"]

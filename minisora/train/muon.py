@@ -13,7 +13,11 @@ import torch
 
 from minisora.device import autocast
 
-COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the polynomial below: steep at zero, and near 1 after five rounds
+COEFFICIENTS = (
+    3.4445,
+    -4.7750,
+    2.0315,
+)  # of the polynomial below: steep at zero, and near 1 after five rounds
 
 
 def orthogonalise(G: torch.Tensor, rounds: int = 5) -> torch.Tensor:
@@ -53,5 +57,7 @@ class Muon(torch.optim.Optimizer):
 
     def _with_momentum(self, p: torch.nn.Parameter, momentum: float) -> torch.Tensor:
         state = self.state[p]
-        average = state.setdefault("momentum_buffer", torch.zeros_like(p)).lerp_(p.grad, 1 - momentum)
+        average = state.setdefault("momentum_buffer", torch.zeros_like(p)).lerp_(
+            p.grad, 1 - momentum
+        )
         return p.grad.lerp(average, momentum)

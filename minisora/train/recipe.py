@@ -1,6 +1,6 @@
 """From nothing to a model: the toy world, the four trainings in order, and the curve of how it went.
 
-    ToyWorld ──► train_vae ──► cache_latents ──► train_language, train_expander ──► train_dit ──► model folder, curve.json
+ToyWorld ──► train_vae ──► cache_latents ──► train_language, train_expander ──► train_dit ──► model folder, curve.json
 """
 
 import json
@@ -30,22 +30,18 @@ from minisora.train.stages import train_dit, train_expander, train_language, tra
 LOOK_PROMPTS = 64  # of each family, judged while the transformer learns
 
 
-
-
-
-
-
-
-
-
-
-
-
-
 def train_model(
-    preset: Preset, run_dir: str | Path, *, start: MiniSora | None = None, folder: Folder | None = None, resume: bool = False,
-    device: str = "auto", compile: bool = False, progress: bool = True, look_every: float = 60.0,
-) -> MiniSora:  # fmt: skip
+    preset: Preset,
+    run_dir: str | Path,
+    *,
+    start: MiniSora | None = None,
+    folder: Folder | None = None,
+    resume: bool = False,
+    device: str = "auto",
+    compile: bool = False,
+    progress: bool = True,
+    look_every: float = 60.0,
+) -> MiniSora:
     """Train a whole model in `run_dir`; with `resume`, go on where a stopped run left off.
 
     Writes `vae`, `text`, `expander`, `dit` and `latents.safetensors` (checkpoints of the stages), `model/` (what `MiniSora.load` reads),
@@ -63,14 +59,30 @@ def train_model(
     """
     run_dir = Path(run_dir)
     if not resume and any(run_dir.rglob("*.safetensors")):
-        raise FileExistsError(f"{run_dir} already holds a training; go on with it (--resume), or name another folder (--out)")
+        raise FileExistsError(
+            f"{run_dir} already holds a training; go on with it (--resume), or name another folder (--out)"
+        )
     torch.manual_seed(preset.train_vae.seed)
     if start:
         text = replace(start.preset.text, max_length=preset.text.max_length)
-        slower = replace(preset.train_dit, learning_rate=preset.train_dit.learning_rate / 4)  # what is learned already is not to be shaken out
-        preset = replace(preset, vae=start.preset.vae, text=text, dit=start.preset.dit, basics_steps=0, train_dit=slower)
-    preset = replace(preset, expander=None, basics_steps=0) if folder else preset  # a folder's captions do not say where things are
-    source, options = folder_source(folder) if folder else world_source(preset), {"resume": resume, "progress": progress}
+        slower = replace(
+            preset.train_dit, learning_rate=preset.train_dit.learning_rate / 4
+        )  # what is learned already is not to be shaken out
+        preset = replace(
+            preset,
+            vae=start.preset.vae,
+            text=text,
+            dit=start.preset.dit,
+            basics_steps=0,
+            train_dit=slower,
+        )
+    preset = (
+        replace(preset, expander=None, basics_steps=0) if folder else preset
+    )  # a folder's captions do not say where things are
+    source, options = (
+        folder_source(folder) if folder else world_source(preset),
+        {"resume": resume, "progress": progress},
+    )
     _remember(run_dir, resume, start, source)
     model = MiniSora(preset, source.vocabulary)
     if start:
@@ -84,10 +96,26 @@ def train_model(
         videos = source.pools(1 if finished else preset.vae_clips)
 
     def look_at_vae(vae, record):
-        values = torch.cat([psnr_of(model.decode(model.encode(part)).cpu(), part) for part in held_back.split(32)])
-        curve.add("vae", record["seconds"], psnr_mean=float(values.mean()), psnr_worst_decile=float(values.quantile(0.1)))
+        values = torch.cat(
+            [psnr_of(model.decode(model.encode(part)).cpu(), part) for part in held_back.split(32)]
+        )
+        curve.add(
+            "vae",
+            record["seconds"],
+            psnr_mean=float(values.mean()),
+            psnr_worst_decile=float(values.quantile(0.1)),
+        )
 
-    train_vae(model.vae, videos, preset, run_dir, look=look_at_vae, look_every=look_every, compile=compile, **options)
+    train_vae(
+        model.vae,
+        videos,
+        preset,
+        run_dir,
+        look=look_at_vae,
+        look_every=look_every,
+        compile=compile,
+        **options,
+    )
     del videos
 
     with curve.stage("latents"):
@@ -101,16 +129,32 @@ def train_model(
         history = train_expander(model.expander, data[0], preset, run_dir, **options)
         curve.seconds["expander"] = history[-1]["seconds"] if history else 0.0
 
-    scenes = {family: test_scenes(family, "seen", LOOK_PROMPTS) for family in ("solo", "pair")} if source.judged else {}
+    scenes = (
+        {family: test_scenes(family, "seen", LOOK_PROMPTS) for family in ("solo", "pair")}
+        if source.judged
+        else {}
+    )
 
     def look_at_dit(_, record):
-        tables = {family: summarise(judge_clips(make_clips(model), test_prompts(s))) for family, s in scenes.items()}
+        tables = {
+            family: summarise(judge_clips(make_clips(model), test_prompts(s)))
+            for family, s in scenes.items()
+        }
         curve.add("dit", record["seconds"], **tables)
         samples = make_clips(model)(source.samples, 0)
         save_strips(samples, run_dir / "samples" / f"step_{record['step']:06d}.png")
 
     both = nn.ModuleDict({"text": model.text, "dit": model.dit})
-    train_dit(both, data, preset, run_dir, look=look_at_dit, look_every=look_every, compile=compile, **options)
+    train_dit(
+        both,
+        data,
+        preset,
+        run_dir,
+        look=look_at_dit,
+        look_every=look_every,
+        compile=compile,
+        **options,
+    )
     model.save(run_dir / "model", {"curve": curve.points, "threads": torch.get_num_threads()})
     if source.judged and curve.points and curve.points[-1]["stage"] == "dit":
         plot_curve(curve.points).figure.savefig(run_dir / "curve.png", dpi=150, bbox_inches="tight")
@@ -119,10 +163,16 @@ def train_model(
 
 def _remember(run_dir: Path, resume: bool, start: MiniSora | None, source: Source) -> None:
     """Write down what a run began with, and refuse to go on with something else."""
-    about = {"goes on from a model": bool(start), "clips": [bucket.count for bucket in source.buckets], "words": list(source.vocabulary)}
+    about = {
+        "goes on from a model": bool(start),
+        "clips": [bucket.count for bucket in source.buckets],
+        "words": list(source.vocabulary),
+    }
     path = run_dir / "run.json"
     if resume and path.is_file() and json.loads(path.read_text(encoding="utf-8")) != about:
-        raise ValueError(f"{run_dir} was begun with another --from, other --data, other words (an older version) or another number of clips; resume it with the same")
+        raise ValueError(
+            f"{run_dir} was begun with another --from, other --data, other words (an older version) or another number of clips; resume it with the same"
+        )
     write_text(path, json.dumps(about, ensure_ascii=False) + "\n")
 
 
@@ -137,24 +187,43 @@ def take_over(model: MiniSora, start: MiniSora) -> None:
     for word in model.tokenizer.ids.keys() & start.tokenizer.ids.keys():
         words[model.tokenizer.ids[word]] = start.text.embed.weight[start.tokenizer.ids[word]]
     model.text.load_state_dict(start.text.state_dict() | {"embed.weight": words})
-    if model.expander and start.expander and (model.preset.expander, model.tokenizer.ids) == (start.preset.expander, start.tokenizer.ids):
+    if (
+        model.expander
+        and start.expander
+        and (model.preset.expander, model.tokenizer.ids)
+        == (start.preset.expander, start.tokenizer.ids)
+    ):
         model.expander.load_state_dict(start.expander.state_dict())
 
 
-def _latents(model: MiniSora, source: Source, run_dir: Path, resume: bool, progress: bool, measure: bool) -> list[Latents]:
+def _latents(
+    model: MiniSora, source: Source, run_dir: Path, resume: bool, progress: bool, measure: bool
+) -> list[Latents]:
     """The latents of every bucket, from the file of an earlier run or encoded now."""
-    path, trained, buckets = run_dir / "latents.safetensors", run_dir / "vae.safetensors", source.buckets
+    path, trained, buckets = (
+        run_dir / "latents.safetensors",
+        run_dir / "vae.safetensors",
+        source.buckets,
+    )
     step = load_tensors(trained)[1]["step"] if trained.is_file() else 0
     kept, note = load_tensors(path) if resume and path.is_file() else ({}, {})
     if note.get("step") == step:  # of this very compressor
         model.vae.latents_mean.copy_(kept["mean"])
         model.vae.latents_std.copy_(kept["std"])
-        return [Latents(kept[f"latents.{i}"], kept[f"ids.{i}"], bucket.share, source.judged) for i, bucket in enumerate(buckets)]
+        return [
+            Latents(kept[f"latents.{i}"], kept[f"ids.{i}"], bucket.share, source.judged)
+            for i, bucket in enumerate(buckets)
+        ]
 
     encode = partial(cache_latents, model.vae, model.tokenizer, progress=progress)
-    data = [encode(b.clips, b.count, share=b.share, paired=source.judged, measure=measure and i == 0) for i, b in enumerate(buckets)]
-    kept = {f"latents.{i}": d.latents for i, d in enumerate(data)} | {f"ids.{i}": d.ids for i, d in enumerate(data)}
-    save_tensors(path, kept | {"mean": model.vae.latents_mean, "std": model.vae.latents_std}, {"step": step})
+    data = [
+        encode(b.clips, b.count, share=b.share, paired=source.judged, measure=measure and i == 0)
+        for i, b in enumerate(buckets)
+    ]
+    kept = {f"latents.{i}": d.latents for i, d in enumerate(data)} | {
+        f"ids.{i}": d.ids for i, d in enumerate(data)
+    }
+    save_tensors(
+        path, kept | {"mean": model.vae.latents_mean, "std": model.vae.latents_std}, {"step": step}
+    )
     return data
-
-

@@ -10,5 +10,16 @@ from minisora.widgets.prompt import (
 )
 
 __all__ = [
-    "Html", "Mode", "Panel", "PromptBuilder", "PromptResult", "PromptState", "drawn", "film", "pipeline_map", "render_prompt", "sentence", "setup",
-]  # fmt: skip
+    "Html",
+    "Mode",
+    "Panel",
+    "PromptBuilder",
+    "PromptResult",
+    "PromptState",
+    "drawn",
+    "film",
+    "pipeline_map",
+    "render_prompt",
+    "sentence",
+    "setup",
+]

@@ -1,6 +1,6 @@
 """The attention explorer (notebook 06): pick a token, a block, a head and a noise level → where it looks, in the clip and in the prompt.
 
-    clip, prompt, sigma ── one forward pass ──► maps: self (depth, heads, N, N), cross (depth, heads, N, S) ── token ──► pictures
+clip, prompt, sigma ── one forward pass ──► maps: self (depth, heads, N, N), cross (depth, heads, N, S) ── token ──► pictures
 """
 
 import html
@@ -15,7 +15,10 @@ from minisora.pipeline import MiniSora
 from minisora.show.clip import Clip, to_frames
 from minisora.widgets.common import Html, Panel, line, menu, slider
 
-CIVIDIS = np.array([(0, 34, 78), (53, 69, 108), (102, 105, 112), (148, 142, 119), (200, 184, 102), (254, 232, 56)], float)
+CIVIDIS = np.array(
+    [(0, 34, 78), (53, 69, 108), (102, 105, 112), (148, 142, 119), (200, 184, 102), (254, 232, 56)],
+    float,
+)
 MEAN = -1  # in place of a head: all heads together
 
 
@@ -30,14 +33,20 @@ class Maps:
 
 
 @torch.no_grad()
-def attention_maps(model: MiniSora, video: torch.Tensor, prompt: str, sigma: float, seed: int = 0) -> Maps:
+def attention_maps(
+    model: MiniSora, video: torch.Tensor, prompt: str, sigma: float, seed: int = 0
+) -> Maps:
     """Put noise on a clip (3, T, H, W), run the transformer once, and keep every map. ValueError for a word that it does not know."""
     if not 0 <= sigma <= 1:
-        raise ValueError(f"sigma={sigma:g} is not a noise level; it lies between 0 (clean) and 1 (noise)")
+        raise ValueError(
+            f"sigma={sigma:g} is not a noise level; it lies between 0 (clean) and 1 (noise)"
+        )
     ids, x_0 = model.tokenizer([prompt])[0], model.encode(video[None]).float()
     noise = torch.randn(x_0.shape, generator=torch.Generator().manual_seed(seed)).to(x_0)
     x_t = add_noise(x_0, noise, torch.tensor(float(sigma)))
-    layers = [block.attention for block in model.dit.blocks] + [block.cross_attention for block in model.dit.blocks]
+    layers = [block.attention for block in model.dit.blocks] + [
+        block.cross_attention for block in model.dit.blocks
+    ]
     try:
         for layer in layers:
             layer.keep_map = True
@@ -47,18 +56,30 @@ def attention_maps(model: MiniSora, video: torch.Tensor, prompt: str, sigma: flo
         for layer in layers:
             layer.keep_map, layer.last_map = False, None
     half, grid = len(maps) // 2, grid_of(x_0.shape[2:], model.dit.config.patch_size)
-    return Maps(torch.stack(maps[:half]), torch.stack(maps[half:]), [*model.tokenizer.words(prompt), "(end)"], grid)
+    return Maps(
+        torch.stack(maps[:half]),
+        torch.stack(maps[half:]),
+        [*model.tokenizer.words(prompt), "(end)"],
+        grid,
+    )
 
 
-def look_of(maps: Maps, frame: int, row: int, column: int, block: int, head: int = MEAN) -> tuple[torch.Tensor, torch.Tensor]:
+def look_of(
+    maps: Maps, frame: int, row: int, column: int, block: int, head: int = MEAN
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Where one token looks: shares over the grid (t, h, w), and over the words (S,). ValueError where something is not there."""
     depth, heads = maps.self_maps.shape[:2]
-    limits = {"frame": (frame, maps.grid[0]), "row": (row, maps.grid[1]), "column": (column, maps.grid[2]), "block": (block, depth)}
+    limits = {
+        "frame": (frame, maps.grid[0]),
+        "row": (row, maps.grid[1]),
+        "column": (column, maps.grid[2]),
+        "block": (block, depth),
+    }
     for name, (value, count) in {**limits, "head": (head if head != MEAN else 0, heads)}.items():
         if not 0 <= value < count:
             raise ValueError(f"{name} {value} is not there; {name}s count from 0 to {count - 1}")
     token = (frame * maps.grid[1] + row) * maps.grid[2] + column
-    pick = lambda m: m[block, :, token].mean(0) if head == MEAN else m[block, head, token]  # noqa: E731
+    pick = lambda m: m[block, :, token].mean(0) if head == MEAN else m[block, head, token]
     return pick(maps.self_maps).reshape(maps.grid), pick(maps.cross_maps)
 
 
@@ -69,12 +90,19 @@ def _outline(image: np.ndarray, top: int, left: int, tall: int, wide: int) -> No
         box[:2] = box[-2:] = box[:, :2] = box[:, -2:] = color
 
 
-def _column(still: np.ndarray, look: np.ndarray, top: float, cell: tuple[int, int] | None) -> torch.Tensor:
+def _column(
+    still: np.ndarray, look: np.ndarray, top: float, cell: tuple[int, int] | None
+) -> torch.Tensor:
     """A frame (H, W, 3) over the shares of its tokens (h, w), as a still (3, 1, ·, ·); `cell` is the token that looks."""
     scale = max(1, 96 // min(still.shape[:2]))
-    tall, wide = still.shape[0] * scale // look.shape[0], still.shape[1] * scale // look.shape[1]  # of a token on screen
+    tall, wide = (
+        still.shape[0] * scale // look.shape[0],
+        still.shape[1] * scale // look.shape[1],
+    )  # of a token on screen
     steps = look / top * (len(CIVIDIS) - 1)
-    heat = np.stack([np.interp(steps, range(len(CIVIDIS)), CIVIDIS[:, c]) for c in range(3)], axis=-1)
+    heat = np.stack(
+        [np.interp(steps, range(len(CIVIDIS)), CIVIDIS[:, c]) for c in range(3)], axis=-1
+    )
     images = [np.kron(still, np.ones((scale, scale, 1))), np.kron(heat, np.ones((tall, wide, 1)))]
     if cell:
         for image in images:
@@ -90,9 +118,18 @@ def _bar(share: float, label: str = "") -> str:
 
 
 def render_attention(
-    model: MiniSora, video: torch.Tensor, prompt: str, frame: int = 2, row: int = 1, column: int = 1, block: int = 3, head: int = MEAN,
-    sigma: float = 0.6, seed: int = 0, cache: dict | None = None,
-) -> Html:  # fmt: skip
+    model: MiniSora,
+    video: torch.Tensor,
+    prompt: str,
+    frame: int = 2,
+    row: int = 1,
+    column: int = 1,
+    block: int = 3,
+    head: int = MEAN,
+    sigma: float = 0.6,
+    seed: int = 0,
+    cache: dict | None = None,
+) -> Html:
     """Show where one token of a noisy clip (3, T, H, W) looks: in space, in time and in the prompt.
 
     Args:
@@ -104,14 +141,29 @@ def render_attention(
         cache[key] = attention_maps(model, video, prompt, sigma, seed)
     maps = cache[key]
     look, words = look_of(maps, frame, row, column, block, head)
-    frames, step, top, columns = to_frames(video), model.vae.config.patch_size[0], float(look.max()), []
+    frames, step, top, columns = (
+        to_frames(video),
+        model.vae.config.patch_size[0],
+        float(look.max()),
+        [],
+    )
     for t, share in enumerate(look.sum((1, 2)).tolist()):
-        first, last = max(0, (t - 1) * step + 1), t * step  # latent frame 0 is one pixel frame, every other is `step`
-        still = _column(frames[(first + last) // 2], look[t].numpy(), top, (row, column) if t == frame else None)
+        first, last = (
+            max(0, (t - 1) * step + 1),
+            t * step,
+        )  # latent frame 0 is one pixel frame, every other is `step`
+        still = _column(
+            frames[(first + last) // 2], look[t].numpy(), top, (row, column) if t == frame else None
+        )
         label = f"{'▶ ' if t == frame else ''}frame {t}: {100 * share:.0f} %"
         columns.append(f"<div>{Clip(still, label, scale=1).html()}{_bar(share)}</div>")
-    lines = "".join(_bar(share, f"{html.escape(word)} {100 * share:.0f} %") for word, share in zip(maps.words, words.tolist(), strict=True))
-    read = ", ".join(f"{maps.words[i]} ({100 * words[i]:.0f} %)" for i in words.topk(min(3, len(words))).indices)
+    lines = "".join(
+        _bar(share, f"{html.escape(word)} {100 * share:.0f} %")
+        for word, share in zip(maps.words, words.tolist(), strict=True)
+    )
+    read = ", ".join(
+        f"{maps.words[i]} ({100 * words[i]:.0f} %)" for i in words.topk(min(3, len(words))).indices
+    )
     text = (
         f"Token (frame {frame}, row {row}, column {column}), block {block}, {'all heads' if head == MEAN else f'head {head}'}, "
         f"σ = {sigma:.2f}, noise {seed}: {100 * float(look[frame].sum()):.0f} % of its attention stays in its own latent frame (an even spread "
@@ -133,13 +185,31 @@ class AttentionExplorer(Panel):
         (t, h, r), config = self.cache[prompt, 0.6, 0].grid, model.dit.config
         heads = [("all together", MEAN), *((f"head {i}", i) for i in range(config.num_heads))]
         controls = {
-            "frame": slider("frame", t // 2, 0, t - 1, about="Latent frame of the token that looks"),
-            "sigma": slider("noise level σ", 0.6, 0.0, 1.0, 0.05, "How noisy the clip is that the network sees"),
+            "frame": slider(
+                "frame", t // 2, 0, t - 1, about="Latent frame of the token that looks"
+            ),
+            "sigma": slider(
+                "noise level σ", 0.6, 0.0, 1.0, 0.05, "How noisy the clip is that the network sees"
+            ),
             "row": slider("row", h // 2, 0, h - 1, about="Row of the token, from the top"),
-            "block": slider("block", config.depth // 2, 0, config.depth - 1, about="Which of the blocks, from the first"),
-            "column": slider("column", r // 2, 0, r - 1, about="Column of the token, from the left"),
+            "block": slider(
+                "block",
+                config.depth // 2,
+                0,
+                config.depth - 1,
+                about="Which of the blocks, from the first",
+            ),
+            "column": slider(
+                "column", r // 2, 0, r - 1, about="Column of the token, from the left"
+            ),
             "head": menu("head", heads, about="One head, or the mean of all"),
-            "prompt": line("prompt", prompt, "What the network is told; the clip stays the same", width="340px"),
+            "prompt": line(
+                "prompt", prompt, "What the network is told; the clip stays the same", width="340px"
+            ),
             "seed": slider("noise", 0, 0, 9, about="Which noise lies on the clip"),
         }
-        super().__init__(lambda **values: render_attention(model, video, cache=self.cache, **values), controls, height=330)
+        super().__init__(
+            lambda **values: render_attention(model, video, cache=self.cache, **values),
+            controls,
+            height=330,
+        )

@@ -32,7 +32,9 @@ def setup(train: bool = False) -> Mode:
     mode = Mode(fast=os.environ.get("MINISORA_FAST") == "1", train=train)
     device = "GPU" if torch.cuda.is_available() else "CPU"
     name = "FAST (test)" if mode.fast else "TRAIN" if train else "LOAD"
-    print(f"minisora on {device} · Python {platform.python_version()} · torch {torch.__version__.split('+')[0]} · mode {name}")
+    print(
+        f"minisora on {device} · Python {platform.python_version()} · torch {torch.__version__.split('+')[0]} · mode {name}"
+    )
     return mode
 
 
@@ -51,10 +53,16 @@ def pipeline_map(lit: tuple[str, ...] = STAGES, pictures: dict[str, str] | None 
     boxes = []
     for stage in STAGES:
         on = stage in lit
-        style = "border:2px solid #0072B2;background:#fff" if on else "border:2px solid #bbb;background:#f2f2f2;color:#555"
+        style = (
+            "border:2px solid #0072B2;background:#fff"
+            if on
+            else "border:2px solid #bbb;background:#f2f2f2;color:#555"
+        )
         mark = "● " if on else "○ "
-        boxes.append(f'<div style="{style};border-radius:6px;padding:4px 8px;margin:2px;text-align:center;vertical-align:top">'
-                     f'<b>{mark}{stage}</b><br>{(pictures or {}).get(stage, "")}</div>')  # fmt: skip
+        boxes.append(
+            f'<div style="{style};border-radius:6px;padding:4px 8px;margin:2px;text-align:center;vertical-align:top">'
+            f"<b>{mark}{stage}</b><br>{(pictures or {}).get(stage, '')}</div>"
+        )
     arrow = '<div style="align-self:center;padding:0 2px">→</div>'
     return f'<div style="display:flex;flex-wrap:wrap;background:#fff;color:#000;font-size:13px;padding:4px">{arrow.join(boxes)}</div>'
 
@@ -85,10 +93,23 @@ def slider(name: str, value, low, high, step=None, about: str = "", width: str =
     """A slider that answers when it is let go: whole numbers where `value` is one."""
     import ipywidgets as w
 
-    kind, step = (w.IntSlider, step or 1) if isinstance(value, int) else (w.FloatSlider, step or (high - low) / 100)
+    kind, step = (
+        (w.IntSlider, step or 1)
+        if isinstance(value, int)
+        else (w.FloatSlider, step or (high - low) / 100)
+    )
     style = {"description_width": "110px"}
     return tip(
-        kind(value=value, min=low, max=high, step=step, description=name, continuous_update=False, style=style, layout=w.Layout(width=width)),
+        kind(
+            value=value,
+            min=low,
+            max=high,
+            step=step,
+            description=name,
+            continuous_update=False,
+            style=style,
+            layout=w.Layout(width=width),
+        ),
         about or name,
     )
 
@@ -98,9 +119,21 @@ def menu(name: str, options, value=None, about: str = "", width: str = "340px"):
     import ipywidgets as w
 
     options = list(options)
-    value = value if value is not None else options[0][1] if isinstance(options[0], tuple) else options[0]
+    value = (
+        value
+        if value is not None
+        else options[0][1]
+        if isinstance(options[0], tuple)
+        else options[0]
+    )
     return tip(
-        w.Dropdown(options=options, value=value, description=name, style={"description_width": "110px"}, layout=w.Layout(width=width)),
+        w.Dropdown(
+            options=options,
+            value=value,
+            description=name,
+            style={"description_width": "110px"},
+            layout=w.Layout(width=width),
+        ),
         about or f"Choose the {name}",
     )
 
@@ -110,7 +143,16 @@ def line(name: str, value: str = "", about: str = "", width: str = "690px"):
     import ipywidgets as w
 
     style = {"description_width": "110px"}
-    return tip(w.Text(value=value, description=name, continuous_update=False, style=style, layout=w.Layout(width=width)), about or name)
+    return tip(
+        w.Text(
+            value=value,
+            description=name,
+            continuous_update=False,
+            style=style,
+            layout=w.Layout(width=width),
+        ),
+        about or name,
+    )
 
 
 class Panel:
@@ -126,14 +168,27 @@ class Panel:
         button: words on the button, for what takes longer than 0.3 s. wait: render nothing before the first press.
     """
 
-    def __init__(self, render: Callable[..., "Html"], controls: dict, height: int = 320, button: str | None = None, wait: bool = False):
+    def __init__(
+        self,
+        render: Callable[..., "Html"],
+        controls: dict,
+        height: int = 320,
+        button: str | None = None,
+        wait: bool = False,
+    ):
         import ipywidgets as w
 
         self.render, self.controls, self.result = render, controls, None
-        self.output = w.HTML(layout=w.Layout(height=f"{height}px", overflow="auto", border="1px solid #bbb"))
+        self.output = w.HTML(
+            layout=w.Layout(height=f"{height}px", overflow="auto", border="1px solid #bbb")
+        )
         self.words = w.HTML(layout=w.Layout(height="56px", overflow="auto"))
-        rows = [w.HBox(list(controls.values()), layout=w.Layout(flex_flow="row wrap", width="720px"))]
-        self.button = w.Button(description=button, tooltip=button, button_style="primary") if button else None
+        rows = [
+            w.HBox(list(controls.values()), layout=w.Layout(flex_flow="row wrap", width="720px"))
+        ]
+        self.button = (
+            w.Button(description=button, tooltip=button, button_style="primary") if button else None
+        )
         if self.button:
             self.button.on_click(lambda _: self.press())
             rows.append(self.button)

@@ -19,6 +19,7 @@ from minisora.widgets.watch import Watch, render_desk
 
 __all__ = ["TrainingDesk", "render_desk"]
 
+
 class TrainingDesk:
     """Start, Stop and Resume around `train_dit` in a daemon thread, so that the kernel stays free.
 
@@ -30,29 +31,69 @@ class TrainingDesk:
     """
 
     def __init__(
-        self, model: MiniSora, data: Latents, held_out: Latents, run_dir: str | Path, prompts: list[str], config: TrainConfig,
-        refresh: float = 2.0, sample_every: float = 15.0,
-    ):  # fmt: skip
+        self,
+        model: MiniSora,
+        data: Latents,
+        held_out: Latents,
+        run_dir: str | Path,
+        prompts: list[str],
+        config: TrainConfig,
+        refresh: float = 2.0,
+        sample_every: float = 15.0,
+    ):
         import ipywidgets as w
 
-        self.model, self.data, self.run_dir, self.config, self.refresh = model, data, Path(run_dir), config, refresh
+        self.model, self.data, self.run_dir, self.config, self.refresh = (
+            model,
+            data,
+            Path(run_dir),
+            config,
+            refresh,
+        )
         self.both = nn.ModuleDict({"text": model.text, "dit": model.dit})
         self.initial = copy.deepcopy(self.both.state_dict())
-        self.watch = Watch(model, held_out, prompts, sample_every, show=lambda _: self._show("training"))
+        self.watch = Watch(
+            model, held_out, prompts, sample_every, show=lambda _: self._show("training")
+        )
         self.thread, self.stopping, self.buttons = None, threading.Event(), {}
         rates = [(f"{rate:g}", rate) for rate in sorted({2e-4, 2e-3, 2e-2, config.learning_rate})]
-        self.rate = menu("learning rate", rates, config.learning_rate, "Peak of the schedule, from the next Start or Resume on")
-        self.minutes = slider("minutes", float(config.minutes), 0.5, 10.0, 0.5, "Training time, from the next Start or Resume on")
+        self.rate = menu(
+            "learning rate",
+            rates,
+            config.learning_rate,
+            "Peak of the schedule, from the next Start or Resume on",
+        )
+        self.minutes = slider(
+            "minutes",
+            float(config.minutes),
+            0.5,
+            10.0,
+            0.5,
+            "Training time, from the next Start or Resume on",
+        )
         for name, about, press in (
-            ("Start", "Begin anew with the first weights; an earlier run of this desk is overwritten", self.start),
+            (
+                "Start",
+                "Begin anew with the first weights; an earlier run of this desk is overwritten",
+                self.start,
+            ),
             ("Stop", "Stop after this step; what was learned is kept", self.stop),
             ("Resume", "Go on from what was kept", self.resume),
         ):
             self.buttons[name] = w.Button(description=name, tooltip=about, disabled=name == "Stop")
             self.buttons[name].on_click(lambda _, press=press: press())
         self.words = w.HTML(value="press Start", layout=w.Layout(height="44px", overflow="auto"))
-        self.output = w.HTML(layout=w.Layout(height="400px", overflow="auto", border="1px solid #bbb"))
-        self.box = w.VBox([w.HBox([self.rate, self.minutes]), w.HBox(list(self.buttons.values())), self.words, self.output])
+        self.output = w.HTML(
+            layout=w.Layout(height="400px", overflow="auto", border="1px solid #bbb")
+        )
+        self.box = w.VBox(
+            [
+                w.HBox([self.rate, self.minutes]),
+                w.HBox(list(self.buttons.values())),
+                self.words,
+                self.output,
+            ]
+        )
 
     def start(self) -> None:
         self._begin(resume=False)
@@ -89,12 +130,23 @@ class TrainingDesk:
                 self.watch.clear()
                 self.watch(self.both, {"step": 0, "seconds": 0.0})
             train_dit(
-                self.both, self.data, replace(self.model.preset, train_dit=self.now), self.run_dir, resume=resume, progress=False,
-                look=self.watch, look_every=self.refresh, should_stop=self.stopping.is_set,
-            )  # fmt: skip
+                self.both,
+                self.data,
+                replace(self.model.preset, train_dit=self.now),
+                self.run_dir,
+                resume=resume,
+                progress=False,
+                look=self.watch,
+                look_every=self.refresh,
+                should_stop=self.stopping.is_set,
+            )
             if self.watch.history:
                 self.watch.draw()
-            self._show("stopped and kept; Resume goes on" if self._share() < 1 else "the budget is spent; with more minutes, Resume goes on")
+            self._show(
+                "stopped and kept; Resume goes on"
+                if self._share() < 1
+                else "the budget is spent; with more minutes, Resume goes on"
+            )
         except Exception as error:  # a thread's error would vanish otherwise
             self._error(f"{type(error).__name__}: {error}")
         finally:
@@ -108,7 +160,11 @@ class TrainingDesk:
         now, share = time.perf_counter(), self._share()
         self.origin = self.origin or (now, share)
         gained = share - self.origin[1]
-        left = (1 - share) / gained * (now - self.origin[0]) if words == "training" and gained else None
+        left = (
+            (1 - share) / gained * (now - self.origin[0])
+            if words == "training" and gained
+            else None
+        )
         shown = self.watch.html(left)
         self.output.value, self.words.value = shown.text, html.escape(f"{words}: {shown.words}")
 

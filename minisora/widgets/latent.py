@@ -32,7 +32,14 @@ def make_atlas(model: MiniSora, videos: torch.Tensor, names: Sequence[str]) -> A
 
 
 def change(
-    atlas: Atlas, clip: int = 0, channel: int = NONE, scale: float = 1.0, other: int = 0, mix: float = 0.0, axis: int = NONE, walk: float = 0.0
+    atlas: Atlas,
+    clip: int = 0,
+    channel: int = NONE,
+    scale: float = 1.0,
+    other: int = 0,
+    mix: float = 0.0,
+    axis: int = NONE,
+    walk: float = 0.0,
 ) -> torch.Tensor:
     """The latents (Cz, Tz, Hz, Wz) of a clip, mixed with another's, with one channel scaled, and all cells moved along one axis.
 
@@ -43,7 +50,12 @@ def change(
         ValueError: no such clip, channel or axis, or a mix outside [0, 1].
     """
     M, Cz = atlas.latents.shape[:2]
-    for name, value, low, high in (("clip", clip, 0, M), ("other", other, 0, M), ("channel", channel, NONE, Cz), ("axis", axis, NONE, Cz)):
+    for name, value, low, high in (
+        ("clip", clip, 0, M),
+        ("other", other, 0, M),
+        ("channel", channel, NONE, Cz),
+        ("axis", axis, NONE, Cz),
+    ):
         if not low <= value < high:
             raise ValueError(f"{name}={value} is not there; it goes from {low} to {high - 1}")
     if not 0 <= mix <= 1:
@@ -57,9 +69,16 @@ def change(
 
 
 def render_latents(
-    model: MiniSora, atlas: Atlas, clip: int = 0, channel: int = NONE, scale: float = 1.0, other: int = 0, mix: float = 0.0,
-    axis: int = NONE, walk: float = 0.0,
-) -> Html:  # fmt: skip
+    model: MiniSora,
+    atlas: Atlas,
+    clip: int = 0,
+    channel: int = NONE,
+    scale: float = 1.0,
+    other: int = 0,
+    mix: float = 0.0,
+    axis: int = NONE,
+    walk: float = 0.0,
+) -> Html:
     """Change a clip's latents (arguments of `change`), read them back, and show both with every channel as a film strip."""
     latents = change(atlas, clip, channel, scale, other, mix, axis, walk)
     before, after = model.decode(torch.stack([atlas.latents[clip], latents]).to(model.device)).cpu()
@@ -70,7 +89,11 @@ def render_latents(
     words += [f"channel {channel} × {scale:g}"] * (channel != NONE)
     words += [f"{walk:+g} standard deviations along axis {axis + 1}"] * (axis != NONE)
     error = (after - before).square().mean().clamp(min=1e-10)
-    words.append("unchanged" if same else f"{float(10 * torch.log10(4 / error)):.1f} dB (PSNR) against the unchanged clip")
+    words.append(
+        "unchanged"
+        if same
+        else f"{float(10 * torch.log10(4 / error)):.1f} dB (PSNR) against the unchanged clip"
+    )
     clips = Clip(before, "unchanged", scale=5).html() + Clip(after, "changed", scale=5).html()
     strip = film(difference, "difference, bright where pixels changed", 5, 2)
     return Html(
@@ -83,13 +106,21 @@ def render_latents(
 def _channels(atlas: Atlas, latents: torch.Tensor, chosen: int) -> str:
     """Three principal axes as colours, then every channel in grey from -3 (black) to 3 (white) standard deviations."""
     Cz, Tz = latents.shape[:2]
-    colors = torch.einsum("ac,cthw->athw", atlas.axes[:3], latents) / (2 * atlas.spread[:3, None, None, None])
+    colors = torch.einsum("ac,cthw->athw", atlas.axes[:3], latents) / (
+        2 * atlas.spread[:3, None, None, None]
+    )
     rows = []
     for c in range(Cz):
-        image = film(latents[c].expand(3, -1, -1, -1) / 3, f"channel {c}, {Tz} latent frames", Tz, 4)
-        style = "border:2px solid #D55E00;font-weight:bold" if c == chosen else "border:2px solid #fff"
+        image = film(
+            latents[c].expand(3, -1, -1, -1) / 3, f"channel {c}, {Tz} latent frames", Tz, 4
+        )
+        style = (
+            "border:2px solid #D55E00;font-weight:bold" if c == chosen else "border:2px solid #fff"
+        )
         mark = "▶" if c == chosen else "&nbsp;"
-        rows.append(f'<div style="{style}"><span style="display:inline-block;width:34px">{mark} {c}</span>{image}</div>')
+        rows.append(
+            f'<div style="{style}"><span style="display:inline-block;width:34px">{mark} {c}</span>{image}</div>'
+        )
     main = film(colors, "the three main axes as red, green and blue", Tz, 6)
     grid = f'<div style="display:grid;grid-template-columns:auto auto">{"".join(rows)}</div>'
     return f"axes 1, 2, 3 as red, green, blue; time runs to the right<br>{main}<br>channels (black −3, white +3)<br>{grid}"
@@ -105,10 +136,32 @@ class LatentExplorer(Panel):
         controls = {
             "clip": menu("clip", clips, about="The clip whose latents are changed"),
             "other": menu("other clip", clips, value=len(clips) - 1, about="The clip to mix with"),
-            "channel": menu("channel", [("none", NONE), *((str(c), c) for c in numbers)], about="The channel to scale"),
+            "channel": menu(
+                "channel",
+                [("none", NONE), *((str(c), c) for c in numbers)],
+                about="The channel to scale",
+            ),
             "mix": slider("mix", 0.0, 0.0, 1.0, 0.05, about="0 is the clip, 1 the other clip"),
-            "scale": slider("scale", 1.0, -2.0, 3.0, 0.25, about="Factor of the chosen channel: 1 leaves it, 0 knocks it out"),
-            "axis": menu("axis", [("none", NONE), *((str(c + 1), c) for c in numbers)], about="The principal axis to walk along; 1 is the longest"),
-            "walk": slider("walk", 0.0, -3.0, 3.0, 0.25, about="Standard deviations by which every cell moves along the axis"),
+            "scale": slider(
+                "scale",
+                1.0,
+                -2.0,
+                3.0,
+                0.25,
+                about="Factor of the chosen channel: 1 leaves it, 0 knocks it out",
+            ),
+            "axis": menu(
+                "axis",
+                [("none", NONE), *((str(c + 1), c) for c in numbers)],
+                about="The principal axis to walk along; 1 is the longest",
+            ),
+            "walk": slider(
+                "walk",
+                0.0,
+                -3.0,
+                3.0,
+                0.25,
+                about="Standard deviations by which every cell moves along the axis",
+            ),
         }
         super().__init__(partial(render_latents, model, self.atlas), controls, height=400)

@@ -11,11 +11,15 @@ from minisora.show.plots import figure_html, new_axes
 from minisora.widgets.common import Html, Panel, film, line, menu, slider
 
 SCHEDULES = {  # name → line style and Okabe-Ito colour
-    "rectified flow": ("-", "#0072B2"), "rectified flow, shift 3": ("--", "#D55E00"),
-    "DDPM linear": ("-.", "#009E73"), "DDPM cosine": (":", "#CC79A7"),
-}  # fmt: skip
+    "rectified flow": ("-", "#0072B2"),
+    "rectified flow, shift 3": ("--", "#D55E00"),
+    "DDPM linear": ("-.", "#009E73"),
+    "DDPM cosine": (":", "#CC79A7"),
+}
 STEPS = 1000
-SHARE = (torch.arange(STEPS) + 0.5).double() / STEPS  # of a schedule's steps that lie behind, from clean to noise
+SHARE = (
+    torch.arange(STEPS) + 0.5
+).double() / STEPS  # of a schedule's steps that lie behind, from clean to noise
 
 
 def snr_db(sigma: torch.Tensor, std: float = 1.0) -> torch.Tensor:
@@ -42,10 +46,14 @@ def tint(latents: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     middle = like.flatten(1).mean(1, keepdim=True)
     axes = torch.linalg.svd(like.flatten(1) - middle, full_matrices=False)[0][:, :3].T  # (3, Cz)
     reach = (axes @ (like.flatten(1) - middle)).abs().amax()
-    return (axes @ (latents.flatten(1) - middle) / reach).clamp(-1, 1).reshape(3, *latents.shape[1:])
+    return (
+        (axes @ (latents.flatten(1) - middle) / reach).clamp(-1, 1).reshape(3, *latents.shape[1:])
+    )
 
 
-def guess(model: MiniSora, x_t: torch.Tensor, sigma: float, prompts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
+def guess(
+    model: MiniSora, x_t: torch.Tensor, sigma: float, prompts: list[str]
+) -> tuple[torch.Tensor, torch.Tensor]:
     """The network's velocity at x_t, and the x_0 that follows from it; x_t and both are (B, Cz, Tz, Hz, Wz), with B prompts."""
     velocity = model.velocity(x_t, sigma, model.tokenizer(prompts)[0])
     return velocity, clean_from_velocity(x_t.to(velocity), velocity, torch.tensor(sigma))
@@ -56,14 +64,29 @@ def curves(schedule: str, decibels: float) -> tuple[str, float]:
     passed = float((schedule_db(schedule) > decibels).double().mean())
     figure, axes = new_axes(4.4, 2.9)
     for name, (dashes, color) in SCHEDULES.items():
-        axes.plot(SHARE, schedule_db(name), dashes, color=color, label=name, linewidth=2.6 if name == schedule else 1.4)
+        axes.plot(
+            SHARE,
+            schedule_db(name),
+            dashes,
+            color=color,
+            label=name,
+            linewidth=2.6 if name == schedule else 1.4,
+        )
     axes.plot(passed, min(max(decibels, -40.0), 40.0), "o", color="#000000", markersize=9)
-    axes.set(xlabel="share of steps, clean → noise", ylabel="SNR in dB", xlim=(0, 1), ylim=(-42, 42))
+    axes.set(
+        xlabel="share of steps, clean → noise", ylabel="SNR in dB", xlim=(0, 1), ylim=(-42, 42)
+    )
     axes.legend(fontsize=7, loc="lower left")
-    return figure_html(figure, f"SNR of four schedules against steps; {schedule} passes {decibels:.1f} dB at {passed:.2f}", dpi=80), passed
+    return figure_html(
+        figure,
+        f"SNR of four schedules against steps; {schedule} passes {decibels:.1f} dB at {passed:.2f}",
+        dpi=80,
+    ), passed
 
 
-def render_noise(model: MiniSora, video: torch.Tensor, prompt: str, sigma: float, seed: int, schedule: str) -> Html:
+def render_noise(
+    model: MiniSora, video: torch.Tensor, prompt: str, sigma: float, seed: int, schedule: str
+) -> Html:
     """A clip (3, T, H, W) at noise level sigma, in latents and decoded, beside the network's velocity and its guess of x_0.
 
     Raises:
@@ -79,8 +102,18 @@ def render_noise(model: MiniSora, video: torch.Tensor, prompt: str, sigma: float
     picture, passed = curves(schedule, decibels)
     pixels = model.decode(torch.cat([x_t, x_0_hat]))
     rows = ""
-    for name, latents, clip in (("x_0, clean", x_0, video), ("x_t", x_t, pixels[0]), ("velocity", velocity, None), ("guess of x_0", x_0_hat, pixels[1])):
-        left = film(tint(latents[0], x_0[0]), f"{name} at σ = {sigma:.2f}, latents as colours", latents.shape[2], 6)
+    for name, latents, clip in (
+        ("x_0, clean", x_0, video),
+        ("x_t", x_t, pixels[0]),
+        ("velocity", velocity, None),
+        ("guess of x_0", x_0_hat, pixels[1]),
+    ):
+        left = film(
+            tint(latents[0], x_0[0]),
+            f"{name} at σ = {sigma:.2f}, latents as colours",
+            latents.shape[2],
+            6,
+        )
         right = "" if clip is None else film(clip, f"{name} at σ = {sigma:.2f}, four frames", 4, 2)
         rows += f"<tr><td><b>{name}</b></td><td>{left}</td><td>{right}</td></tr>"
     table = f'<table style="font-size:13px"><tr><th></th><th>latents, three main directions</th><th>decoded</th></tr>{rows}</table>'
@@ -103,12 +136,22 @@ class NoiseExplorer(Panel):
 
     def __init__(self, model: MiniSora, clips: list[tuple[str, torch.Tensor]], sigma: float = 0.6):
         prompt = line("prompt", clips[0][0], "What the network is told; empty says nothing")
-        which = menu("clip", [(caption, i) for i, (caption, _) in enumerate(clips)], 0, "The clip to add noise to")
+        which = menu(
+            "clip",
+            [(caption, i) for i, (caption, _) in enumerate(clips)],
+            0,
+            "The clip to add noise to",
+        )
         which.observe(lambda change: setattr(prompt, "value", clips[change["new"]][0]), "value")
         controls = {
-            "sigma": slider("σ", float(sigma), 0.0, 1.0, 0.01, "The noise level: 0 is clean, 1 is noise"),
+            "sigma": slider(
+                "σ", float(sigma), 0.0, 1.0, 0.01, "The noise level: 0 is clean, 1 is noise"
+            ),
             "seed": slider("seed", 0, 0, 20, about="Which noise"),
             "schedule": menu("schedule", SCHEDULES, about="The schedule to mark"),
-            "clip": which, "prompt": prompt,
-        }  # fmt: skip
-        super().__init__(lambda clip, **state: render_noise(model, clips[clip][1], **state), controls, height=350)
+            "clip": which,
+            "prompt": prompt,
+        }
+        super().__init__(
+            lambda clip, **state: render_noise(model, clips[clip][1], **state), controls, height=350
+        )

@@ -50,41 +50,59 @@ def render_prompt(model: MiniSora, state: PromptState) -> PromptResult:
     """
     seen: list[tuple[float, torch.Tensor, torch.Tensor]] = []
     began = time.perf_counter()
-    (longer,) = model.expand(state.prompt, torch.Generator().manual_seed(state.seed)) if state.expand else [state.prompt]
+    (longer,) = (
+        model.expand(state.prompt, torch.Generator().manual_seed(state.seed))
+        if state.expand
+        else [state.prompt]
+    )
     video = model.generate(
-        longer, negative_prompt=state.negative_prompt, num_inference_steps=state.num_inference_steps,
-        guidance_scale=state.guidance_scale, generator=torch.Generator().manual_seed(state.seed),
+        longer,
+        negative_prompt=state.negative_prompt,
+        num_inference_steps=state.num_inference_steps,
+        guidance_scale=state.guidance_scale,
+        generator=torch.Generator().manual_seed(state.seed),
         callback=lambda step, sigma, tokens, x_0: seen.append((sigma, tokens, x_0)),
-    )[0]  # fmt: skip
+    )[0]
     seconds = time.perf_counter() - began
     patch = model.dit.config.patch_size
     grid = grid_of(model.vae.latent_shape(*video.shape[1:]), patch)
-    latents_of = lambda tokens: unpatchify(tokens.float(), grid, patch)  # noqa: E731
+    latents_of = lambda tokens: unpatchify(tokens.float(), grid, patch)
     middle = video.shape[1] // 2
-    show = lambda x, alt, size=64: picture(to_frames(x)[min(middle, x.shape[1] - 1)], alt, size)  # noqa: E731
+    show = lambda x, alt, size=64: picture(to_frames(x)[min(middle, x.shape[1] - 1)], alt, size)
     picks = sorted({0, len(seen) // 4, len(seen) // 2, 3 * len(seen) // 4})
     guesses = "".join(
-        show(model.decode(latents_of(seen[i][2]))[0], f"guess of the clean clip at noise level {seen[i][0]:.2f}") for i in picks
+        show(
+            model.decode(latents_of(seen[i][2]))[0],
+            f"guess of the clean clip at noise level {seen[i][0]:.2f}",
+        )
+        for i in picks
     )
     final = latents_to_rgb(latents_of(seen[-1][2])[0])
     words = len(model.tokenizer.words(longer))
     frames = "".join(picture(to_frames(video)[i], f"frame {i}", 64) for i in (0, middle))
     clip = Clip(video, state.prompt or "(no prompt)")
     pictures = {
-        "prompt": f"<i>{html.escape(state.prompt) or '(empty)'}</i>" + f"<br>expanded: <i>{html.escape(longer)}</i>" * (longer != state.prompt),
+        "prompt": f"<i>{html.escape(state.prompt) or '(empty)'}</i>"
+        + f"<br>expanded: <i>{html.escape(longer)}</i>" * (longer != state.prompt),
         "text encoder": f"{words} words and an end mark<br>→ {words + 1} × {model.preset.text.hidden_size} numbers",
-        "noise": show(latents_to_rgb(latents_of(seen[0][1])[0]), "noise, its three main channels as colours"),
+        "noise": show(
+            latents_to_rgb(latents_of(seen[0][1])[0]), "noise, its three main channels as colours"
+        ),
         "transformer": f"{len(seen)} steps; guesses on the way<br>{guesses}",
         "latents": show(final, "final latents, three main channels as colours"),
-        "decoder": frames, "video": clip.html(),
-    }  # fmt: skip
+        "decoder": frames,
+        "video": clip.html(),
+    }
     reading = read(video)
     try:
         says = f"The judge saw {reading}: {verdict(reading, parse(state.prompt))}."
     except ValueError as error:
         says = f"The judge saw {reading}; it cannot hold that against the prompt: {error}."
     text = f"{says} {seconds:.2f} s, seed {state.seed}, {state.num_inference_steps} steps, guidance {state.guidance_scale:g}."
-    page = pipeline_map(pictures=pictures) + f'<p style="background:#fff;color:#000">{html.escape(text)}</p>'
+    page = (
+        pipeline_map(pictures=pictures)
+        + f'<p style="background:#fff;color:#000">{html.escape(text)}</p>'
+    )
     return PromptResult(page, text, clip, seconds)
 
 
@@ -99,21 +117,50 @@ class PromptBuilder(Panel):
             "prompt": line("prompt", state.prompt, "Any sentence in the toy world's words"),
             "negative_prompt": line("negative", state.negative_prompt, "What to get away from"),
             "seed": slider("seed", state.seed, 0, 99, about="Which noise to start from"),
-            "num_inference_steps": slider("steps", state.num_inference_steps, 1, 50, about="Steps from noise to clip"),
-            "guidance_scale": slider("guidance", state.guidance_scale, 0.0, 8.0, 0.5, about="How hard the prompt pulls"),
-            "expand": menu("expander", [("adds where things are", True), ("is left out", False)], state.expand, "A small language model that makes the prompt longer"),
+            "num_inference_steps": slider(
+                "steps", state.num_inference_steps, 1, 50, about="Steps from noise to clip"
+            ),
+            "guidance_scale": slider(
+                "guidance", state.guidance_scale, 0.0, 8.0, 0.5, about="How hard the prompt pulls"
+            ),
+            "expand": menu(
+                "expander",
+                [("adds where things are", True), ("is left out", False)],
+                state.expand,
+                "A small language model that makes the prompt longer",
+            ),
         }
-        super().__init__(lambda **values: render_prompt(model, PromptState(**values)), controls, height=520, button="Make the clip")
-        choices = {"size": SIZES, "color": COLORS, "shape": SHAPES, "motion": MOTIONS, "background": BACKGROUND_COLORS, "texture": TEXTURES}
+        super().__init__(
+            lambda **values: render_prompt(model, PromptState(**values)),
+            controls,
+            height=520,
+            button="Make the clip",
+        )
+        choices = {
+            "size": SIZES,
+            "color": COLORS,
+            "shape": SHAPES,
+            "motion": MOTIONS,
+            "background": BACKGROUND_COLORS,
+            "texture": TEXTURES,
+        }
         first = {"size": "large", "color": "red", "motion": "bouncing", "background": "navy"}
-        self.menus = {name: menu(name, options, first.get(name), width="230px") for name, options in choices.items()}
+        self.menus = {
+            name: menu(name, options, first.get(name), width="230px")
+            for name, options in choices.items()
+        }
         for choice in self.menus.values():
             choice.observe(self._write, "value")
-        self.box.children = (w.HBox(list(self.menus.values()), layout=w.Layout(flex_flow="row wrap", width="720px")), *self.box.children)
+        self.box.children = (
+            w.HBox(list(self.menus.values()), layout=w.Layout(flex_flow="row wrap", width="720px")),
+            *self.box.children,
+        )
 
     @property
     def state(self) -> PromptState:
         return PromptState(**self.values)
 
     def _write(self, _=None) -> None:
-        self.controls["prompt"].value = sentence(**{name: choice.value for name, choice in self.menus.items()})
+        self.controls["prompt"].value = sentence(
+            **{name: choice.value for name, choice in self.menus.items()}
+        )

@@ -27,8 +27,10 @@ from minisora.world.scene import (
 # canonical value → the phrases that mean it; the first is the usual one
 PHRASES: dict[str, dict[str, tuple[str, ...]]] = {
     "size": {"small": ("small", "little"), "large": ("large", "big")},
-    "color": {name: (name,) for name in COLORS} | {"cyan": ("cyan", "sky-blue"), "pink": ("pink", "rose")},
-    "shape": {name: (name,) for name in SHAPES} | {"circle": ("circle", "disc"), "square": ("square", "box"), "ring": ("ring", "hoop")},
+    "color": {name: (name,) for name in COLORS}
+    | {"cyan": ("cyan", "sky-blue"), "pink": ("pink", "rose")},
+    "shape": {name: (name,) for name in SHAPES}
+    | {"circle": ("circle", "disc"), "square": ("square", "box"), "ring": ("ring", "hoop")},
     "motion": {
         "still": ("standing still", "not moving"),
         "left": ("moving left", "going to the left"),
@@ -57,16 +59,28 @@ PHRASES: dict[str, dict[str, tuple[str, ...]]] = {
 }
 FILLERS = ("a", "an", "is", "on", "that", "and", "both", "background")
 BOARD = 32  # columns x0 … x31 from left to right and rows y0 … y31 from top to bottom, over the whole frame
-WHEN = ("from", "early", "midway", "late", "to")  # five moments of a clip: the first and the last frame, and three evenly between
+WHEN = (
+    "from",
+    "early",
+    "midway",
+    "late",
+    "to",
+)  # five moments of a clip: the first and the last frame, and three evenly between
 SQUARE = r"x(\d+) y(\d+)"
-PATH = re.compile(rf"\b{' '.join(f'{word} {SQUARE}' for word in WHEN)}\b|\bat {SQUARE}\b")  # where an object is at these moments
+PATH = re.compile(
+    rf"\b{' '.join(f'{word} {SQUARE}' for word in WHEN)}\b|\bat {SQUARE}\b"
+)  # where an object is at these moments
 PLACES = (*WHEN, "at", *(f"{axis}{i}" for axis in "xy" for i in range(BOARD)))
 MEANINGS = {
     tuple(phrase.split()): (attribute, value)
-    for attribute, values in PHRASES.items() for value, phrases in values.items() for phrase in phrases
-}  # fmt: skip
+    for attribute, values in PHRASES.items()
+    for value, phrases in values.items()
+    for phrase in phrases
+}
 LONGEST = max(map(len, MEANINGS))
-VOCABULARY = tuple(sorted({word for phrase in MEANINGS for word in phrase} | set(FILLERS) | set(PLACES)))
+VOCABULARY = tuple(
+    sorted({word for phrase in MEANINGS for word in phrase} | set(FILLERS) | set(PLACES))
+)
 OPPOSITE = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
 
 
@@ -103,14 +117,30 @@ def caption(scene: Scene, rng: random.Random, style: str | None = None) -> str:
     return _caption(scene, rng, style)[0]
 
 
-def detailed_caption(scene: Scene, rng: random.Random, *, num_frames: int = 17, height: int = 32, width: int = 32, fps: float = FPS) -> str:
+def detailed_caption(
+    scene: Scene,
+    rng: random.Random,
+    *,
+    num_frames: int = 17,
+    height: int = 32,
+    width: int = 32,
+    fps: float = FPS,
+) -> str:
     """What `caption` says with the same `rng`, and the squares of all objects, in the order of their names, in a clip of this size."""
     text, named = _caption(scene, rng)
     unit, paths = min(height, width), []
-    tracks = simulate(scene, num_frames, fps, height / unit).positions[moments(num_frames)]  # (5, K, 2)
+    tracks = simulate(scene, num_frames, fps, height / unit).positions[
+        moments(num_frames)
+    ]  # (5, K, 2)
     for thing in named:
         places = tracks[:, scene.objects.index(thing)].tolist()
-        squares = [" ".join(f"{axis}{_square(v, half)}" for axis, v, half in zip("xy", p, (width / unit, height / unit), strict=True)) for p in places]
+        squares = [
+            " ".join(
+                f"{axis}{_square(v, half)}"
+                for axis, v, half in zip("xy", p, (width / unit, height / unit), strict=True)
+            )
+            for p in places
+        ]
         path = zip(WHEN, squares, strict=True) if len(set(squares)) > 1 else [("at", squares[0])]
         paths.append(" ".join(f"{when} {square}" for when, square in path))
     return f"{text}, {' and '.join(paths)}"
@@ -130,14 +160,18 @@ def _caption(scene: Scene, rng: random.Random, style: str | None = None) -> tupl
     """A sentence, and its objects in the order in which it names them."""
     style = style or rng.choice(("descriptive", "descriptive", "short"))
     full = style == "descriptive"
-    say = lambda attribute, value, last=None: rng.choice(PHRASES[attribute][value][:last])  # noqa: E731
+    say = lambda attribute, value, last=None: rng.choice(PHRASES[attribute][value][:last])
     stage = scene.background if scene.texture == "plain" else f"{scene.background} {scene.texture}"
     if scene.texture == "plain" and rng.random() < 0.3:
         stage = f"plain {stage}"
     if scene.texture == "plain" or rng.random() < 0.5:
         stage += " background"
     place = f" on a {stage}" if full or rng.random() < 0.4 else ""
-    article = (lambda words: ("an " if words[0] in "aeiou" else "a ") + words) if full else (lambda words: words)
+    article = (
+        (lambda words: ("an " if words[0] in "aeiou" else "a ") + words)
+        if full
+        else (lambda words: words)
+    )
 
     def noun(thing: Thing, sized: float) -> str:
         size = say("size", thing.size) + " " if rng.random() < sized else ""
@@ -162,15 +196,24 @@ def _caption(scene: Scene, rng: random.Random, style: str | None = None) -> tupl
     if scene.collides:
         side = PHRASES["relation"][scene.relation][2]
         if rng.random() < 0.7:
-            return f"{noun(a, sized)} {say('motion', 'hits')} {noun(b, sized)} {side}{place}", [a, b]
+            return f"{noun(a, sized)} {say('motion', 'hits')} {noun(b, sized)} {side}{place}", [
+                a,
+                b,
+            ]
         return f"{noun(b, sized)} {say('motion', 'hit')} {noun(a, sized)} {side}{place}", [b, a]
     relation = scene.relation
     if rng.random() < 0.4:
         a, b, relation = b, a, OPPOSITE[relation]
     where = say("relation", relation, 2)
     if a.motion == b.motion:
-        return f"{noun(a, sized)} {where} {noun(b, sized)}, both {say('motion', a.motion)}{place}", [a, b]
-    return f"{noun(a, sized)} {say('motion', a.motion)} {where} {noun(b, sized)} {say('motion', b.motion)}{place}", [a, b]
+        return (
+            f"{noun(a, sized)} {where} {noun(b, sized)}, both {say('motion', a.motion)}{place}",
+            [a, b],
+        )
+    return (
+        f"{noun(a, sized)} {say('motion', a.motion)} {where} {noun(b, sized)} {say('motion', b.motion)}{place}",
+        [a, b],
+    )
 
 
 # ---------------------------------------------------------------------------------------------------- English → request
@@ -191,14 +234,23 @@ def parse(prompt: str) -> Request:
     words = words_of(prompt)
     for word in words:
         if word not in VOCABULARY:
-            near = difflib.get_close_matches(word, VOCABULARY, n=3, cutoff=0.5) or [w for w in VOCABULARY if w not in PLACES]
-            raise ValueError(f"unknown word {word!r}; the nearest known words are: {', '.join(near)}")
+            near = difflib.get_close_matches(word, VOCABULARY, n=3, cutoff=0.5) or [
+                w for w in VOCABULARY if w not in PLACES
+            ]
+            raise ValueError(
+                f"unknown word {word!r}; the nearest known words are: {', '.join(near)}"
+            )
     text = " ".join(words)
-    paths = [tuple(zip(numbers[::2], numbers[1::2], strict=True)) for numbers in ([int(n) for n in m.groups() if n] for m in PATH.finditer(text))]
+    paths = [
+        tuple(zip(numbers[::2], numbers[1::2], strict=True))
+        for numbers in ([int(n) for n in m.groups() if n] for m in PATH.finditer(text))
+    ]
     words = PATH.sub("", text).split()
     stray = next((word for word in words if word in PLACES and word not in ("from", "to")), None)
     if stray:
-        raise ValueError(f"{stray!r} is not part of a whole place in {prompt!r}; say 'at x16 y18' or 'from x6 y24 early x9 y24 midway x12 y24 late x15 y24 to x18 y24'")
+        raise ValueError(
+            f"{stray!r} is not part of a whole place in {prompt!r}; say 'at x16 y18' or 'from x6 y24 early x9 y24 midway x12 y24 late x15 y24 to x18 y24'"
+        )
     objects: list[dict] = []
     waiting: dict[str, str] = {}  # adjectives and motions whose noun has yet to come
     request: dict[str, str] = {}
@@ -238,9 +290,13 @@ def parse(prompt: str) -> Request:
         raise ValueError(f"{prompt!r} names {len(objects)} objects; the toy world has one or two")
     for thing in objects:
         if thing.get("motion") == "spinning" and thing["shape"] in ROUND:
-            raise ValueError(f"a spinning {thing['shape']} looks like a still one; spin a square, triangle, star or heart")
+            raise ValueError(
+                f"a spinning {thing['shape']} looks like a still one; spin a square, triangle, star or heart"
+            )
     if paths and len(paths) != len(objects):
-        raise ValueError(f"{prompt!r} gives {len(paths)} places for {len(objects)} objects; give each its own, joined by 'and', or none")
+        raise ValueError(
+            f"{prompt!r} gives {len(paths)} places for {len(objects)} objects; give each its own, joined by 'and', or none"
+        )
     for thing, path in zip(objects, paths, strict=False):
         thing["path"] = path * (len(WHEN) // len(path))
     if objects and objects[0].get("motion") == "hit":
@@ -254,7 +310,9 @@ def parse(prompt: str) -> Request:
 
 def _say(of: dict[str, str], attribute: str, value: str, prompt: str) -> None:
     if of.get(attribute, value) != value:
-        raise ValueError(f"{prompt!r} says two things at once: {attribute} {of[attribute]!r} and {value!r}")
+        raise ValueError(
+            f"{prompt!r} says two things at once: {attribute} {of[attribute]!r} and {value!r}"
+        )
     of[attribute] = value
 
 
@@ -277,5 +335,10 @@ def _free_or_equal(asked: Request, truth: Request) -> bool:
     if len(asked.objects) != len(truth.objects):
         return False
     pairs = [(asked, truth, ("background", "texture", "relation"))]
-    pairs += [(a, b, ("shape", "color", "size", "motion")) for a, b in zip(asked.objects, truth.objects, strict=True)]
-    return all(getattr(a, name) in (None, getattr(b, name)) for a, b, names in pairs for name in names)
+    pairs += [
+        (a, b, ("shape", "color", "size", "motion"))
+        for a, b in zip(asked.objects, truth.objects, strict=True)
+    ]
+    return all(
+        getattr(a, name) in (None, getattr(b, name)) for a, b, names in pairs for name in names
+    )

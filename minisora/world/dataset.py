@@ -32,11 +32,16 @@ from minisora.world.scene import (
     Thing,
     check_choice,
     simulate,
-)  # fmt: skip
+)
 
 HELD_OUT = {  # one colour a shape
-    ("circle", "green"), ("square", "pink"), ("triangle", "orange"), ("star", "blue"), ("heart", "cyan"), ("ring", "red"),
-}  # fmt: skip
+    ("circle", "green"),
+    ("square", "pink"),
+    ("triangle", "orange"),
+    ("star", "blue"),
+    ("heart", "cyan"),
+    ("ring", "red"),
+}
 LOOKS = {
     "seen": [(s, c) for s in SHAPES for c in COLORS if (s, c) not in HELD_OUT],
     "held_out": sorted(HELD_OUT),
@@ -71,7 +76,11 @@ def sample_scene(
     """
     check_choice("family", family, ("solo", "pair"))
     check_choice("split", split, ("seen", "held_out"))
-    allowed = {"shape": SHAPES, "color": COLORS, "size": SIZES, "motion": MOTIONS} if family == "solo" else {}
+    allowed = (
+        {"shape": SHAPES, "color": COLORS, "size": SIZES, "motion": MOTIONS}
+        if family == "solo"
+        else {}
+    )
     allowed |= {"background": BACKGROUND_COLORS, "texture": TEXTURES}
     for name, value in fixed.items():
         check_choice("attribute", name, allowed)
@@ -90,27 +99,39 @@ def sample_scene(
         scene = Scene(objects, background, texture, relation, seed)
         if _inside(scene, num_frames, fps, frame):
             return scene
-    raise ValueError(f"no scene fits: family={family!r} split={split!r} {fixed} in {num_frames} frames of {height}×{width}")
+    raise ValueError(
+        f"no scene fits: family={family!r} split={split!r} {fixed} in {num_frames} frames of {height}×{width}"
+    )
 
 
-def _look(rng: random.Random, split: str, shape: str | None = None, color: str | None = None) -> tuple[str, str]:
+def _look(
+    rng: random.Random, split: str, shape: str | None = None, color: str | None = None
+) -> tuple[str, str]:
     """A shape and a colour of this split, keeping what is given."""
     looks = [look for look in LOOKS[split] if shape in (None, look[0]) and color in (None, look[1])]
     if not looks:
-        raise ValueError(f"{color or 'any'} {shape or 'shape'} is not in the split {split!r}; held out are {sorted(HELD_OUT)}")
+        raise ValueError(
+            f"{color or 'any'} {shape or 'shape'} is not in the split {split!r}; held out are {sorted(HELD_OUT)}"
+        )
     return rng.choice(looks)
 
 
-def _sample_solo(rng: random.Random, split: str, frame: tuple[float, float], duration: float, fixed: dict) -> Thing:
+def _sample_solo(
+    rng: random.Random, split: str, frame: tuple[float, float], duration: float, fixed: dict
+) -> Thing:
     motion = fixed.get("motion") or rng.choice(MOTIONS)
     shape, color = _look(rng, split, fixed.get("shape"), fixed.get("color"))
     if motion == "spinning" and shape in ROUND:
         if "shape" in fixed:
-            raise ValueError(f"a spinning {shape} looks like a still one, so the world has none; spin a square, triangle, star or heart")
+            raise ValueError(
+                f"a spinning {shape} looks like a still one, so the world has none; spin a square, triangle, star or heart"
+            )
         if "motion" not in fixed:
             motion = rng.choice([m for m in MOTIONS if m != "spinning"])
         else:
-            shape, color = _look(rng, split, rng.choice([s for s in SHAPES if s not in ROUND]), fixed.get("color"))
+            shape, color = _look(
+                rng, split, rng.choice([s for s in SHAPES if s not in ROUND]), fixed.get("color")
+            )
     size = fixed.get("size") or rng.choice(list(SIZES))
     radius = rng.uniform(*SIZES[size])
     return _place(rng, Thing(shape, color, size, motion, radius, 0.0, 0.0), frame, duration)
@@ -123,7 +144,12 @@ def _sign(rng: random.Random) -> int:
 def _place(rng: random.Random, thing: Thing, frame: tuple[float, float], duration: float) -> Thing:
     """Give a thing a start and what its motion needs. May leave the frame: the caller rejects that."""
     side, top, bottom = (e * thing.radius for e in EXTENT[thing.shape])
-    left, right, ceiling, floor = side - frame[0], frame[0] - side, top - frame[1], frame[1] - bottom
+    left, right, ceiling, floor = (
+        side - frame[0],
+        frame[0] - side,
+        top - frame[1],
+        frame[1] - bottom,
+    )
     x, y = rng.uniform(left, right), rng.uniform(ceiling, floor)
     motion = thing.motion
     if motion in DIRECTIONS or motion == "diagonal":
@@ -133,21 +159,53 @@ def _place(rng: random.Random, thing: Thing, frame: tuple[float, float], duratio
         if dx:
             x = rng.uniform(left, right - travel) if dx > 0 else rng.uniform(left + travel, right)
         if dy:
-            y = rng.uniform(ceiling, floor - travel) if dy > 0 else rng.uniform(ceiling + travel, floor)
-        return replace(thing, x=x, y=y, vx=dx * travel * slant / duration, vy=dy * travel / duration)
+            y = (
+                rng.uniform(ceiling, floor - travel)
+                if dy > 0
+                else rng.uniform(ceiling + travel, floor)
+            )
+        return replace(
+            thing, x=x, y=y, vx=dx * travel * slant / duration, vy=dy * travel / duration
+        )
     if motion in ("falling", "bouncing"):
-        drop = rng.uniform(0.6, 0.9 if motion == "bouncing" else max(0.6, floor - ceiling))  # on the floor after 1.1 to 1.3 seconds; falling, to 1.7
-        return replace(thing, x=x, y=floor - drop, gravity=GRAVITY, restitution=float(motion == "bouncing"))
+        drop = rng.uniform(
+            0.6, 0.9 if motion == "bouncing" else max(0.6, floor - ceiling)
+        )  # on the floor after 1.1 to 1.3 seconds; falling, to 1.7
+        return replace(
+            thing, x=x, y=floor - drop, gravity=GRAVITY, restitution=float(motion == "bouncing")
+        )
     if motion == "thrown":
         up = rng.uniform(0.8, 1.05)  # in the air for 1.6 to 2.1 seconds
         travel = rng.uniform(0.5, 1.0) * _sign(rng)
         x = rng.uniform(max(left, left - travel), min(right, right - travel))
-        return replace(thing, x=x, y=floor, vx=travel * GRAVITY / (2 * up), vy=-up, gravity=GRAVITY, restitution=0.0)
+        return replace(
+            thing,
+            x=x,
+            y=floor,
+            vx=travel * GRAVITY / (2 * up),
+            vy=-up,
+            gravity=GRAVITY,
+            restitution=0.0,
+        )
     if motion == "circling":
-        orbit, turn, phase = rng.uniform(0.33, 0.5), rng.uniform(1.9, 2.3), rng.uniform(0, 2 * math.pi)
-        cx, cy = rng.uniform(left + orbit, right - orbit), rng.uniform(ceiling + orbit, floor - orbit)
+        orbit, turn, phase = (
+            rng.uniform(0.33, 0.5),
+            rng.uniform(1.9, 2.3),
+            rng.uniform(0, 2 * math.pi),
+        )
+        cx, cy = (
+            rng.uniform(left + orbit, right - orbit),
+            rng.uniform(ceiling + orbit, floor - orbit),
+        )
         cos, sin = math.cos(phase), math.sin(phase)
-        return replace(thing, x=cx + orbit * cos, y=cy + orbit * sin, vx=-orbit * turn * sin, vy=orbit * turn * cos, turn=turn)
+        return replace(
+            thing,
+            x=cx + orbit * cos,
+            y=cy + orbit * sin,
+            vx=-orbit * turn * sin,
+            vy=orbit * turn * cos,
+            turn=turn,
+        )
     if motion == "spinning":
         return replace(thing, x=x, y=y, spin=rng.uniform(*SPIN))
     if motion in ("growing", "shrinking"):
@@ -157,7 +215,9 @@ def _place(rng: random.Random, thing: Thing, frame: tuple[float, float], duratio
     return replace(thing, x=x, y=y)  # still
 
 
-def _sample_pair(rng: random.Random, split: str, frame: tuple[float, float], duration: float) -> tuple[str, tuple[Thing, Thing]]:
+def _sample_pair(
+    rng: random.Random, split: str, frame: tuple[float, float], duration: float
+) -> tuple[str, tuple[Thing, Thing]]:
     relation = rng.choice(list(RELATIONS))
     looks = [_look(rng, split)]
     while len(looks) < 2:
@@ -170,26 +230,34 @@ def _sample_pair(rng: random.Random, split: str, frame: tuple[float, float], dur
     while motions == ["still", "still"]:
         motions = [rng.choice(("still", *DIRECTIONS)) for _ in range(2)]
     things = [
-        Thing(*look, "small", motion, rng.uniform(*SIZES["small"]), 0.0, 0.0) for look, motion in zip(looks, motions, strict=True)
+        Thing(*look, "small", motion, rng.uniform(*SIZES["small"]), 0.0, 0.0)
+        for look, motion in zip(looks, motions, strict=True)
     ]
     dx, dy = RELATIONS[relation]
     for _ in range(30):
         a, b = (_place(rng, thing, frame, duration) for thing in things)
         x, y = a.x - b.x, a.y - b.y
-        if x * dx + y * dy > abs(x * dy + y * dx) + 0.1:  # the relation holds at the start; `_inside` looks at the rest
+        if (
+            x * dx + y * dy > abs(x * dy + y * dx) + 0.1
+        ):  # the relation holds at the start; `_inside` looks at the rest
             break
     return relation, (a, b)
 
 
-def _sample_collision(rng: random.Random, looks, relation: str, frame: tuple[float, float], duration: float) -> tuple[Thing, Thing]:
+def _sample_collision(
+    rng: random.Random, looks, relation: str, frame: tuple[float, float], duration: float
+) -> tuple[Thing, Thing]:
     """The first object runs into the second, which is at rest, along one axis; in two cases of three one of them is large, and heavier."""
     sizes = rng.choice((("small", "small"), ("small", "large"), ("large", "small")))
     r_a, r_b = (rng.uniform(SIZES[s][0], SIZES[s][0] + 0.03) for s in sizes)
     dx, dy = (-d for d in RELATIONS[relation])  # the way it runs
     gap, speed = rng.uniform(0.15, 0.35), rng.uniform(0.3, 0.6) * 2.0 / duration
-    start, across = -(frame[0] if dx else frame[1]) + r_a * rng.uniform(1.05, 1.3), rng.uniform(-0.5, 0.5)
+    start, across = (
+        -(frame[0] if dx else frame[1]) + r_a * rng.uniform(1.05, 1.3),
+        rng.uniform(-0.5, 0.5),
+    )
     other = start + r_a + gap + r_b
-    along = lambda s: (s * dx if dx else across, s * dy if dy else across)  # noqa: E731
+    along = lambda s: (s * dx if dx else across, s * dy if dy else across)
     (ax, ay), (bx, by) = along(start), along(other)
     a = Thing(*looks[0], sizes[0], "hits", r_a, ax, ay, speed * dx, speed * dy)
     return a, Thing(*looks[1], sizes[1], "hit", r_b, bx, by)
@@ -211,7 +279,9 @@ def _inside(scene: Scene, num_frames: int, fps: float, frame: tuple[float, float
     gap = tracks.positions[:, 0] - tracks.positions[:, 1]  # (T, 2)
     axis = 0 if RELATIONS[scene.relation][0] else 1
     along = gap[:, axis] * RELATIONS[scene.relation][axis]
-    clear = bool((along > gap[:, 1 - axis].abs() + 0.1).all())  # more to the left than above, all the time
+    clear = bool(
+        (along > gap[:, 1 - axis].abs() + 0.1).all()
+    )  # more to the left than above, all the time
     if scene.collides:
         return clear
     return clear and bool((gap.norm(dim=1) > 1.2 * tracks.radii.sum(dim=1)).all())
@@ -230,7 +300,13 @@ class Batch:
 
 
 TEST_SEEDS = 1_000_000_000  # training seeds stay below, test seeds start here
-PRACTICE = {"spinning": 5, "circling": 4, "diagonal": 4, "thrown": 2, "shrinking": 2}  # times as often as the others: what was learned last (data/LOG.md)
+PRACTICE = {
+    "spinning": 5,
+    "circling": 4,
+    "diagonal": 4,
+    "thrown": 2,
+    "shrinking": 2,
+}  # times as often as the others: what was learned last (data/LOG.md)
 
 
 class ToyWorld:
@@ -242,9 +318,16 @@ class ToyWorld:
     """
 
     def __init__(
-        self, split: str = "seen", first_seed: int = 0, pair_share: float = 0.4,
-        *, num_frames: int = 17, height: int = 32, width: int = 32, fps: float = FPS,
-    ):  # fmt: skip
+        self,
+        split: str = "seen",
+        first_seed: int = 0,
+        pair_share: float = 0.4,
+        *,
+        num_frames: int = 17,
+        height: int = 32,
+        width: int = 32,
+        fps: float = FPS,
+    ):
         check_choice("split", split, LOOKS)
         if not 0 <= pair_share <= 1:
             raise ValueError(f"pair_share={pair_share} is a share: between 0 and 1")

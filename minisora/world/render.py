@@ -42,14 +42,19 @@ def signed_distance(shape: str, x: torch.Tensor, y: torch.Tensor) -> torch.Tenso
     raise ValueError(f"shape={shape!r} cannot be drawn")
 
 
-def _star(x: torch.Tensor, y: torch.Tensor, points: int, outer: float, inner: float) -> torch.Tensor:
+def _star(
+    x: torch.Tensor, y: torch.Tensor, points: int, outer: float, inner: float
+) -> torch.Tensor:
     """A star with a point straight up: fold the plane into half of one point, where the edge is a single line."""
     sector = math.pi / points
     angle = torch.atan2(x, -y)  # 0 is straight up
     angle = (torch.remainder(angle + sector, 2 * sector) - sector).abs()
     radius = torch.hypot(x, y)
     px, py = radius * torch.cos(angle), radius * torch.sin(angle)
-    ex, ey = inner * math.cos(sector) - outer, inner * math.sin(sector)  # from the point to the notch
+    ex, ey = (
+        inner * math.cos(sector) - outer,
+        inner * math.sin(sector),
+    )  # from the point to the notch
     return ((px - outer) * ey - py * ex) / math.hypot(ex, ey)
 
 
@@ -62,7 +67,12 @@ def pixel_grid(height: int, width: int, device=None) -> tuple[torch.Tensor, torc
 
 
 def coverage(
-    shape: str, positions: torch.Tensor, radii: torch.Tensor, angles: torch.Tensor, height: int, width: int
+    shape: str,
+    positions: torch.Tensor,
+    radii: torch.Tensor,
+    angles: torch.Tensor,
+    height: int,
+    width: int,
 ) -> torch.Tensor:
     """How much of every pixel a shape covers.
 
@@ -85,38 +95,60 @@ def coverage(
 def background_image(background: str, texture: str, height: int, width: int) -> torch.Tensor:
     """The empty stage (3, H, W) in [0, 1]: one colour, a vertical ramp, or lines every quarter of the shorter side."""
     color = torch.tensor(BACKGROUND_COLORS[background]).float()[:, None, None] / 255
-    toward = 0.0 if background == "white" else 1.0  # dark stages are lightened, the white one is darkened
+    toward = (
+        0.0 if background == "white" else 1.0
+    )  # dark stages are lightened, the white one is darkened
     if texture == "gradient":
         amount = torch.linspace(0.0, 0.35, height)[None, :, None]
     elif texture == "grid":
         gap = min(height, width) // 4
-        line = lambda n: (torch.arange(n) % gap == gap // 2).float()  # noqa: E731
+        line = lambda n: (torch.arange(n) % gap == gap // 2).float()
         amount = 0.22 * torch.maximum(line(height)[:, None], line(width)[None, :])[None]
     else:
         amount = torch.zeros(1, 1, 1)
     return (color + amount * (toward - color)).expand(3, height, width).contiguous()
 
 
-def render(scenes: Sequence[Scene], num_frames: int = 17, height: int = 32, width: int = 32, fps: float = FPS) -> torch.Tensor:
+def render(
+    scenes: Sequence[Scene],
+    num_frames: int = 17,
+    height: int = 32,
+    width: int = 32,
+    fps: float = FPS,
+) -> torch.Tensor:
     """Draw scenes, all shapes of a kind in one go.
 
     Returns:
         videos (B, 3, T, H, W) float32 in [-1, 1].
     """
     if len(scenes) > 64:  # pieces that fit a processor's cache are drawn three times as fast
-        return torch.cat([render(scenes[i : i + 64], num_frames, height, width, fps) for i in range(0, len(scenes), 64)])
+        return torch.cat(
+            [
+                render(scenes[i : i + 64], num_frames, height, width, fps)
+                for i in range(0, len(scenes), 64)
+            ]
+        )
     stages = {(s.background, s.texture) for s in scenes}
     stages = {key: background_image(*key, height, width) for key in stages}
-    video = torch.stack([stages[s.background, s.texture] for s in scenes])[:, :, None].repeat(1, 1, num_frames, 1, 1)
+    video = torch.stack([stages[s.background, s.texture] for s in scenes])[:, :, None].repeat(
+        1, 1, num_frames, 1, 1
+    )
     bottom = height / min(height, width)
     tracks = [simulate(scene, num_frames, fps, bottom) for scene in scenes]
-    groups: dict[tuple[str, int], list[int]] = {}  # objects of a scene never overlap, so the order does not matter
+    groups: dict[
+        tuple[str, int], list[int]
+    ] = {}  # objects of a scene never overlap, so the order does not matter
     for b, scene in enumerate(scenes):
         for k, thing in enumerate(scene.objects):
             groups.setdefault((thing.shape, k), []).append(b)
     for (shape, k), rows in groups.items():
-        pick = lambda name: torch.stack([getattr(tracks[b], name)[:, k] for b in rows]).float()  # noqa: E731, B023
-        alpha = coverage(shape, pick("positions"), pick("radii"), pick("angles"), height, width)[:, None]  # (n, 1, T, H, W)
-        color = torch.tensor([COLORS[scenes[b].objects[k].color] for b in rows])[:, :, None, None, None] / 255
+        pick = lambda name: torch.stack([getattr(tracks[b], name)[:, k] for b in rows]).float()
+        alpha = coverage(shape, pick("positions"), pick("radii"), pick("angles"), height, width)[
+            :, None
+        ]  # (n, 1, T, H, W)
+        color = (
+            torch.tensor([COLORS[scenes[b].objects[k].color] for b in rows])[:, :, None, None, None]
+            / 255
+        )
         video[rows] = torch.lerp(video[rows], color.expand_as(video[rows]), alpha)
     return video * 2 - 1

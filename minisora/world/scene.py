@@ -14,27 +14,58 @@ import torch
 
 SHAPES = ("circle", "square", "triangle", "star", "heart", "ring")
 COLORS = {  # Okabe and Ito's palette, with everyday names, RGB 0..255
-    "red": (213, 94, 0), "orange": (230, 159, 0), "yellow": (240, 228, 66), "green": (0, 158, 115),
-    "blue": (0, 114, 178), "cyan": (86, 180, 233), "pink": (204, 121, 167),
-}  # fmt: skip
+    "red": (213, 94, 0),
+    "orange": (230, 159, 0),
+    "yellow": (240, 228, 66),
+    "green": (0, 158, 115),
+    "blue": (0, 114, 178),
+    "cyan": (86, 180, 233),
+    "pink": (204, 121, 167),
+}
 SIZES = {"small": (0.30, 0.33), "large": (0.40, 0.45)}  # radius in half-widths, lowest and highest
 BACKGROUND_COLORS = {"black": (17, 17, 17), "navy": (16, 22, 72), "white": (238, 238, 238)}
 TEXTURES = ("plain", "gradient", "grid")
 DIRECTIONS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
-MOTIONS = ("still", *DIRECTIONS, "diagonal", "falling", "thrown", "bouncing", "circling", "spinning", "growing", "shrinking")
-RELATIONS = {"left of": (-1, 0), "right of": (1, 0), "above": (0, -1), "below": (0, 1)}  # where the first object is, seen from the second
-ROUND = ("circle", "ring")  # spinning does not show in these, so they are never made or captioned spinning
+MOTIONS = (
+    "still",
+    *DIRECTIONS,
+    "diagonal",
+    "falling",
+    "thrown",
+    "bouncing",
+    "circling",
+    "spinning",
+    "growing",
+    "shrinking",
+)
+RELATIONS = {
+    "left of": (-1, 0),
+    "right of": (1, 0),
+    "above": (0, -1),
+    "below": (0, 1),
+}  # where the first object is, seen from the second
+ROUND = (
+    "circle",
+    "ring",
+)  # spinning does not show in these, so they are never made or captioned spinning
 
 GRAVITY = 1.0  # half-widths per second squared: an object falls half of the frame in 1.4 seconds
 GROWTH = (1.45, 1.60)  # growing ends the clip this much larger; shrinking this much smaller
-SPIN = (1.4, 1.7)  # radians per second, clockwise, as circling is too: no word says which way, or how fast
+SPIN = (
+    1.4,
+    1.7,
+)  # radians per second, clockwise, as circling is too: no word says which way, or how fast
 FPS = 8
 
 # How far an upright shape of radius 1 reaches from its centre of mass: sideways, up, down. `render.py` draws them so.
 EXTENT = {
-    "circle": (1.0, 1.0, 1.0), "square": (0.85, 0.85, 0.85), "triangle": (1.04, 1.20, 0.60),
-    "star": (1.10, 1.15, 0.93), "heart": (1.03, 0.76, 1.12), "ring": (1.0, 1.0, 1.0),
-}  # fmt: skip
+    "circle": (1.0, 1.0, 1.0),
+    "square": (0.85, 0.85, 0.85),
+    "triangle": (1.04, 1.20, 0.60),
+    "star": (1.10, 1.15, 0.93),
+    "heart": (1.03, 0.76, 1.12),
+    "ring": (1.0, 1.0, 1.0),
+}
 
 
 @dataclass(frozen=True)
@@ -54,7 +85,9 @@ class Thing:
     spin: float = 0.0  # rad/s at which the object itself turns
     growth: float = 0.0  # share of the first radius gained per second
     gravity: float = 0.0  # GRAVITY where it falls
-    restitution: float = 1.0  # share of speed kept when it meets the floor: 1 bounces, 0 stays there
+    restitution: float = (
+        1.0  # share of speed kept when it meets the floor: 1 bounces, 0 stays there
+    )
 
     @property
     def mass(self) -> float:
@@ -124,7 +157,9 @@ def simulate(scene: Scene, num_frames: int = 17, fps: float = FPS, bottom: float
         now = target
         positions.append([s[:2] for s in state])
     times = torch.arange(num_frames, dtype=torch.float64)[:, None] / fps
-    column = lambda name: torch.tensor([getattr(o, name) for o in scene.objects], dtype=torch.float64)  # noqa: E731
+    column = lambda name: torch.tensor(
+        [getattr(o, name) for o in scene.objects], dtype=torch.float64
+    )
     return Tracks(
         positions=torch.tensor(positions, dtype=torch.float64),
         radii=column("radius") * (1 + column("growth") * times),
@@ -137,7 +172,12 @@ def _advance(objects: tuple[Thing, ...], state: list[list[float]], dt: float) ->
         x, y, vx, vy, g = s
         if thing.turn:  # a velocity that turns at a constant rate draws a circle
             sin, cos, w = math.sin(thing.turn * dt), math.cos(thing.turn * dt), thing.turn
-            s[:4] = [x + (vx * sin - vy * (1 - cos)) / w, y + (vx * (1 - cos) + vy * sin) / w, vx * cos - vy * sin, vx * sin + vy * cos]
+            s[:4] = [
+                x + (vx * sin - vy * (1 - cos)) / w,
+                y + (vx * (1 - cos) + vy * sin) / w,
+                vx * cos - vy * sin,
+                vx * sin + vy * cos,
+            ]
         else:
             s[:4] = [x + vx * dt, y + vy * dt + 0.5 * g * dt * dt, vx, vy + g * dt]
 
@@ -159,7 +199,9 @@ def _next_event(objects: tuple[Thing, ...], state: list[list[float]], floors: li
 
 def _floor_time(s: list[float], floor: float) -> float:
     _, y, _, vy, g = s
-    return max(0.0, (-vy + math.sqrt(max(0.0, vy * vy + 2 * g * (floor - y)))) / g)  # y + vy·t + g·t²/2 = floor
+    return max(
+        0.0, (-vy + math.sqrt(max(0.0, vy * vy + 2 * g * (floor - y)))) / g
+    )  # y + vy·t + g·t²/2 = floor
 
 
 def _hit_floor(s: list[float], restitution: float) -> None:
@@ -174,7 +216,9 @@ def _meeting_time(state: list[list[float]], distance: float) -> float:
     approach, speed = dx * dvx + dy * dvy, dvx * dvx + dvy * dvy
     if approach >= 0:  # going apart, or both at rest
         return math.inf
-    root = approach * approach - speed * (dx * dx + dy * dy - distance * distance)  # |d + v·t| = distance
+    root = approach * approach - speed * (
+        dx * dx + dy * dy - distance * distance
+    )  # |d + v·t| = distance
     return math.inf if root < 0 else max(0.0, (-approach - math.sqrt(root)) / speed)
 
 
@@ -193,4 +237,6 @@ def _collide(objects: tuple[Thing, ...], state: list[list[float]]) -> None:
 def check_choice(name: str, value: str, allowed) -> None:
     """Refuse a value that is not among `allowed`, naming what is."""
     if value not in allowed:
-        raise ValueError(f"{name}={value!r} is not known; it is one of {', '.join(map(str, allowed))}")
+        raise ValueError(
+            f"{name}={value!r} is not known; it is one of {', '.join(map(str, allowed))}"
+        )

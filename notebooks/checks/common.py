@@ -26,7 +26,9 @@ def same(yours, right: torch.Tensor, name: str, where: str = "", tolerance: floa
     if not isinstance(yours, torch.Tensor):
         return say(f"{name} should give back a tensor{where}, not {type(yours).__name__}")
     if yours.shape != right.shape:
-        return say(f"{name} has the shape {tuple(yours.shape)}{where}; it should be {tuple(right.shape)}")
+        return say(
+            f"{name} has the shape {tuple(yours.shape)}{where}; it should be {tuple(right.shape)}"
+        )
     miss = float((yours.double() - right.double()).abs().max()) if right.numel() else 0.0
     if not miss <= tolerance:  # also where it is not a number
         return say(f"{name} is off by up to {miss:.3g}{where}")

@@ -17,7 +17,9 @@ def check_failure(model, prompt: str, seed: int) -> bool:
         return say(f"the judge cannot read this prompt: {error}")
     if not request.objects:
         return say("an empty prompt asks for nothing, so nothing can be wrong")
-    words, noise = (torch.Generator().manual_seed(seed) for _ in range(2))  # as the prompt builder does it
+    words, noise = (
+        torch.Generator().manual_seed(seed) for _ in range(2)
+    )  # as the prompt builder does it
     video = model.generate(model.expand(prompt, words), generator=noise)[0]
     seen = read(video)
     result = verdict(seen, request)
@@ -44,17 +46,25 @@ def check_count_tokens(count_tokens) -> bool:
                 hint = "; rows and columns may differ"
             elif yours == 4 * right:
                 hint = "; a token is 2 × 2 cells, not one"
-            return say(f"count_tokens({T}, {H}, {W}) gives {yours}, which is off by a factor of {yours / right:.2f}{hint}")
+            return say(
+                f"count_tokens({T}, {H}, {W}) gives {yours}, which is off by a factor of {yours / right:.2f}{hint}"
+            )
     return say("right for images, long clips and oblong ones", True)
 
 
 def check_guide(guide) -> bool:
     """Notebook 00, exercise 3: the guided velocity."""
-    words, empty = torch.randn(2, 1, 6, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    words, empty = torch.randn(
+        2, 1, 6, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
+    )
     mask = torch.ones(1, 1, dtype=torch.bool)
     for scale in (1.0, 0.0, 2.5):
-        stub = lambda tokens, sigma, positions, embeds, mask: torch.cat([words, empty])[: len(tokens)] if len(tokens) > 1 else embeds  # noqa: E731
-        expected = guided(stub, None, (words, mask), (empty, mask), scale)(torch.zeros(1, 6, 4), torch.zeros(1, 6))
+        stub = lambda tokens, sigma, positions, embeds, mask: (
+            torch.cat([words, empty])[: len(tokens)] if len(tokens) > 1 else embeds
+        )
+        expected = guided(stub, None, (words, mask), (empty, mask), scale)(
+            torch.zeros(1, 6, 4), torch.zeros(1, 6)
+        )
         yours = called(guide, words, empty, scale)
         if yours is None:
             return False
@@ -62,7 +72,10 @@ def check_guide(guide) -> bool:
             return say(f"guide should return a tensor of shape {tuple(words.shape)}")
         miss = float((yours - expected).abs().max())
         if miss > 1e-9:
-            hint = {1.0: "at scale 1 it should be the words' velocity", 0.0: "at scale 0 it should be the empty prompt's velocity"}.get(scale, "")
+            hint = {
+                1.0: "at scale 1 it should be the words' velocity",
+                0.0: "at scale 0 it should be the empty prompt's velocity",
+            }.get(scale, "")
             if not hint:
                 hint = "with a scale above 1 it should lie beyond the words, seen from the empty prompt"
             return say(f"at scale {scale:g} it is off by up to {miss:.3f}: {hint}")

@@ -23,9 +23,26 @@ from .common import called, same, say
 
 def check_thrown(thrown) -> bool:
     """Notebook 01, exercise 1: the track of an object thrown from the floor."""
-    cases = ((17, 8.0, 1.0, 1.0, 0.5, -0.9), (1, 8.0, 1.0, 1.0, 0.5, -0.9), (40, 24.0, 1.0, 2.0, -0.3, -1.0), (33, 8.0, 1.5, 1.0, -0.4, -0.8))
+    cases = (
+        (17, 8.0, 1.0, 1.0, 0.5, -0.9),
+        (1, 8.0, 1.0, 1.0, 0.5, -0.9),
+        (40, 24.0, 1.0, 2.0, -0.3, -1.0),
+        (33, 8.0, 1.5, 1.0, -0.4, -0.8),
+    )
     for num_frames, fps, bottom, gravity, vx, vy in cases:
-        thing = Thing("circle", "red", "small", "thrown", 0.3, -0.2, bottom - 0.3, vx, vy, gravity=gravity, restitution=0.0)
+        thing = Thing(
+            "circle",
+            "red",
+            "small",
+            "thrown",
+            0.3,
+            -0.2,
+            bottom - 0.3,
+            vx,
+            vy,
+            gravity=gravity,
+            restitution=0.0,
+        )
         right = simulate(Scene((thing,)), num_frames, fps, bottom).positions[:, 0]
         times = torch.arange(num_frames, dtype=torch.float64) / fps
         yours = called(thrown, thing.x, thing.y, vx, vy, gravity, times)
@@ -35,24 +52,40 @@ def check_thrown(thrown) -> bool:
         if isinstance(yours, torch.Tensor) and yours.shape == right.shape:
             hint = _thrown_fault(yours.double(), thing, times, right)
             if hint:
-                return say(f"thrown is off by up to {float((yours.double() - right).abs().max()):.3g} for {where}: {hint}")
+                return say(
+                    f"thrown is off by up to {float((yours.double() - right).abs().max()):.3g} for {where}: {hint}"
+                )
         if not same(yours, right, "thrown", where):
             return False
-    return say("right in the air, on landing and after it, for two gravities, four lengths and a high frame", True)
+    return say(
+        "right in the air, on landing and after it, for two gravities, four lengths and a high frame",
+        True,
+    )
 
 
-def _thrown_fault(yours: torch.Tensor, thing: Thing, times: torch.Tensor, right: torch.Tensor) -> str:
+def _thrown_fault(
+    yours: torch.Tensor, thing: Thing, times: torch.Tensor, right: torch.Tensor
+) -> str:
     """What a plausible mistake would have given, if that is what was given."""
-    close = lambda a, b: bool(torch.allclose(a, b, atol=1e-6))  # noqa: E731
+    close = lambda a, b: bool(torch.allclose(a, b, atol=1e-6))
     x, y = yours.T
-    clocks = [times, *(times.clamp(max=-2 * thing.vy / g) for g in (thing.gravity, 1.0))]  # one that never stops, two that stop
+    clocks = [
+        times,
+        *(times.clamp(max=-2 * thing.vy / g) for g in (thing.gravity, 1.0)),
+    ]  # one that never stops, two that stop
 
     def flies(up: float, half: float, gravity: float) -> bool:
-        heights = [thing.y + up * (thing.vy * clock + half * gravity * clock**2) for clock in clocks]
+        heights = [
+            thing.y + up * (thing.vy * clock + half * gravity * clock**2) for clock in clocks
+        ]
         return any(close(y, height) or close(y, height.clamp(max=thing.y)) for height in heights)
 
     if close(yours, right):
-        return "" if float((yours - right).abs().max()) <= 1e-9 else "only rounding is left; keep the precision of `times`, float64"
+        return (
+            ""
+            if float((yours - right).abs().max()) <= 1e-9
+            else "only rounding is left; keep the precision of `times`, float64"
+        )
     if close(yours, right.flip(-1)):
         return "x and y are the wrong way round"
     if close(y, thing.y + thing.vy * times + 0.5 * thing.gravity * times**2):
@@ -67,8 +100,12 @@ def _thrown_fault(yours: torch.Tensor, thing: Thing, times: torch.Tensor, right:
         return "gravity is an argument, and may have another value here"
     wrong = "x" if close(y, right[:, 1]) else "y" if close(x, right[:, 0]) else "x and y"
     landed = (right == right[-1]).all(1)
-    before, after = ((yours - right)[part].abs().amax() if part.any() else 0.0 for part in (~landed, landed))
-    return f"{wrong} should be looked at, " + ("in the air" if before > 1e-6 else "after landing" if after > 1e-6 else "at the start")
+    before, after = (
+        (yours - right)[part].abs().amax() if part.any() else 0.0 for part in (~landed, landed)
+    )
+    return f"{wrong} should be looked at, " + (
+        "in the air" if before > 1e-6 else "after landing" if after > 1e-6 else "at the start"
+    )
 
 
 def check_describe(describe) -> bool:
@@ -95,17 +132,26 @@ def check_describe(describe) -> bool:
             if value is None:  # where it is, which a description may leave open
                 continue
             if told[name] is None:
-                used = f"; {value!r} is the value, not the words for it: see PHRASES" if name == "motion" and value in text else ""
+                used = (
+                    f"; {value!r} is the value, not the words for it: see PHRASES"
+                    if name == "motion" and value in text
+                    else ""
+                )
                 return say(f"{text!r} leaves the {name} free{used}")
             if told[name] != value:
                 return say(f"{text!r} says {name} {told[name]!r}; in the scene it is {value!r}")
-    return say(f"{len(MOTIONS) * 2} scenes described, and every sentence reads back to all of its scene", True)
+    return say(
+        f"{len(MOTIONS) * 2} scenes described, and every sentence reads back to all of its scene",
+        True,
+    )
 
 
 def check_find(find, tolerance: float = 0.15) -> bool:
     """Notebook 01, exercise 3: the centre of an object from pixels."""
     worst = 0.0
-    for seed, (T, H, W) in enumerate(((17, 32, 32), (17, 24, 40), (1, 40, 24), (17, 32, 32), (17, 40, 24), (17, 32, 32))):
+    for seed, (T, H, W) in enumerate(
+        ((17, 32, 32), (17, 24, 40), (1, 40, 24), (17, 32, 32), (17, 40, 24), (17, 32, 32))
+    ):
         scene = sample_scene(100 + seed, num_frames=T, height=H, width=W)
         unit = min(H, W) / 2
         video = render([scene], T, H, W)[0]
@@ -117,20 +163,30 @@ def check_find(find, tolerance: float = 0.15) -> bool:
             if yours is None:
                 return False
             if not isinstance(yours, torch.Tensor) or yours.shape != (2,):
-                got = f"shape {tuple(yours.shape)}" if isinstance(yours, torch.Tensor) else type(yours).__name__
+                got = (
+                    f"shape {tuple(yours.shape)}"
+                    if isinstance(yours, torch.Tensor)
+                    else type(yours).__name__
+                )
                 return say(f"find should give back a tensor of shape (2,) with x and y, not {got}")
             miss = float((yours.double() - truth[frame]).norm()) * unit
             if not miss <= tolerance:
                 hint = _find_fault(yours.double(), truth[frame], video[:, frame], stage, unit)
-                return say(f"in a frame of {H}×{W} it is {miss:.2f} pixels off (at most {tolerance} allowed){hint}")
+                return say(
+                    f"in a frame of {H}×{W} it is {miss:.2f} pixels off (at most {tolerance} allowed){hint}"
+                )
             worst = max(worst, miss)
-    return say(f"never more than {worst:.2f} pixels from the truth, in square and oblong frames", True)
+    return say(
+        f"never more than {worst:.2f} pixels from the truth, in square and oblong frames", True
+    )
 
 
-def _find_fault(yours: torch.Tensor, truth: torch.Tensor, frame: torch.Tensor, stage: torch.Tensor, unit: float) -> str:
+def _find_fault(
+    yours: torch.Tensor, truth: torch.Tensor, frame: torch.Tensor, stage: torch.Tensor, unit: float
+) -> str:
     """The likely fault behind a wrong centre."""
     _, H, W = frame.shape
-    near = lambda guess: float((yours - guess).norm()) * unit < 0.2  # noqa: E731
+    near = lambda guess: float((yours - guess).norm()) * unit < 0.2
     size = torch.tensor([W, H], dtype=torch.float64)
     index = (truth * 2 * unit + size - 1) / 2  # columns and rows
     x, y = pixel_grid(H, W)
@@ -152,7 +208,11 @@ def _find_fault(yours: torch.Tensor, truth: torch.Tensor, frame: torch.Tensor, s
     if not torch.isfinite(yours).all():
         return "; it is not a number: what is divided by zero?"
     near_miss = float((yours - truth).norm()) * unit < 1.0
-    return "; near, but are edge pixels weighed by their coverage?" if near_miss else "; is the coverage 0 where only the stage is seen?"
+    return (
+        "; near, but are edge pixels weighed by their coverage?"
+        if near_miss
+        else "; is the coverage 0 where only the stage is seen?"
+    )
 
 
 def check_leaked(leaked) -> bool:
@@ -160,25 +220,39 @@ def check_leaked(leaked) -> bool:
     training = [ToyWorld(pair_share=0.5).scene(i) for i in range(40)]
     pairs = [s for s in training if s.family == "pair" and not s.collides]
     solos = [s for s in training if s.family == "solo"]
-    turned = lambda s: replace(s, objects=s.objects[::-1], relation=OPPOSITE[s.relation], seed=TEST_SEEDS + 77)  # noqa: E731
+    turned = lambda s: replace(
+        s, objects=s.objects[::-1], relation=OPPOSITE[s.relation], seed=TEST_SEEDS + 77
+    )
     fresh = ToyWorld(first_seed=TEST_SEEDS)
     kinds = [("fresh", fresh.scene(i)) for i in range(12)]
-    kinds += [("near", replace(s, objects=(replace(s.objects[0], x=s.objects[0].x * 0.5 + 0.1),))) for s in solos[:3]]  # same words, other clip
+    kinds += [
+        ("near", replace(s, objects=(replace(s.objects[0], x=s.objects[0].x * 0.5 + 0.1),)))
+        for s in solos[:3]
+    ]  # same words, other clip
     kinds += [("exact", solos[3]), ("exact", pairs[0])]
-    kinds += [("reseeded", replace(s, seed=TEST_SEEDS + 500 + i)) for i, s in enumerate((solos[4], solos[5], pairs[1]))]
+    kinds += [
+        ("reseeded", replace(s, seed=TEST_SEEDS + 500 + i))
+        for i, s in enumerate((solos[4], solos[5], pairs[1]))
+    ]
     kinds += [("turned", turned(pairs[2])), ("turned", turned(pairs[3]))]
     random.Random(1).shuffle(kinds)
     test = [scene for _, scene in kinds]
     yours = called(leaked, list(training), list(test))
     if yours is None:
         return False
-    if not isinstance(yours, (list, tuple, set)) or not all(type(i) is int and 0 <= i < len(test) for i in yours):
+    if not isinstance(yours, (list, tuple, set)) or not all(
+        type(i) is int and 0 <= i < len(test) for i in yours
+    ):
         return say(f"leaked should give back a list of indices between 0 and {len(test) - 1}")
     right = {i for i, (kind, _) in enumerate(kinds) if kind in ("exact", "reseeded", "turned")}
     missed, extra = right - set(yours), set(yours) - right
     if extra:
         first = min(extra)
-        hint = "the same words, but another place, so another clip" if kinds[first][0] == "near" else "its clip is new"
+        hint = (
+            "the same words, but another place, so another clip"
+            if kinds[first][0] == "near"
+            else "its clip is new"
+        )
         return say(f"{len(extra)} too many, such as test scene {first}: {hint}")
     if missed:
         kinds_missed = {kinds[i][0] for i in missed}
@@ -187,7 +261,12 @@ def check_leaked(leaked) -> bool:
             "reseeded": "a scene's seed says where it came from and does not reach the pixels",
             "turned": "a pair makes the same clip whichever object is named first",
         }
-        return say(f"{len(missed)} of {len(right)} leaks missed: " + next(hint for kind, hint in hints.items() if kind in kinds_missed))
+        return say(
+            f"{len(missed)} of {len(right)} leaks missed: "
+            + next(hint for kind, hint in hints.items() if kind in kinds_missed)
+        )
     if list(yours) != sorted(right):
         return say("the right indices, but give them back as a sorted list without repeats")
-    return say(f"all {len(right)} leaks found among {len(test)} test scenes, and nothing else", True)
+    return say(
+        f"all {len(right)} leaks found among {len(test)} test scenes, and nothing else", True
+    )
