@@ -85,3 +85,49 @@ def write_text(path: str | Path, text: str) -> None:
 def _to_disk(path: Path) -> None:
     with open(path, "rb+") as file:
         os.fsync(file.fileno())
+
+
+# ------------------------------------------------------------------------------ names of earlier versions
+
+OLD_FIELDS = {  # of a preset and its parts, as models that were saved before 0.2 call them
+    "pair_share": "pair_fraction",
+    "other_share": "other_fraction",
+    "detailed_share": "detailed_fraction",
+    "basics_steps": "curriculum_steps",
+    "basics_detailed_share": "curriculum_detailed_fraction",
+    "given_noise": "noise_augmentation",
+    "expander": "upsampler",
+    "train_expander": "train_upsampler",
+    "decay_share": "cooldown_fraction",
+}
+
+
+def upgrade_note(note: dict) -> dict:
+    """A `model.json` of any version as this version writes it."""
+    preset = _renamed(note["preset"])
+    preset.setdefault("upsampler", None)  # the first models went without
+    sha256 = _renamed(note.get("sha256", {}))
+    metadata = note.get("metadata", note.get("facts", {}))
+    return {**note, "preset": preset, "sha256": sha256, "metadata": metadata}
+
+
+def _renamed(values: dict) -> dict:
+    return {
+        OLD_FIELDS.get(name, name): _renamed(value) if isinstance(value, dict) else value
+        for name, value in values.items()
+    }
+
+
+def upgrade_tensors(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Weights of any version under the names of this version."""
+    return {
+        f"{name.removesuffix('.table')}.scale_shift_table" if name.endswith(".table") else name: x
+        for name, x in tensors.items()
+    }
+
+
+def part_path(folder: Path, part: str) -> Path:
+    """The file of a model's part; the prompt upsampler's was called expander once."""
+    path = folder / f"{part}.safetensors"
+    old = folder / "expander.safetensors"
+    return old if part == "upsampler" and old.is_file() and not path.is_file() else path

@@ -47,10 +47,10 @@ class TrainConfig:
     steps: int | None = None
     batch_size: int = 64
     learning_rate: float = (
-        1e-3  # peak; warmed up, held, and brought to zero over the last `decay_share`
+        1e-3  # peak; warmed up, held, and brought to zero over the last `cooldown_fraction`
     )
     warmup_steps: int = 100
-    decay_share: float = 0.4
+    cooldown_fraction: float = 0.4
     ema_decay: float = 0.995  # of the averaged weights that are shipped: about the last 200 steps, because the training is short
     save_every: float = 60.0  # seconds between checkpoints
     seed: int = 0
@@ -62,7 +62,7 @@ class Preset:
     height: int = 32
     width: int = 32
     fps: int = 8
-    pair_share: float = 0.25  # share of training clips with two objects
+    pair_fraction: float = 0.25  # share of training clips with two objects
     vae_clips: int = 6_000  # clips that the compressor learns from
     cached_clips: int = 14_000  # clips whose latents are kept for the stages after the compressor
     other_sizes: tuple[tuple[int, int, int], ...] = (
@@ -71,32 +71,34 @@ class Preset:
         (17, 24, 40),
         (17, 40, 24),
     )  # frames, rows, columns
-    other_share: float = 0.05  # of the compressor's and the transformer's steps, for each of these
+    other_fraction: float = (
+        0.05  # of the compressor's and the transformer's steps, for each of these
+    )
     captions_per_clip: int = (
         4  # for each cached clip; every second one is the one before it, and says where things are
     )
-    detailed_share: float = (
+    detailed_fraction: float = (
         0.4  # of the captions that the transformer learns from, for those that say where things are
     )
     kl_weight: float = 1e-2  # per number of a clip, against a mean squared error
-    basics_steps: int = 5_000  # of the transformer, at first: text to video in the preset's own size, and nothing else
-    basics_detailed_share: float = 0.8  # `detailed_share` in these steps
+    curriculum_steps: int = 5_000  # of the transformer, at first: text to video in the preset's own size, and nothing else
+    curriculum_detailed_fraction: float = 0.8  # `detailed_fraction` in these steps
     prompt_dropout_prob: float = 0.1
     shift: float = 3.0  # noise levels are moved towards noise, where place and motion are settled: σ ← shift·σ / (1 + (shift - 1)·σ)
-    given_noise: float = 0.1  # most noise put on given tokens, still called clean: in a long clip they are the model's own work
+    noise_augmentation: float = 0.1  # most noise put on given tokens, still called clean: in a long clip they are the model's own work
     vae: VAEConfig = field(default_factory=VAEConfig)
     text: TextConfig = field(default_factory=TextConfig)
     dit: DiTConfig = field(
         default_factory=lambda: DiTConfig(hidden_size=160)
     )  # a smaller one learns more in twenty minutes
-    expander: TextConfig | None = TextConfig(
+    upsampler: TextConfig | None = TextConfig(
         depth=3
     )  # the language model that makes prompts longer, to `text.max_length`; None goes without
     train_vae: TrainConfig = TrainConfig(minutes=4.5, batch_size=4, learning_rate=4e-3)
     train_language: TrainConfig = TrainConfig(minutes=0.2, batch_size=128, warmup_steps=20)
-    train_expander: TrainConfig = TrainConfig(minutes=2.0, batch_size=32, learning_rate=6e-3)
+    train_upsampler: TrainConfig = TrainConfig(minutes=2.0, batch_size=32, learning_rate=6e-3)
     train_dit: TrainConfig = TrainConfig(
-        minutes=11.7, batch_size=16, learning_rate=1.2e-2, warmup_steps=50, decay_share=0.8
+        minutes=11.7, batch_size=16, learning_rate=1.2e-2, warmup_steps=50, cooldown_fraction=0.8
     )
 
     def to_dict(self) -> dict:
@@ -105,7 +107,7 @@ class Preset:
     @classmethod
     def from_dict(cls, values: dict) -> "Preset":
         """Undo `to_dict`, also after JSON has turned tuples into lists. An unknown field is a TypeError."""
-        kinds = {"vae": VAEConfig, "text": TextConfig, "dit": DiTConfig, "expander": TextConfig}
+        kinds = {"vae": VAEConfig, "text": TextConfig, "dit": DiTConfig, "upsampler": TextConfig}
         kinds |= {name: TrainConfig for name in values if name.startswith("train_")}
         fixed = lambda v: tuple(map(fixed, v)) if isinstance(v, (list, tuple)) else v
         part = lambda k, v: (

@@ -32,13 +32,13 @@ class DiTBlock(nn.Module):
             Attention(D, config.num_heads, context_size=config.text_size),
         )
         self.norm3, self.mlp = RMSNorm(D), MLP(D, config.mlp_ratio)
-        self.table = nn.Parameter(torch.zeros(6 * D))
+        self.scale_shift_table = nn.Parameter(torch.zeros(6 * D))
 
     def forward(
         self, x, modulation, prompt_embeds, self_mask, cross_mask, rotary, cross_rotary=(None, None)
     ):
         shift1, scale1, gate1, shift2, scale2, gate2 = (
-            modulation + self.table.to(modulation.dtype)
+            modulation + self.scale_shift_table.to(modulation.dtype)
         ).chunk(6, dim=-1)  # (B, N, D) each
         x = x + gate1 * self.attention(
             modulate(self.norm1(x), shift1, scale1), mask=self_mask, rotary=rotary
@@ -131,7 +131,7 @@ class DiT(nn.Module):
         )
         finer = positions.new_tensor([1.0, 4.0, 4.0])  # words point to parts of a patch
         cross_rotary = [
-            rotary_angles(p * finer, head_size, share=0.5) for p in (positions, words)
+            rotary_angles(p * finer, head_size, fraction=0.5) for p in (positions, words)
         ]  # half of a head's pairs, for where; the rest for what
         cross_mask = (
             attention_mask[:, None, None] if attention_mask.ndim == 2 else attention_mask[:, None]

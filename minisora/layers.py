@@ -117,7 +117,7 @@ class Block(nn.Module):
 
 
 def rotary_angles(
-    positions: torch.Tensor, head_size: int, theta: float = 16.0, share: float = 1.0
+    positions: torch.Tensor, head_size: int, theta: float = 16.0, fraction: float = 1.0
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Turn explicit positions into the rotations of a head's channel pairs.
 
@@ -126,12 +126,12 @@ def rotary_angles(
 
     Args:
         positions: (..., N, axes) in tokens; any real numbers. head_size: d, at least 2 × axes, even.
-        share: of the pairs that turn; the rest stand still, for what has nothing to do with places.
+        fraction: of the pairs that turn; the rest stand still, for what has nothing to do with places.
 
     Returns:
         cos and sin, each (..., N, d / 2). With three axes (frame, row, column), a quarter of the pairs go to the frame, the rest to the sides.
     """
-    pairs, axes = int(head_size // 2 * share), positions.shape[-1]
+    pairs, axes = int(head_size // 2 * fraction), positions.shape[-1]
     shares = [pairs // 4, (pairs - pairs // 4) // 2] if axes == 3 else [pairs // axes] * (axes - 1)
     shares.append(pairs - sum(shares))
     angles = []

@@ -4,7 +4,7 @@ import torch
 
 from minisora.flow import shift_sigma
 
-KINDS = {  # share of the clips in training
+MASKS = {  # share of the clips in training
     "one level": 0.5,
     "a level a frame": 0.15,
     "start given": 0.15,
@@ -20,7 +20,7 @@ def draw_sigma(
     grid: tuple[int, int, int],
     generator: torch.Generator,
     shift: float = 3.0,
-    kinds: dict[str, float] = KINDS,
+    kinds: dict[str, float] = MASKS,
 ) -> torch.Tensor:
     """Noise levels for training, one a token: what makes one network serve every prompt.
 

@@ -1,6 +1,6 @@
 """MiniSora: every part in a row, and every kind of prompt as a choice of which tokens are clean already.
 
-prompt (──► expander) ──► tokenizer ──► text encoder ──► DiT, many times, over noise levels ──► VAE decoder ──► video (B, 3, T, H, W)
+prompt (──► upsampler) ──► tokenizer ──► text encoder ──► DiT, many times, over noise levels ──► VAE decoder ──► video (B, 3, T, H, W)
 """
 
 import hashlib
@@ -12,16 +12,23 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-from minisora.checkpoints import CheckpointError, load_tensors, save_tensors, write_text
+from minisora.checkpoints import (
+    CheckpointError,
+    load_tensors,
+    part_path,
+    save_tensors,
+    upgrade_note,
+    upgrade_tensors,
+    write_text,
+)
 from minisora.config import GUIDANCE_SCALE, Preset
 from minisora.device import autocast, choose_device
 from minisora.dit import DiT
 from minisora.flow import sigma_schedule
 from minisora.patchify import grid_of, patchify, positions_of, unpatchify
 from minisora.sampling import SAMPLERS, Callback, guided
-from minisora.tasks import Capabilities
 from minisora.text import PAD, TextEncoder, Tokenizer
-from minisora.upsampler import PromptExpander
+from minisora.upsampler import PromptUpsampler
 from minisora.vae import VideoVAE
 
 SHIPPED = Path(__file__).resolve().parent.parent / "data" / "checkpoints"  # in a clone
@@ -29,21 +36,21 @@ if not SHIPPED.is_dir():
     SHIPPED = Path(__file__).resolve().parent / "shipped"  # in an installed package
 
 
-class MiniSora(Capabilities, nn.Module):
-    """A compressor, a text encoder, a diffusion transformer and, if the preset has one, an expander that belong together."""
+class MiniSora(nn.Module):
+    """A compressor, a text encoder, a diffusion transformer and, if the preset has one, an upsampler that belong together."""
 
     def __init__(self, preset: Preset, vocabulary: Sequence[str]):
         super().__init__()
-        self.preset, self.facts = (
+        self.preset, self.metadata = (
             preset,
             {},
-        )  # facts: what `model.json` tells of how the weights were made
+        )  # metadata: what `model.json` tells of how the weights were made
         self.tokenizer = Tokenizer(vocabulary, preset.text.max_length)
         self.vae = VideoVAE(preset.vae)
-        self.text = TextEncoder(len(self.tokenizer), preset.text, self.tokenizer.places)
+        self.text = TextEncoder(len(self.tokenizer), preset.text, self.tokenizer.word_positions)
         self.dit = DiT(preset.dit)
-        self.expander = (
-            PromptExpander(len(self.tokenizer), preset.expander) if preset.expander else None
+        self.upsampler = (
+            PromptUpsampler(len(self.tokenizer), preset.upsampler) if preset.upsampler else None
         )
 
     @property
@@ -52,13 +59,15 @@ class MiniSora(Capabilities, nn.Module):
 
     # ------------------------------------------------------------------------------------------------------- prompts
 
-    def expand(
+    def upsample(
         self, prompts: str | Sequence[str], generator: torch.Generator | None = None
     ) -> list[str]:
-        """Make short prompts long, for clips of the preset's size: see `PromptExpander.expand`. A model without an expander gives them back as they are."""
+        """Make short prompts long, for clips of the preset's size: see `PromptUpsampler.upsample`. A model without an upsampler gives them back as they are."""
         prompts = [prompts] if isinstance(prompts, str) else list(prompts)
         return (
-            self.expander.expand(prompts, self.tokenizer, generator) if self.expander else prompts
+            self.upsampler.upsample(prompts, self.tokenizer, generator)
+            if self.upsampler
+            else prompts
         )
 
     @torch.no_grad()
@@ -76,10 +85,10 @@ class MiniSora(Capabilities, nn.Module):
         sampler: str = "euler",
         callback: Callback | None = None,
     ) -> torch.Tensor:
-        """Text to video: no token is given.
+        """Text to video: no token starts clean.
 
         Args:
-            prompt: one sentence, or a list for a batch, taken as they are (`expand` makes them longer). "" asks for anything.
+            prompt: one sentence, or a list for a batch, taken as they are (`upsample` makes them longer). "" asks for anything.
             negative_prompt: what guidance moves away from; "" is the null prompt.
             num_frames: 4k + 1; height, width: multiples of 8. The preset's where None.
             generator: source of the noise; the same seed gives the same clip.
@@ -99,12 +108,12 @@ class MiniSora(Capabilities, nn.Module):
         )
         shape = self.latent_shape(*(usual if n is None else n for n, usual in asked))
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
-        given = torch.zeros(len(prompts), preset.vae.latent_channels, *shape, device=self.device)
-        levels = torch.ones(shape, device=self.device)
+        latents = torch.zeros(len(prompts), preset.vae.latent_channels, *shape, device=self.device)
+        sigma = torch.ones(shape, device=self.device)
         return self.denoise(
             prompts,
-            given,
-            levels,
+            latents,
+            sigma,
             negative_prompt=negative_prompt,
             num_inference_steps=num_inference_steps,
             guidance_scale=guidance_scale,
@@ -117,8 +126,8 @@ class MiniSora(Capabilities, nn.Module):
     def denoise(
         self,
         prompts: list[str],
-        given: torch.Tensor,
-        levels: torch.Tensor,
+        latents: torch.Tensor,
+        sigma: torch.Tensor,
         *,
         negative_prompt: str = "",
         num_inference_steps: int = 20,
@@ -130,15 +139,15 @@ class MiniSora(Capabilities, nn.Module):
         """The function under every method: start each latent cell at its level, and walk all of them to clean.
 
         Args:
-            given: normalised latents (B, Cz, Tz, Hz, Wz); only what has a level below 1 shows through.
-            levels: (Tz, Hz, Wz) in [0, 1]: 0 is given, 1 is to be made, between is to be redone. The highest in a patch counts.
+            latents: normalised latents (B, Cz, Tz, Hz, Wz); only what has a level below 1 shows through.
+            sigma: (Tz, Hz, Wz) in [0, 1]: 0 is clean, 1 is to be generated, between is to be changed. The highest in a patch counts.
         """
         if sampler not in SAMPLERS:
             raise ValueError(
                 f"sampler={sampler!r} is not known; it is one of {', '.join(SAMPLERS)}"
             )
         patch = self.dit.config.patch_size
-        grid = grid_of(given.shape[2:], patch)
+        grid = grid_of(latents.shape[2:], patch)
         sigmas = sigma_schedule(num_inference_steps, self.preset.shift, self.device)
         positions = positions_of(grid, device=self.device)
         ids = self.tokenizer([*prompts, *[negative_prompt] * len(prompts)])[0].to(self.device)
@@ -153,18 +162,18 @@ class MiniSora(Capabilities, nn.Module):
             )
             velocity = guided(self.dit, positions, prompt, negative, guidance_scale)
             noise = torch.randn(
-                given.shape,
+                latents.shape,
                 generator=generator,
                 device=generator.device if generator else self.device,
             ).to(self.device)
-            start = patchify(levels[None, None], patch).amax(-1).expand(len(prompts), -1)  # (B, N)
+            start = patchify(sigma[None, None], patch).amax(-1).expand(len(prompts), -1)  # (B, N)
             start = (
                 start[:, :1] if (start == start[:, :1]).all() else start
             )  # (B, 1): one level for all tokens is embedded once
             sigmas = sigmas[
                 max(int((sigmas >= start.max()).sum()) - 1, 0) :
             ]  # levels above every start would move nothing
-            x_0, noise = patchify(given, patch), patchify(noise, patch)
+            x_0, noise = patchify(latents, patch), patchify(noise, patch)
             tokens = (1 - start[..., None]) * x_0 + start[..., None] * noise
             tokens = SAMPLERS[sampler](velocity, tokens, sigmas, start=start, callback=callback)
             return self.decode(unpatchify(tokens, grid, patch))
@@ -209,11 +218,11 @@ class MiniSora(Capabilities, nn.Module):
 
     # ---------------------------------------------------------------------------------------------------------- files
 
-    def save(self, folder: str | Path, facts: dict | None = None) -> None:
-        """Write the weights (float16) and `model.json` (preset, vocabulary, checksums, your facts) into a folder."""
+    def save(self, folder: str | Path, metadata: dict | None = None) -> None:
+        """Write the weights (float16) and `model.json` (preset, vocabulary, checksums, your metadata) into a folder."""
         folder = Path(folder)
         checksums = {}
-        for name, part in self.named_children():  # vae, text, dit, expander
+        for name, part in self.named_children():  # vae, text, dit, upsampler
             tensors = {k: v.half() for k, v in part.state_dict().items()}
             save_tensors(folder / f"{name}.safetensors", tensors, {"part": name})
             checksums[name] = hashlib.sha256(
@@ -223,7 +232,7 @@ class MiniSora(Capabilities, nn.Module):
             "preset": self.preset.to_dict(),
             "vocabulary": self.tokenizer.vocabulary,
             "sha256": checksums,
-            "facts": facts or self.facts,
+            "metadata": metadata or self.metadata,
         }
         write_text(folder / "model.json", json.dumps(model, indent=1, ensure_ascii=False) + "\n")
 
@@ -243,18 +252,16 @@ class MiniSora(Capabilities, nn.Module):
                 f"there is no model {str(name)!r}; shipped: {shipped}; or name a folder with a model.json"
             )
         try:
-            note = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-            model = cls(
-                Preset.from_dict({"expander": None} | note["preset"]), note["vocabulary"]
-            )  # which older models went without
-            model.facts = note.get("facts", {})
+            note = upgrade_note(json.loads((folder / "model.json").read_text(encoding="utf-8")))
+            model = cls(Preset.from_dict(note["preset"]), note["vocabulary"])
+            model.metadata = note.get("metadata", {})
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(
                 f"{folder / 'model.json'} cannot be read ({error}); restore it from a copy"
             ) from None
         for part, module in model.named_children():
-            path = folder / f"{part}.safetensors"
-            tensors, _ = load_tensors(path)
+            path = part_path(folder, part)
+            tensors = upgrade_tensors(load_tensors(path)[0])
             if hashlib.sha256(path.read_bytes()).hexdigest() != note.get("sha256", {}).get(part):
                 raise CheckpointError(
                     f"{path} is not the file that {folder / 'model.json'} speaks of; restore both from one copy"

@@ -21,7 +21,7 @@ from minisora.config import TextConfig
 from minisora.layers import Block, RMSNorm, rotary_angles
 from minisora.patchify import Size, patchify, positions_of
 
-PAD, END = 0, 1
+PAD, EOS = 0, 1
 MOMENTS = {
     "from": 0.0,
     "early": 0.25,
@@ -43,7 +43,7 @@ class Tokenizer:
         return len(self.vocabulary) + 2
 
     @property
-    def places(self) -> torch.Tensor:
+    def word_positions(self) -> torch.Tensor:
         """What each of V words says of a place, (V, 3): a moment from 0 to 1, a row and a column from -1 to 1; NaN where it says nothing."""
         squares = {
             word: (word[0], int(word[1:]))
@@ -88,7 +88,7 @@ class Tokenizer:
                 raise ValueError(
                     f"a prompt of {len(words)} words is too long; at most {self.max_length - 1} fit: {prompt!r}"
                 )
-            rows.append([self.ids[word] for word in words] + [END])
+            rows.append([self.ids[word] for word in words] + [EOS])
         ids = torch.full((len(rows), max(map(len, rows))), PAD)
         for i, row in enumerate(rows):
             ids[i, : len(row)] = torch.tensor(row)
@@ -102,14 +102,16 @@ class TextEncoder(nn.Module):
         self,
         vocabulary_size: int,
         config: TextConfig = TextConfig(),
-        places: torch.Tensor | None = None,
-    ):  # noqa: B008
-        """places: of the words, (V, 3) as from `Tokenizer.places`; None where no word has any."""
+        word_positions: torch.Tensor | None = None,
+    ):
+        """word_positions: of the words, (V, 3) as from `Tokenizer.word_positions`; None where no word has any."""
         super().__init__()
         self.config = config
         self.register_buffer(
-            "places",
-            torch.full((vocabulary_size, 3), torch.nan) if places is None else places,
+            "word_positions",
+            torch.full((vocabulary_size, 3), torch.nan)
+            if word_positions is None
+            else word_positions,
             persistent=False,
         )
         D = config.hidden_size
@@ -124,8 +126,8 @@ class TextEncoder(nn.Module):
             self.embed(ids),
             attention_mask[:, None] if attention_mask.ndim == 3 else attention_mask[:, None, None],
         )
-        places = torch.arange(ids.shape[1], device=ids.device)[:, None]
-        rotary = rotary_angles(places, self.config.hidden_size // self.config.num_heads)
+        word_positions = torch.arange(ids.shape[1], device=ids.device)[:, None]
+        rotary = rotary_angles(word_positions, self.config.hidden_size // self.config.num_heads)
         for block in self.blocks:
             x = block(x, mask, rotary)
         return self.norm(x)
@@ -133,7 +135,7 @@ class TextEncoder(nn.Module):
     def positions(self, ids: torch.Tensor, grid: Size) -> torch.Tensor:
         """Where words are among the patches of a grid (t, h, w): (B, S, 3) as from `positions_of`. The three words of "from x6 y24" are all
         where they say; a word without a place is in the middle of the first frame, at zero."""
-        said = F.pad(self.places[ids], (0, 0, 0, 2), value=torch.nan)  # (B, S + 2, 3)
+        said = F.pad(self.word_positions[ids], (0, 0, 0, 2), value=torch.nan)  # (B, S + 2, 3)
         whole = torch.stack(
             [said[:, :-2, 0], said[:, 2:, 1], said[:, 1:-1, 2]], dim=-1
         )  # (B, S, 3), where three words begin that make a place

@@ -1,6 +1,6 @@
-"""The prompt expander: a small language model that goes on from a sentence with where things are.
+"""The prompt upsampler: a small language model that goes on from a sentence with where things are.
 
-    "a red ring moving left" ── PromptExpander, a word at a time ──► "a red ring moving left, from x22 y9 early x19 y9 …"
+    "a red ring moving left" ── PromptUpsampler, a word at a time ──► "a red ring moving left, from x22 y9 early x19 y9 …"
 
 Sora was trained on long captions, and a large language model (GPT) makes a user's short prompt long before the video model sees it (OpenAI's
 report; DALL-E 3's appendix C). Where an object is and where it goes is settled in the noisiest steps, in which the transformer sees next to nothing; a
@@ -14,12 +14,12 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 from minisora.config import TextConfig
-from minisora.text import END, PAD, TextEncoder, Tokenizer
+from minisora.text import EOS, PAD, TextEncoder, Tokenizer
 
 MIN_P = 0.1  # a word less than a tenth as likely as the likeliest is never drawn (min-p, arXiv:2407.01082)
 
 
-class PromptExpander(TextEncoder):
+class PromptUpsampler(TextEncoder):
     """The text encoder's transformer with a causal mask, and a score for every word that could come next."""
 
     def __init__(self, vocabulary_size: int, config: TextConfig):
@@ -27,7 +27,7 @@ class PromptExpander(TextEncoder):
         self.head = nn.Linear(config.hidden_size, vocabulary_size)
         nn.init.zeros_(self.head.weight)
         self.head.bias.data = 12.0 * F.one_hot(
-            torch.tensor(END), vocabulary_size
+            torch.tensor(EOS), vocabulary_size
         )  # before training the end comes at once, so that prompts stay as they are
 
     def forward(self, ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
@@ -53,7 +53,7 @@ class PromptExpander(TextEncoder):
         )
 
     @torch.no_grad()
-    def expand(
+    def upsample(
         self, prompts: Sequence[str], tokenizer: Tokenizer, generator: torch.Generator | None = None
     ) -> list[str]:
         """Go on from every prompt until the end mark is drawn; "" stays empty, and what the tokenizer has no room for is cut off.
@@ -84,7 +84,7 @@ class PromptExpander(TextEncoder):
             chances[:, PAD] = 0
             chances[chances < MIN_P * chances.amax(-1, keepdim=True)] = 0
             word = torch.multinomial(chances, 1, generator=generator)[:, 0]
-            open_ &= word != END
+            open_ &= word != EOS
             ids[rows[open_], lengths[open_]] = word[open_]
             lengths += open_
         added = [

@@ -18,14 +18,14 @@ SMALL = Preset(
     vae=VAEConfig(hidden_size=32, depth=2, num_heads=2),
     text=TextConfig(hidden_size=32, depth=1, num_heads=2),
     dit=DiTConfig(hidden_size=48, depth=2, num_heads=2, text_size=32),
-    expander=TextConfig(hidden_size=32, depth=1, num_heads=2),
+    upsampler=TextConfig(hidden_size=32, depth=1, num_heads=2),
     vae_clips=16,
     cached_clips=16,
     captions_per_clip=2,
-    basics_steps=0,
+    curriculum_steps=0,
     train_vae=TrainConfig(steps=2, batch_size=2),
     train_language=TrainConfig(steps=10, batch_size=4),
-    train_expander=TrainConfig(steps=2, batch_size=4),
+    train_upsampler=TrainConfig(steps=2, batch_size=4),
     train_dit=TrainConfig(steps=10, batch_size=4),
 )
 

@@ -43,14 +43,16 @@ def test_clips_of_a_seed_start_from_the_same_noise_expanded_or_not(model):
     first = lambda **more: make_clips(model, **options, **more)(
         ["a red circle", "a blue star falling"], 1
     )
-    assert torch.equal(first(), first(expand=False)), "the expander is silent before it is trained"
-    model.expander.head.bias.data[1] = -1e4  # never the end
+    assert torch.equal(first(), first(upsample=False)), (
+        "the upsampler is silent before it is trained"
+    )
+    model.upsampler.head.bias.data[1] = -1e4  # never the end
     seen, walk = [], model.denoise
     model.denoise = lambda prompts, *a, generator, **o: (
         seen.append((prompts, torch.rand(1, generator=generator)))
         or walk(prompts, *a, generator=generator, **o)
     )
-    first(), first(expand=False)
+    first(), first(upsample=False)
     assert seen[0][1] == seen[1][1] and seen[0][0] != seen[1][0] == [
         "a red circle",
         "a blue star falling",

@@ -6,15 +6,15 @@ import pytest
 
 from minisora.measure.judge import read, verdict
 from minisora.world.captions import (
-    PLACES,
+    POSITION_WORDS,
     VOCABULARY,
-    Ask,
-    Request,
+    ObjectSpec,
+    PromptSpec,
     agrees,
     caption,
     detailed_caption,
     parse,
-    request_of,
+    spec_of,
 )
 from minisora.world.dataset import ToyWorld
 from minisora.world.render import render
@@ -28,19 +28,19 @@ def test_captions_say_the_truth_and_all_words_are_used():
         assert agrees(parse(text), scene), (text, scene)
         words |= set(text.replace(",", "").split())
         lengths.append(len(text.split()))
-    assert words == set(VOCABULARY) - set(PLACES) | {"from", "to"}
+    assert words == set(VOCABULARY) - set(POSITION_WORDS) | {"from", "to"}
     assert min(lengths) <= 5 and max(lengths) >= 18
 
 
 def test_descriptive_captions_say_everything_of_a_solo():
-    world = ToyWorld(pair_share=0.0)
+    world = ToyWorld(pair_fraction=0.0)
     for i in range(300):
         scene = world.scene(i)
-        assert parse(caption(scene, random.Random(i), "descriptive")) == request_of(scene)
+        assert parse(caption(scene, random.Random(i), "descriptive")) == spec_of(scene)
 
 
 def test_a_caption_does_not_agree_with_another_scene():
-    world = ToyWorld(pair_share=0.0)
+    world = ToyWorld(pair_fraction=0.0)
     scenes = [world.scene(i) for i in range(200)]
     clashes = sum(
         agrees(parse(caption(a, random.Random(0), "descriptive")), b)
@@ -59,29 +59,32 @@ def test_a_caption_does_not_agree_with_another_scene():
     ],
 )
 def test_many_ways_one_meaning(prompt):
-    assert parse(prompt) == Request(
-        (Ask("circle", "red", "large", "bouncing"),), "navy", "plain", None
+    assert parse(prompt) == PromptSpec(
+        (ObjectSpec("circle", "red", "large", "bouncing"),), "navy", "plain", None
     )
 
 
 def test_left_free_is_none():
-    assert parse("red circle").objects == (Ask("circle", "red"),)
-    assert parse("") == Request()
+    assert parse("red circle").objects == (ObjectSpec("circle", "red"),)
+    assert parse("") == PromptSpec()
 
 
 def test_pairs_and_collisions():
     asked = parse(
         "a red circle going to the left to the left of a blue square not moving on a black grid"
     )
-    assert asked == Request(
-        (Ask("circle", "red", None, "left"), Ask("square", "blue", None, "still")),
+    assert asked == PromptSpec(
+        (ObjectSpec("circle", "red", None, "left"), ObjectSpec("square", "blue", None, "still")),
         "black",
         "grid",
         "left of",
     )
     asked = parse("a small blue square is hit by a large red circle from above")
-    assert asked == Request(
-        (Ask("circle", "red", "large", "hits"), Ask("square", "blue", "small", "hit")),
+    assert asked == PromptSpec(
+        (
+            ObjectSpec("circle", "red", "large", "hits"),
+            ObjectSpec("square", "blue", "small", "hit"),
+        ),
         None,
         None,
         "above",
@@ -103,7 +106,7 @@ def test_pairs_and_collisions():
     ],
 )
 def test_detailed_captions_say_where_things_are(shape):
-    world, words = ToyWorld(pair_share=0.5, **shape), set()
+    world, words = ToyWorld(pair_fraction=0.5, **shape), set()
     for i in range(120):
         scene = world.scene(i)
         plain, detailed = (
@@ -124,16 +127,17 @@ def test_detailed_captions_say_where_things_are(shape):
 
 
 def test_a_wrong_place_is_seen():
-    scene = ToyWorld(pair_share=0.0).scene(1)
+    scene = ToyWorld(pair_fraction=0.0).scene(1)
     detailed = detailed_caption(scene, random.Random(0))
     (thing,) = parse(detailed).objects
     away = tuple(((x + 8) % 32, y) for x, y in thing.path)
     reading = read(render([scene])[0])
-    assert verdict(reading, Request((Ask(path=thing.path),))).all
-    assert not verdict(reading, Request((Ask(path=away),))).all
+    assert verdict(reading, PromptSpec((ObjectSpec(path=thing.path),))).all
+    assert not verdict(reading, PromptSpec((ObjectSpec(path=away),))).all
     for i in range(5):
         assert not verdict(
-            reading, Request((Ask(path=(*thing.path[:i], away[i], *thing.path[i + 1 :])),))
+            reading,
+            PromptSpec((ObjectSpec(path=(*thing.path[:i], away[i], *thing.path[i + 1 :])),)),
         ).all, "every moment counts"
 
 

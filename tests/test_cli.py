@@ -48,7 +48,7 @@ def test_generate_says_seconds_seed_and_what_was_seen(small, tmp_path, monkeypat
 
 
 def test_generate_says_what_the_prompt_became(model, tmp_path, monkeypatch, capsys):
-    model.expander.head.bias.data[1] = -1e4  # never the end
+    model.upsampler.head.bias.data[1] = -1e4  # never the end
     model.save(tmp_path / "model")
     options = (
         "--preset",
@@ -62,7 +62,7 @@ def test_generate_says_what_the_prompt_became(model, tmp_path, monkeypatch, caps
         "--force",
     )
     said = []
-    for more in ([], [], ["--no-expand"], ["--width", 40]):
+    for more in ([], [], ["--no-upsample"], ["--width", 40]):
         assert run(monkeypatch, "generate", "a red circle", *options, *more) == 0
         said.append(
             [
@@ -298,7 +298,7 @@ def test_train_refuses_an_old_run_and_an_unknown_preset(tmp_path, monkeypatch, c
     from minisora import config
 
     monkeypatch.setitem(config.PRESETS, "small", replace(preset))
-    monkeypatch.setattr("minisora.train.recipe.LOOK_PROMPTS", 1)
+    monkeypatch.setattr("minisora.train.recipe.EVALUATION_PROMPTS", 1)
     out = tmp_path / "run"
     assert run(monkeypatch, "train", "--preset", "small", "--out", out, "--device", "cpu") == 0
     assert (out / "model" / "model.json").is_file() and (out / "curve.json").is_file()

@@ -11,7 +11,7 @@ from minisora.flow import (
     sigma_schedule,
     velocity_of,
 )
-from minisora.masks import KINDS, draw_sigma
+from minisora.masks import MASKS, draw_sigma
 
 
 def test_conversions_round_trip():
@@ -62,7 +62,7 @@ def levels(grid=(5, 3, 4), count=2000, **options):
 
 
 def test_drawn_levels_are_of_many_kinds_and_half_of_them_pure():
-    assert sum(KINDS.values()) == pytest.approx(1.0)
+    assert sum(MASKS.values()) == pytest.approx(1.0)
     sigma = levels(count=4000)
     flat = sigma.flatten(1)
     one = (flat == flat[:, :1]).all(1) & (flat[:, 0] > 0)

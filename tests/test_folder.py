@@ -106,14 +106,14 @@ def test_a_model_learns_from_a_folder(folder, tmp_path, preset, monkeypatch, cap
     said = capsys.readouterr().out
     assert not stop.value.code and "left out broken.gif" in said and '"A red thing."' in said
     model = MiniSora.load(tmp_path / "run" / "model", "cpu")
-    assert model.generate(model.expand("a red thing"), num_inference_steps=1).shape == (
+    assert model.generate(model.upsample("a red thing"), num_inference_steps=1).shape == (
         1,
         3,
         17,
         32,
         32,
     )
-    assert model.expander is None and not (tmp_path / "run" / "expander.safetensors").exists(), (
+    assert model.upsampler is None and not (tmp_path / "run" / "upsampler.safetensors").exists(), (
         "nobody says where things are"
     )
     with pytest.raises(ValueError, match="never met the word 'circle'"):

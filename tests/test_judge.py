@@ -7,7 +7,7 @@ import torch
 
 from data.experiments.judge_report import ATTRIBUTES, planted, truth
 from minisora.measure.judge import judge, read, verdict
-from minisora.world.captions import Ask, Request, parse
+from minisora.world.captions import ObjectSpec, PromptSpec, parse
 
 CLIPS = int(os.environ.get("MINISORA_JUDGE_CLIPS", 512))
 
@@ -55,6 +55,6 @@ def test_an_extra_object_counts_against():
 
     scene = sample_scene(5, "pair")
     first = scene.objects[0]
-    request = Request((Ask(first.shape, first.color),))
+    request = PromptSpec((ObjectSpec(first.shape, first.color),))
     seen = judge(render([scene])[0], request).attributes
     assert not seen["count"]

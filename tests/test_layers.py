@@ -68,7 +68,7 @@ def test_what_is_read_from_a_place_says_how_far_away_it_is():
 
 
 def test_half_of_the_pairs_can_stand_still():
-    cos, sin = rotary_angles(torch.randn(5, 3), 16, share=0.5)
+    cos, sin = rotary_angles(torch.randn(5, 3), 16, fraction=0.5)
     assert (
         cos.shape == (5, 8)
         and (cos[:, 4:] == 1).all()

@@ -20,7 +20,7 @@ from minisora.measure.failures import (
     pair_figures,
 )
 from minisora.measure.stats import mean_of, share
-from minisora.world.captions import OPPOSITE, parse, request_of
+from minisora.world.captions import OPPOSITE, parse, spec_of
 from minisora.world.dataset import is_held_out, sample_scene
 from minisora.world.render import render
 from minisora.world.scene import GRAVITY
@@ -147,11 +147,11 @@ def test_pairs_are_bound_and_mirrored_ones_are_found():
 def test_a_changed_word_is_one_word():
     for i in range(8):
         scene = sample_scene(i, motion=LASTING[i % 4])
-        assert parse(sentence(scene)) == request_of(scene)
+        assert parse(sentence(scene)) == spec_of(scene)
         for attribute in ("color", "shape", "motion", "background"):
             changed = change_word(scene, attribute)
             assert not is_held_out(changed.objects[0].shape, changed.objects[0].color)
-            before, after = request_of(scene), request_of(changed)
+            before, after = spec_of(scene), spec_of(changed)
             differ = [
                 k
                 for k in vars(before.objects[0])

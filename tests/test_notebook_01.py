@@ -58,7 +58,7 @@ def test_check_describe(checks, capsys):
         ),
         "names no shape": lambda s: f"a {s.objects[0].color} thing".replace("thing", "background"),
         "names 2 objects": lambda s: describe(s) + ", a red circle",
-        "not Thing": lambda s: s.objects[0],
+        "not SceneObject": lambda s: s.objects[0],
     }.items():
         rejected(checks.check_describe, wrong, fault, capsys)
 

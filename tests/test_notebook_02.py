@@ -212,7 +212,9 @@ def test_a_stopped_training_is_finished_by_resuming_it(preset, batch, tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train_vae(vae, videos, preset, tmp_path, look=look, look_every=0.2, progress=False)
+        train_vae(
+            vae, videos, preset, tmp_path, on_evaluate=look, evaluate_every=0.2, progress=False
+        )
     trained = vae.decoder.embed.weight.clone()
     history = train_vae(
         vae, videos, preset, tmp_path, resume=True, should_stop=lambda: True, progress=False

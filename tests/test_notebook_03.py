@@ -119,7 +119,7 @@ def test_check_rotary_1d(checks, capsys):
         (lambda x, p, theta=16.0: rotary(x, p, theta, sign=-1.0), "other way round"),
         (neighbours, "neighbours"),
         (lambda x, p, theta=16.0: rotary(x, p, theta, quarter=1.0), "quarter turn"),
-        (lambda x, p, theta=16.0: rotary(x, p, theta, share=0.5), "number of pairs"),
+        (lambda x, p, theta=16.0: rotary(x, p, theta, fraction=0.5), "number of pairs"),
         (lambda x, p, theta=16.0: rotary(x, p, theta, share=-1.0), "sign of the exponent"),
         (
             lambda x, p, theta=16.0: rotary(x, torch.arange(len(x), dtype=x.dtype), theta),

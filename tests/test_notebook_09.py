@@ -2,6 +2,7 @@
 
 import torch
 
+from minisora import tasks
 from tests.conftest import rejected, unwritten
 
 
@@ -69,7 +70,7 @@ def go_on(model, video, prompt, generator, window=slice(-13, None), keep=True):
     given = video[:, window]
     levels = torch.tensor([0.0] * (given.shape[1] // 4 + 1) + [1, 1]).view(-1, 1, 1)
     start = torch.cat([given, given[:, -1:].expand(-1, 8, -1, -1)], dim=1)
-    made = model.redo(start, levels, prompt, generator=generator)[0]
+    made = tasks.denoise_video(model, start, levels, prompt, generator=generator)[0]
     return torch.cat(
         [video if keep else model.decode(model.encode(video[None]))[0], made[:, -8:]], dim=1
     )

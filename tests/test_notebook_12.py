@@ -5,15 +5,16 @@ import math
 import pytest
 import torch
 
+from minisora import tasks
 from minisora.measure.clips import change_word, make, sentence
 from minisora.measure.judge import read
 from minisora.measure.stats import wilson
 from minisora.widgets.failures import (
-    KINDS,
+    MASKS,
     FailureGallery,
     compare,
     draw_tracks,
-    plot_shares,
+    plot_fractions,
     prompt_of,
     render_failure,
 )
@@ -151,7 +152,7 @@ def test_check_better(checks, capsys):
         "one video a prompt": lambda m, prompts, seed: make(m, prompts, 1)[0],
         "not list": lambda m, prompts, seed: list(make(m, prompts, 1)),
         "other values": lambda m, prompts, seed: 255 * make(m, prompts, 1),
-        "raised": lambda m, prompts, seed: m.animate(prompts),
+        "raised": lambda m, prompts, seed: tasks.animate(m, prompts),
     }.items():
         rejected(check, wrong, fault, capsys)
     assert not checks.check_better(
@@ -161,7 +162,7 @@ def test_check_better(checks, capsys):
 
 
 def test_prompts_of_every_kind_can_be_read():
-    for kind in KINDS:
+    for kind in MASKS:
         for number in (0, 1, 2, 19):
             request = parse(prompt_of(kind, number))
             assert len(request.objects) == (2 if "space" in kind or "collision" in kind else 1)
@@ -171,7 +172,7 @@ def test_prompts_of_every_kind_can_be_read():
                 is_held_out(o.shape, o.color) == ("held-out" in kind) for o in request.objects
             )
     scene = sample_scene(TEST_SEEDS, motion="bouncing")
-    assert prompt_of(KINDS[6], 0) == sentence(scene) and prompt_of(KINDS[7], 0) == sentence(
+    assert prompt_of(MASKS[6], 0) == sentence(scene) and prompt_of(MASKS[7], 0) == sentence(
         change_word(scene, "color")
     )
     with pytest.raises(ValueError, match="physics: thrown"):
@@ -200,7 +201,7 @@ def test_tracks_and_comparison_show_what_is_there():
 
 
 def test_plot_shares_leaves_out_what_was_not_measured():
-    shown = plot_shares(
+    shown = plot_fractions(
         {
             "truth": {"a": wilson(9, 10), "b": None},
             "stored": None,
@@ -210,7 +211,8 @@ def test_plot_shares_leaves_out_what_was_not_measured():
     )
     assert shown.words == "shares. truth: a 90; here: a 25, b 0" and "<img alt=" in shown.text
     assert (
-        "nothing to measure" in plot_shares({"stored": None, "here": {"a": None}}, "shares").words
+        "nothing to measure"
+        in plot_fractions({"stored": None, "here": {"a": None}}, "shares").words
     )
 
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from minisora.compare.packing import fill, pack, segments_of, together
+from minisora.compare.packing import assign_rows, pack, packing_mask, segment_ids
 from minisora.config import DiTConfig
 from minisora.dit import DiT
 from minisora.patchify import grid_of, patchify, positions_of, unpatchify
@@ -47,15 +47,15 @@ def test_sizes_that_do_not_divide_name_the_nearest():
 
 def test_every_bag_finds_one_row_and_no_row_overflows():
     lengths = [80, 16, 75, 144, 80, 16, 16, 1]
-    rows = pack(lengths, 160)
+    rows = assign_rows(lengths, 160)
     assert sorted(i for row in rows for i in row) == list(range(8))
     assert all(sum(lengths[i] for i in row) <= 160 for row in rows) and len(rows) == 3
-    segments = segments_of(rows, lengths, 160)
+    segments = segment_ids(rows, lengths, 160)
     assert segments.shape == (3, 160) and all(
         int((segments == i).sum()) == n for i, n in enumerate(lengths)
     )
     with pytest.raises(ValueError, match="161 tokens does not fit into a row of 160"):
-        pack([161], 160)
+        assign_rows([161], 160)
 
 
 def test_packed_equals_unpacked():
@@ -72,17 +72,17 @@ def test_packed_equals_unpacked():
         dit(x[None], s[None], p, e[None], torch.ones(1, len(e), dtype=torch.bool))[0]
         for x, s, p, e in zip(tokens, sigma, places, prompts, strict=True)
     ]
-    rows = pack(lengths, 100)
-    segments, said = segments_of(rows, lengths, 100), segments_of(rows, words, 20)
+    rows = assign_rows(lengths, 100)
+    segments, said = segment_ids(rows, lengths, 100), segment_ids(rows, words, 20)
     args = [
-        fill(rows, bags, room)
+        pack(rows, bags, room)
         for bags, room in ((tokens, 100), (sigma, 100), (places, 100), (prompts, 20))
     ]
-    packed = dit(*args, together(segments, said), self_mask=together(segments, segments))
+    packed = dit(*args, packing_mask(segments, said), self_mask=packing_mask(segments, segments))
     assert len(rows) == 2
     for i, answer in enumerate(alone):
         assert torch.allclose(packed[segments == i], answer, atol=1e-5), grids[i]
-    leaky = dit(*args, together(segments, said))
+    leaky = dit(*args, packing_mask(segments, said))
     assert not torch.allclose(leaky[segments == 1], alone[1], atol=1e-3), (
         "without the mask bags would see each other"
     )

@@ -9,18 +9,18 @@ import torch
 from minisora.measure.clips import track_of
 from minisora.measure.judge import read, verdict
 from minisora.measure.physics import (
-    LIES,
+    IMPLAUSIBLE,
     SPEEDS,
     denoising_loss,
+    make_implausible,
     moving_scene,
     preference_error,
-    tell_lie,
     true_track,
     velocities,
     velocity_error,
     velocity_figures,
 )
-from minisora.world.captions import request_of
+from minisora.world.captions import spec_of
 from minisora.world.dataset import is_held_out, sample_scene
 from minisora.world.render import render
 from minisora.world.scene import simulate
@@ -90,15 +90,15 @@ def test_a_lie_is_a_lie_and_nothing_else_changes():
     for seed in range(4):
         scene = sample_scene(seed, motion="falling")
         true = render([scene])[0]
-        assert verdict(read(true), request_of(scene)).all
-        for kind in LIES:
-            false = tell_lie(kind, scene)
+        assert verdict(read(true), spec_of(scene)).all
+        for kind in IMPLAUSIBLE:
+            false = make_implausible(kind, scene)
             assert false.shape == true.shape and false.abs().max() <= 1
-            assert not verdict(read(false), request_of(scene)).all, kind
+            assert not verdict(read(false), spec_of(scene)).all, kind
             if kind != "reversed":
                 assert torch.equal(false[:, 0], true[:, 0]), "the lie comes later"
     with pytest.raises(ValueError, match="tunnel"):
-        tell_lie("tunnel", scene)
+        make_implausible("tunnel", scene)
 
 
 def test_preference_error_of_an_oracle_a_coin_and_a_liar():

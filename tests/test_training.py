@@ -16,7 +16,7 @@ from minisora.text import PAD
 from minisora.train.data import Latents, cache_latents, render_pool, world_of, world_source
 from minisora.train.loop import EMA, fit, learning_rate_at
 from minisora.train.recipe import take_over, train_model
-from minisora.train.stages import train_dit, train_expander, train_vae
+from minisora.train.stages import train_dit, train_upsampler, train_vae
 from minisora.vae import VideoVAE
 
 CONFIG = TrainConfig(steps=30, batch_size=4, learning_rate=3e-3, warmup_steps=5, ema_decay=0.9)
@@ -217,7 +217,7 @@ def test_the_basics_come_first(model, preset, tmp_path, monkeypatch):
     train_dit(
         both,
         data,
-        replace(preset, basics_steps=10, train_dit=replace(CONFIG, steps=40, batch_size=4)),
+        replace(preset, curriculum_steps=10, train_dit=replace(CONFIG, steps=40, batch_size=4)),
         tmp_path,
         progress=False,
     )
@@ -237,10 +237,12 @@ def test_the_expander_learns_from_captions_in_pairs(model, preset, tmp_path):
     ).all()
     wanted = replace(
         preset,
-        train_expander=replace(CONFIG, steps=60, batch_size=16, learning_rate=1e-2, warmup_steps=5),
+        train_upsampler=replace(
+            CONFIG, steps=60, batch_size=16, learning_rate=1e-2, warmup_steps=5
+        ),
     )
-    history = train_expander(
-        model.expander, Latents(torch.zeros(16, 1), ids), wanted, tmp_path, progress=False
+    history = train_upsampler(
+        model.upsampler, Latents(torch.zeros(16, 1), ids), wanted, tmp_path, progress=False
     )
     assert history[-1]["loss"] < 0.5 * history[0]["loss"]
 
@@ -259,7 +261,9 @@ def test_dit_training_lowers_the_loss_and_says_it_by_noise_level(model, preset, 
 
 def test_steps_go_to_every_size_as_often_as_their_shares_say(model, preset, tmp_path, monkeypatch):
     source = world_source(
-        replace(preset, cached_clips=200, other_sizes=((1, 32, 32), (17, 24, 40)), other_share=0.25)
+        replace(
+            preset, cached_clips=200, other_sizes=((1, 32, 32), (17, 24, 40)), other_fraction=0.25
+        )
     )
     assert [b.share for b in source.buckets] == [0.5, 0.25, 0.25] and [
         b.count for b in source.buckets
@@ -325,13 +329,13 @@ def test_what_is_given_may_be_a_little_off_and_what_is_made_is_not(
     assert (
         (told[:, 16:] == 0.5).all()
         and (told[:, :16] > 0).all()
-        and told[:, :16].max() < preset.given_noise
+        and told[:, :16].max() < preset.noise_augmentation
     )
     assert len(told[:, 0].unique()) == 4 and (told[:, :16] == told[:, :1]).all(), "one a clip"
 
 
 def test_the_whole_recipe_runs_resumes_and_never_overwrites(preset, tmp_path, monkeypatch):
-    monkeypatch.setattr("minisora.train.recipe.LOOK_PROMPTS", 2)
+    monkeypatch.setattr("minisora.train.recipe.EVALUATION_PROMPTS", 2)
 
     train_model(preset, tmp_path / "run", device="cpu", progress=False)
     assert {p.name for p in (tmp_path / "run").iterdir()} >= {
@@ -339,7 +343,7 @@ def test_the_whole_recipe_runs_resumes_and_never_overwrites(preset, tmp_path, mo
         "curve.png",
         "samples",
         "model",
-        "expander.safetensors",
+        "upsampler.safetensors",
     }
     first = MiniSora.load(tmp_path / "run" / "model", "cpu")
     with pytest.raises(FileExistsError, match="--resume"):
@@ -364,7 +368,7 @@ def test_the_whole_recipe_runs_resumes_and_never_overwrites(preset, tmp_path, mo
 
 
 def test_a_stage_without_minutes_is_left_out(preset, tmp_path, model, monkeypatch):
-    monkeypatch.setattr("minisora.train.recipe.LOOK_PROMPTS", 1)
+    monkeypatch.setattr("minisora.train.recipe.EVALUATION_PROMPTS", 1)
     still = replace(CONFIG, steps=None, minutes=0.0)
     options = {"start": model, "device": "cpu", "progress": False}
     after = train_model(
@@ -379,7 +383,7 @@ def test_a_stage_without_minutes_is_left_out(preset, tmp_path, model, monkeypatc
 
 
 def test_a_training_goes_on_from_another_model(preset, model, tmp_path, monkeypatch):
-    monkeypatch.setattr("minisora.train.recipe.LOOK_PROMPTS", 2)
+    monkeypatch.setattr("minisora.train.recipe.EVALUATION_PROMPTS", 2)
     wanted = replace(
         preset,
         dit=replace(preset.dit, hidden_size=64),
@@ -387,7 +391,7 @@ def test_a_training_goes_on_from_another_model(preset, model, tmp_path, monkeypa
         train_dit=replace(CONFIG, steps=1, learning_rate=0.0),
     )
     model.vae.latents_mean.fill_(0.5)
-    model.facts = {"curve": [{"stage": "vae", "minutes": 3.0, "psnr_mean": 20.0}]}
+    model.metadata = {"curve": [{"stage": "vae", "minutes": 3.0, "psnr_mean": 20.0}]}
     after = train_model(wanted, tmp_path / "run", start=model, device="cpu", progress=False)
     assert after.preset.dit == model.preset.dit, "the sizes are the first model's"
     same = lambda part: [
@@ -402,9 +406,9 @@ def test_a_training_goes_on_from_another_model(preset, model, tmp_path, monkeypa
         and not (tmp_path / "run" / "text.safetensors").exists()
     )
     assert all(same(lambda m: m.dit)) and all(same(lambda m: m.text))
-    points = MiniSora.load(tmp_path / "run" / "model", "cpu").facts["curve"]
+    points = MiniSora.load(tmp_path / "run" / "model", "cpu").metadata["curve"]
     assert (
-        points[0] == model.facts["curve"][0]
+        points[0] == model.metadata["curve"][0]
         and all(p["minutes"] >= 3 for p in points[1:])
         and len(points) > 2
     ), "the curve goes on"
@@ -415,13 +419,13 @@ def test_an_expander_goes_on_where_words_are_the_same(preset, model):
         MiniSora(preset, model.tokenizer.vocabulary),
         MiniSora(preset, ["a", "zebra", "red"]),
     )
-    kept = other.expander.embed.weight.clone()
+    kept = other.upsampler.embed.weight.clone()
     take_over(fresh, model)
     take_over(other, model)
-    assert torch.equal(fresh.expander.embed.weight, model.expander.embed.weight) and torch.equal(
-        other.expander.embed.weight, kept
+    assert torch.equal(fresh.upsampler.embed.weight, model.upsampler.embed.weight) and torch.equal(
+        other.upsampler.embed.weight, kept
     )
-    take_over(MiniSora(replace(preset, expander=None), model.tokenizer.vocabulary), model)
+    take_over(MiniSora(replace(preset, upsampler=None), model.tokenizer.vocabulary), model)
 
 
 def test_a_model_with_other_words_is_taken_over_word_by_word(preset, model):

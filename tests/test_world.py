@@ -7,8 +7,8 @@ import torch
 
 from minisora.world.dataset import (
     HELD_OUT,
-    LOOKS,
     PRACTICE,
+    SHAPE_COLOR_PAIRS,
     TEST_SEEDS,
     ToyWorld,
     is_held_out,
@@ -24,7 +24,7 @@ from minisora.world.scene import (
     SHAPES,
     SIZES,
     Scene,
-    Thing,
+    SceneObject,
     simulate,
 )
 
@@ -71,7 +71,7 @@ def test_antialiasing_moves_smoothly():
 
 
 def test_free_fall_is_a_parabola_then_rest():
-    thing = Thing(
+    thing = SceneObject(
         "circle", "red", "small", "falling", 0.3, 0.0, -0.5, gravity=GRAVITY, restitution=0.0
     )
     y = simulate(Scene((thing,)), 33, 8).positions[:, 0, 1]
@@ -81,7 +81,7 @@ def test_free_fall_is_a_parabola_then_rest():
 
 
 def test_bouncing_keeps_its_energy():
-    thing = Thing(
+    thing = SceneObject(
         "circle", "red", "small", "bouncing", 0.3, 0.0, -0.4, gravity=GRAVITY, restitution=1.0
     )
     y = simulate(Scene((thing,)), 2001, 100).positions[:, 0, 1]
@@ -92,8 +92,8 @@ def test_bouncing_keeps_its_energy():
 
 @pytest.mark.parametrize("r_a,r_b", [(0.3, 0.3), (0.33, 0.3), (0.3, 0.42)])
 def test_collision_keeps_momentum_and_energy(r_a, r_b):
-    a = Thing("circle", "red", "small", "hits", r_a, -0.6, 0.02, vx=0.5)
-    b = Thing("circle", "blue", "small", "hit", r_b, 0.2, -0.03)
+    a = SceneObject("circle", "red", "small", "hits", r_a, -0.6, 0.02, vx=0.5)
+    b = SceneObject("circle", "blue", "small", "hit", r_b, 0.2, -0.03)
     p = simulate(Scene((a, b), relation="left of"), 401, 100).positions
     v = (p[1:] - p[:-1]) * 100
     before, after = v[0], v[-1]
@@ -106,7 +106,9 @@ def test_collision_keeps_momentum_and_energy(r_a, r_b):
 
 
 def test_circling_returns():
-    thing = Thing("star", "red", "small", "circling", 0.3, 0.3, 0.0, vy=0.3 * math.pi, turn=math.pi)
+    thing = SceneObject(
+        "star", "red", "small", "circling", 0.3, 0.3, 0.0, vy=0.3 * math.pi, turn=math.pi
+    )
     p = simulate(Scene((thing,)), 17, 8).positions[:, 0]
     assert torch.allclose(p[0], p[16], atol=1e-9)
     assert torch.allclose(p.norm(dim=1), torch.full((17,), 0.3, dtype=torch.float64), atol=1e-9)
@@ -137,7 +139,7 @@ def test_invisible_motion_is_never_made():
 
 
 def test_hard_motions_come_more_often_in_training_and_turn_clockwise():
-    world = ToyWorld(pair_share=0.0)
+    world = ToyWorld(pair_fraction=0.0)
     things = [world.scene(i).objects[0] for i in range(1500)]
     share = {m: sum(t.motion == m for t in things) / len(things) for m in MOTIONS}
     usual = 1 / (len(MOTIONS) + sum(n - 1 for n in PRACTICE.values()))
@@ -152,7 +154,7 @@ def test_hard_motions_come_more_often_in_training_and_turn_clockwise():
 def test_nothing_held_out_leaks_into_training():
     world = ToyWorld()
     looks = {(o.shape, o.color) for i in range(4000) for o in world.scene(i).objects}
-    assert looks == set(LOOKS["seen"])
+    assert looks == set(SHAPE_COLOR_PAIRS["seen"])
     assert not looks & HELD_OUT
     held = [
         sample_scene(TEST_SEEDS + i, family, "held_out")

@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 
 from minisora.measure.judge import read, verdict
-from minisora.world.captions import request_of
+from minisora.world.captions import spec_of
 from minisora.world.dataset import TEST_SEEDS, ToyWorld, sample_scene
 from minisora.world.render import render
 from minisora.world.scene import BACKGROUND_COLORS, COLORS, MOTIONS, ROUND, SHAPES, SIZES, Scene
@@ -19,11 +19,11 @@ ATTRIBUTES = ("count", "shape", "color", "size", "motion", "background", "relati
 def truth(clips: int, see=lambda videos: videos) -> tuple[Counter, int]:
     """How often each attribute of true clips is read rightly; `see` may change what the judge is shown."""
     rights: Counter = Counter()
-    world = ToyWorld(first_seed=TEST_SEEDS, pair_share=0.5)
+    world = ToyWorld(first_seed=TEST_SEEDS, pair_fraction=0.5)
     for start in range(0, clips, 64):
         scenes = [world.scene(i) for i in range(start, min(start + 64, clips))]
         for video, scene in zip(see(render(scenes)), scenes, strict=True):
-            seen = verdict(read(video), request_of(scene))
+            seen = verdict(read(video), spec_of(scene))
             rights["all"] += seen.all
             for name, right in seen.attributes.items():
                 rights[name] += right
@@ -41,7 +41,7 @@ def planted(clips: int) -> tuple[Counter, Counter]:
             video = _lie(kind, scene, rng)
             if video is not None:
                 total[kind] += 1
-                caught[kind] += not verdict(read(video), request_of(scene)).all
+                caught[kind] += not verdict(read(video), spec_of(scene)).all
     return caught, total
 
 

@@ -19,7 +19,7 @@ from minisora import MiniSora
 from minisora.device import autocast, can_compile
 from minisora.dit import DiT
 from minisora.flow import add_noise, velocity_of
-from minisora.masks import KINDS
+from minisora.masks import MASKS
 from minisora.measure.accuracy import judge_clips, summarise
 from minisora.measure.clips import test_prompts, test_scenes
 from minisora.train.data import cache_latents, world_source
@@ -27,7 +27,7 @@ from minisora.train.stages import train_dit
 from minisora.world.render import render
 
 RESULTS = Path(__file__).resolve().parents[2] / "data" / "results" / "kinds.json"
-WAYS = {"all kinds": KINDS, "text to video alone": {"one level": 1.0}}
+WAYS = {"all kinds": MASKS, "text to video alone": {"one level": 1.0}}
 LEVELS = (0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95)
 WIDTH, RATE = 160, 8e-3  # what learns most in few steps, see data/LOG.md
 
@@ -49,7 +49,7 @@ def report(steps: int, clips: int = 12_000, judged: int = 256) -> dict:
     """Both trainings, nested as way, then `curve` and `shares`."""
     model, table = MiniSora.load("tiny", "cpu"), {}
     dit = replace(model.preset.dit, hidden_size=WIDTH)
-    config = replace(model.preset.train_dit, steps=steps, learning_rate=RATE, decay_share=0.3)
+    config = replace(model.preset.train_dit, steps=steps, learning_rate=RATE, cooldown_fraction=0.3)
     bucket = world_source(model.preset).buckets[0]
     data, text = (
         cache_latents(model.vae, model.tokenizer, bucket.clips, clips, measure=False),
@@ -70,12 +70,12 @@ def report(steps: int, clips: int = 12_000, judged: int = 256) -> dict:
                 "kinds": kinds,
                 "compile": can_compile() and steps >= 300,
                 "look": look,
-                "look_every": 0.0,
+                "evaluate_every": 0.0,
             }
             train_dit(
                 both,
                 data,
-                replace(model.preset, dit=dit, train_dit=config, basics_steps=0),
+                replace(model.preset, dit=dit, train_dit=config, curriculum_steps=0),
                 folder,
                 **options,
             )

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from minisora import tasks
 from minisora.config import GUIDANCE_SCALE
 
 PROMPT = Annotated[
@@ -35,10 +36,10 @@ GUIDANCE = Annotated[
     float, typer.Option(help="How hard the prompt pulls: 1 is not at all more than it says.")
 ]
 NEGATIVE = Annotated[str, typer.Option(help="What to get away from.")]
-EXPAND = Annotated[
+UPSAMPLE = Annotated[
     bool,
     typer.Option(
-        help="Let the prompt expander add where things are, in the preset's size; places of your own come last in the prompt."
+        help="Let the prompt upsampler add where things are, in the preset's size; places of your own come last in the prompt."
     ),
 ]
 FRAMES = Annotated[int | None, typer.Option(help="Frames, 4k + 1.", min=1)]
@@ -125,14 +126,16 @@ def makes_a_clip(function):
 
 
 @makes_a_clip
-def generate(model, prompt: PROMPT, num_frames: FRAMES = None, expand: EXPAND = True, **options):
+def generate(
+    model, prompt: PROMPT, num_frames: FRAMES = None, upsample: UPSAMPLE = True, **options
+):
     """Make a clip from a sentence."""
     usual = (model.preset.num_frames, model.preset.height, model.preset.width)
-    if expand and all(
+    if upsample and all(
         n in (None, own)
         for n, own in zip((num_frames, options["height"], options["width"]), usual, strict=True)
     ):
-        (longer,) = model.expand(
+        (longer,) = model.upsample(
             prompt, options["generator"].clone_state()
         )  # the same noise, expanded or not
         if longer != prompt:
@@ -144,7 +147,7 @@ def generate(model, prompt: PROMPT, num_frames: FRAMES = None, expand: EXPAND = 
 @makes_a_clip
 def image(model, prompt: PROMPT, **options):
     """Make a picture from a sentence: a clip of one frame."""
-    return model.image(prompt, **options)[:, :, None]
+    return tasks.text_to_image(model, prompt, **options)[:, :, None]
 
 
 @makes_a_clip
@@ -160,7 +163,8 @@ def animate(
     """Make a clip that starts with a picture."""
     from minisora.show.media import as_image
 
-    return model.animate(
+    return tasks.animate(
+        model,
         as_image(image, height or model.preset.height, width or model.preset.width),
         prompt,
         num_frames=num_frames,
@@ -178,19 +182,19 @@ def extend(
     **options,
 ):
     """Go on where a clip ends, or say what came before it."""
-    return model.extend(clip, num_frames, prompt, direction=direction, **options)
+    return tasks.extend(model, clip, num_frames, prompt, direction=direction, **options)
 
 
 @makes_a_clip
 def connect(model, clip: CLIP, after: CLIP, prompt: PROMPT, num_frames: MORE = 8, **options):
     """Lead from one clip into another."""
-    return model.connect(clip, after, prompt, num_frames, **options)
+    return tasks.connect(model, clip, after, prompt, num_frames, **options)
 
 
 @makes_a_clip
 def loop(model, clip: CLIP, prompt: PROMPT, num_frames: MORE = 8, **options):
     """Lead from a clip's end back to its beginning."""
-    return model.loop(clip, prompt, num_frames, **options)
+    return tasks.loop(model, clip, prompt, num_frames, **options)
 
 
 @makes_a_clip
@@ -203,25 +207,27 @@ def inpaint(model, clip: CLIP, prompt: PROMPT, missing: MISSING, **options):
         raise ValueError(
             f"--missing {missing!r} is not understood; write 5-12, or one number"
         ) from None
-    return model.inpaint(clip, range(first, last + 1), prompt, **options)
+    return tasks.inpaint(model, clip, prompt, frames=range(first, last + 1), **options)
 
 
 @makes_a_clip
 def edit(model, clip: CLIP, prompt: PROMPT, region: REGION, **options):
     """Make a region of a clip anew and keep the rest."""
-    return model.edit(clip, region, prompt, **options)
+    return tasks.inpaint(model, clip, prompt, region=region, **options)
 
 
 @makes_a_clip
 def restyle(model, clip: CLIP, prompt: PROMPT, strength: STRENGTH = 0.7, **options):
     """Change a whole clip as the sentence says."""
-    return model.restyle(clip, prompt, strength, **options)
+    return tasks.video_to_video(model, clip, prompt, strength, **options)
 
 
 @makes_a_clip
 def minute(model, prompt: SENTENCES, seconds: SECONDS = 60.0, **options):
     """Make a long clip, window by window."""
-    return model.minute([(seconds / len(prompt), sentence) for sentence in prompt], **options)
+    return tasks.long_video(
+        model, [(seconds / len(prompt), sentence) for sentence in prompt], **options
+    )
 
 
 # ------------------------------------------------------------------------------------------------------------------ parts

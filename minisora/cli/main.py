@@ -9,7 +9,17 @@ from typing import Annotated
 
 import typer
 
-from minisora.cli.clips import COMMANDS, DEVICE, EXPAND, FORCE, GUIDANCE, MODEL, STEPS, load, refuse
+from minisora.cli.clips import (
+    COMMANDS,
+    DEVICE,
+    FORCE,
+    GUIDANCE,
+    MODEL,
+    STEPS,
+    UPSAMPLE,
+    load,
+    refuse,
+)
 from minisora.config import GUIDANCE_SCALE
 
 app = typer.Typer(
@@ -56,8 +66,8 @@ def train(
     language_minutes: Annotated[
         float | None, typer.Option(help="Minutes for the text encoder.", min=0)
     ] = None,
-    expander_minutes: Annotated[
-        float | None, typer.Option(help="Minutes for the prompt expander.", min=0)
+    upsampler_minutes: Annotated[
+        float | None, typer.Option(help="Minutes for the prompt upsampler.", min=0)
     ] = None,
     dit_minutes: Annotated[
         float | None, typer.Option(help="Minutes for the transformer.", min=0)
@@ -68,7 +78,7 @@ def train(
     cached_clips: Annotated[
         int | None, typer.Option(help="Clips that the other stages learn from.", min=64)
     ] = None,
-    look_every: Annotated[
+    evaluate_every: Annotated[
         float, typer.Option(help="Seconds of training between two looks at samples.", min=1)
     ] = 60.0,
     data: Annotated[
@@ -84,7 +94,7 @@ def train(
     compile: COMPILE = None,
     device: DEVICE = "auto",
 ) -> None:
-    """Train a model, from nothing or --from another: compressor, text encoder, prompt expander, transformer. Ctrl-C keeps what was learned; --resume goes on."""
+    """Train a model, from nothing or --from another: compressor, text encoder, prompt upsampler, transformer. Ctrl-C keeps what was learned; --resume goes on."""
     from minisora.config import PRESETS
     from minisora.device import can_compile
     from minisora.pipeline import MiniSora
@@ -97,7 +107,7 @@ def train(
     stages = {
         "train_vae": vae_minutes,
         "train_language": language_minutes,
-        "train_expander": expander_minutes,
+        "train_upsampler": upsampler_minutes,
         "train_dit": dit_minutes,
     }
     for stage, minutes in stages.items():
@@ -116,7 +126,7 @@ def train(
                 ]
             )
         )
-    left_out = {"train_language": start, "train_expander": folder}
+    left_out = {"train_language": start, "train_upsampler": folder}
     total = sum(getattr(chosen, stage).minutes for stage in stages if not left_out.get(stage))
     typer.echo(
         f"training {preset} in {out}: {total:.0f} minutes of training, and some for its clips and samples; stop with Ctrl-C"
@@ -135,7 +145,7 @@ def train(
         resume=resume,
         device=device,
         compile=compile,
-        look_every=look_every,
+        evaluate_every=evaluate_every,
     )
     example = folder.captions[0][0] if folder else "a small blue star spinning"
     typer.echo(
@@ -153,7 +163,7 @@ def evaluate(
     json_file: JSON = None,
     num_inference_steps: STEPS = 20,
     guidance_scale: GUIDANCE = GUIDANCE_SCALE,
-    expand: EXPAND = True,
+    upsample: UPSAMPLE = True,
     seed: NOISE_SEED = 0,
     preset: MODEL = "tiny",
     compile: COMPILE = None,
@@ -165,24 +175,24 @@ def evaluate(
 
     from minisora.measure.accuracy import evaluate_animate, evaluate_text_to_video, evaluate_vae
     from minisora.measure.stats import lines_of
-    from minisora.measure.tasks import CAPABILITIES, measure_capabilities, real_clips
+    from minisora.measure.tasks import TASKS, measure_tasks, real_clips
 
     model = _measured(json_file, force, preset, device, compile, prompts)
     options = {"num_inference_steps": num_inference_steps, "guidance_scale": guidance_scale}
     if capability:
         names = (
-            [name for name in CAPABILITIES if name != "real video" or real_clips()]
+            [name for name in TASKS if name != "real video" or real_clips()]
             if "all" in capability
             else capability
         )
-        table = shown = measure_capabilities(
+        table = shown = measure_tasks(
             model, names, prompts, seed, lambda name: typer.echo(f"measuring {name} …"), **options
         )
     else:
         with tqdm(total=9 * prompts, unit="clip") as bar:
             table = evaluate_text_to_video(
-                model, prompts, seed, bar.update, expand=expand, **options
-            ) | {"settings": {"expand": expand}}
+                model, prompts, seed, bar.update, upsample=upsample, **options
+            ) | {"settings": {"upsample": upsample}}
             table["animate"] = evaluate_animate(model, prompts, seed, bar.update, **options)
             table["vae"] = evaluate_vae(model, prompts, bar.update)
         shown = {

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 
 
-def pack(lengths: Sequence[int], room: int) -> list[list[int]]:
+def assign_rows(lengths: Sequence[int], room: int) -> list[list[int]]:
     """Share out bags of tokens over rows: each, the longest first, goes into the first row that has room for it.
 
     Args:
@@ -31,7 +31,7 @@ def pack(lengths: Sequence[int], room: int) -> list[list[int]]:
     return rows
 
 
-def fill(rows: Sequence[Sequence[int]], bags: Sequence[torch.Tensor], room: int) -> torch.Tensor:
+def pack(rows: Sequence[Sequence[int]], bags: Sequence[torch.Tensor], room: int) -> torch.Tensor:
     """Write bags (n_i, ...) side by side into rows: (R, room, ...), zero where a row is empty."""
     packed = bags[0].new_zeros(len(rows), room, *bags[0].shape[1:])
     for r, row in enumerate(rows):
@@ -40,11 +40,11 @@ def fill(rows: Sequence[Sequence[int]], bags: Sequence[torch.Tensor], room: int)
     return packed
 
 
-def segments_of(rows: Sequence[Sequence[int]], lengths: Sequence[int], room: int) -> torch.Tensor:
+def segment_ids(rows: Sequence[Sequence[int]], lengths: Sequence[int], room: int) -> torch.Tensor:
     """The bag that every place belongs to: (R, room) int64, -1 where a row is empty."""
-    return fill(rows, [torch.full((n,), i + 1) for i, n in enumerate(lengths)], room) - 1
+    return pack(rows, [torch.full((n,), i + 1) for i, n in enumerate(lengths)], room) - 1
 
 
-def together(segments: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
+def packing_mask(segments: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
     """Who may look at whom: (R, N) and (R, M) segments → (R, N, M), True where both places belong to one bag."""
     return (segments[:, :, None] == others[:, None, :]) & (segments[:, :, None] >= 0)

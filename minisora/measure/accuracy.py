@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import torch
 
+from minisora import tasks
 from minisora.measure.clips import test_prompts, test_scenes
 from minisora.measure.judge import Verdict, read, verdict
 from minisora.measure.stats import psnr_of, wilson
@@ -48,16 +49,16 @@ def judge_clips(
 
 
 def make_clips(
-    model, seed: int = 0, expand: bool = True, **options
+    model, seed: int = 0, upsample: bool = True, **options
 ) -> Callable[[list[str], int], torch.Tensor]:
-    """What `judge_clips` asks for, of a model: every batch from its own seed, prompts made longer by the model's expander unless not `expand`."""
+    """What `judge_clips` asks for, of a model: every batch from its own seed, prompts made longer by the model's upsampler unless not `upsample`."""
 
     def make(prompts: list[str], batch: int) -> torch.Tensor:
         words, noise = (
             torch.Generator().manual_seed(seed + batch) for _ in range(2)
         )  # the same noise, expanded or not
         return model.generate(
-            model.expand(prompts, words) if expand else prompts, generator=noise, **options
+            model.upsample(prompts, words) if upsample else prompts, generator=noise, **options
         )
 
     return make
@@ -70,7 +71,7 @@ def evaluate_text_to_video(
     model, prompts: int = 512, seed: int = 0, on_batch=lambda n: None, **options
 ) -> dict:
     """Text to video on test prompts, nested as family, split, attribute; and under "motions", for one object and seen looks, how often all is as
-    asked by what should move how. A clip is held against the prompt as it was typed, whatever an expander made of it.
+    asked by what should move how. A clip is held against the prompt as it was typed, whatever an upsampler made of it.
 
     Args:
         prompts: prompts a family and split. options: of `make_clips`.
@@ -101,8 +102,8 @@ def evaluate_animate(
     verdicts, kept = [], []
     for i in range(0, prompts, 32):
         image, chunk = images[i : i + 32], texts[i : i + 32]
-        video = model.animate(
-            image, chunk, generator=torch.Generator().manual_seed(seed + i), **options
+        video = tasks.animate(
+            model, image, chunk, generator=torch.Generator().manual_seed(seed + i), **options
         )
         kept += psnr_of(video[:, :, :1].cpu(), image[:, :, None]).tolist()
         verdicts += [verdict(read(v), parse(p)) for v, p in zip(video, chunk, strict=True)]

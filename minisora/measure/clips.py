@@ -7,9 +7,10 @@ from itertools import count, islice
 
 import torch
 
+from minisora import tasks
 from minisora.measure.judge import read
 from minisora.world.captions import PHRASES, caption
-from minisora.world.dataset import LOOKS, TEST_SEEDS, sample_scene
+from minisora.world.dataset import SHAPE_COLOR_PAIRS, TEST_SEEDS, sample_scene
 from minisora.world.scene import BACKGROUND_COLORS, Scene
 
 LASTING = (
@@ -52,7 +53,7 @@ def remake(
     """
     levels = torch.tensor(start)[:, None, None]
     return in_batches(
-        lambda video, texts, **o: model.redo(video, levels, texts, **o),
+        lambda video, texts, **o: tasks.denoise_video(model, video, levels, texts, **o),
         videos,
         prompts,
         seed=seed,
@@ -65,7 +66,7 @@ def slide(model, prompts: list[str], num_frames: int, seed: int = 0, **options) 
 
     def batch(texts: list[str], **options) -> torch.Tensor:
         video = model.generate(texts, **options)
-        return model.extend(video, num_frames - video.shape[2], texts, **options)
+        return tasks.extend(model, video, num_frames - video.shape[2], texts, **options)
 
     return in_batches(batch, prompts, seed=seed, **options)
 
@@ -91,8 +92,8 @@ def change_word(scene: Scene, attribute: str) -> Scene:
     """Another value of color, shape, motion or background, and no look that training has not shown."""
     (o,), rng = scene.objects, random.Random(f"{attribute} {scene.seed}")
     values = {
-        "color": [c for s, c in LOOKS["seen"] if s == o.shape],
-        "shape": [s for s, c in LOOKS["seen"] if c == o.color],
+        "color": [c for s, c in SHAPE_COLOR_PAIRS["seen"] if s == o.shape],
+        "shape": [s for s, c in SHAPE_COLOR_PAIRS["seen"] if c == o.color],
         "motion": LASTING[:4],
         "background": list(BACKGROUND_COLORS),
     }

@@ -10,7 +10,7 @@ import torch
 
 from minisora.measure.judge import Reading, Tracked, read, verdict
 from minisora.measure.stats import mean_of, share
-from minisora.world.captions import Request, parse, request_of
+from minisora.world.captions import PromptSpec, parse, spec_of
 from minisora.world.render import coverage
 from minisora.world.scene import FPS, RELATIONS, Scene
 
@@ -77,7 +77,7 @@ def motion_figures(videos: torch.Tensor, motion: str) -> dict:
     )
 
 
-def by_color(reading: Reading, request: Request) -> list[Tracked] | None:
+def by_color(reading: Reading, request: PromptSpec) -> list[Tracked] | None:
     """The asked objects in the order of the request, found by colour; None where one is not there."""
     found = {o.color: o for o in reading.objects}
     return (
@@ -172,7 +172,7 @@ def edit_figures(
             {k: getattr(o, k) for k in NAMES} | {"background": r.background}
             for o, r in zip(objects, readings, strict=True)
         )
-        asked = vars(request_of(scene).objects[0]) | {"background": scene.background}
+        asked = vars(spec_of(scene).objects[0]) | {"background": scene.background}
         obeyed.append(attribute is not None and new[attribute] == asked[attribute])
         stayed += [old[k] == new[k] for k in old if k != attribute]
         place.append(float((objects[0].positions - objects[1].positions)[0].norm()))

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 
 from minisora.measure.laws import Law, best_collision, best_law
-from minisora.world.captions import BOARD, Request, moments
+from minisora.world.captions import GRID_CELLS, PromptSpec, moments
 from minisora.world.render import background_image, coverage, pixel_grid
 from minisora.world.scene import BACKGROUND_COLORS, COLORS, FPS, RELATIONS, SHAPES, SIZES, TEXTURES
 
@@ -288,7 +288,7 @@ def _with_collision(things: list[Tracked], fps: float) -> list[Tracked]:
 # ---------------------------------------------------------------------------------------------------------------- verdicts
 
 
-def verdict(reading: Reading, request: Request) -> Verdict:
+def verdict(reading: Reading, request: PromptSpec) -> Verdict:
     """Hold what was seen against what was asked, whichever object is named first. What was not asked is not judged.
 
     Attributes: count (as many objects as asked, in every frame), shape, color, size, motion, place (of all objects),
@@ -344,10 +344,10 @@ def _passes(thing: Tracked, path: tuple[tuple[int, int], ...], reach: tuple[floa
     places = thing.positions[
         moments(len(thing.positions))
     ]  # (5, 2); nan, where it was not seen, is near nothing
-    squares = (places / places.new_tensor(reach) + 1) / 2 * BOARD - 0.5
+    squares = (places / places.new_tensor(reach) + 1) / 2 * GRID_CELLS - 0.5
     return bool(((squares - places.new_tensor(path)).abs() <= NEAR).all())
 
 
-def judge(video: torch.Tensor, request: Request, fps: float = FPS) -> Verdict:
+def judge(video: torch.Tensor, request: PromptSpec, fps: float = FPS) -> Verdict:
     """Read a clip (3, T, H, W) in [-1, 1] and hold it against a request."""
     return verdict(read(video, fps), request)

@@ -31,16 +31,16 @@ from minisora.measure.failures import (
 )
 from minisora.measure.judge import read, verdict
 from minisora.measure.physics import (
-    LIES,
+    IMPLAUSIBLE,
     SPEEDS,
     denoising_loss,
+    make_implausible,
     moving_scene,
     preference_error,
-    tell_lie,
     velocity_figures,
 )
 from minisora.measure.stats import share, wilson
-from minisora.world.captions import parse, request_of
+from minisora.world.captions import parse, spec_of
 from minisora.world.dataset import TEST_SEEDS, sample_scene
 from minisora.world.render import render
 
@@ -150,13 +150,13 @@ def measure_preference(model, clips: int = 200, loss: Callable = denoising_loss)
         lambda v, p: loss(model, v, p), videos, [sentence(s) for s in scenes]
     )
     right = lambda videos: [
-        verdict(read(v), request_of(s)).all
+        verdict(read(v), spec_of(s)).all
         for v, s in zip(round_trip(model, videos), scenes, strict=True)
     ]
     true, table = render(scenes), {}
     valid, sane = losses(true), right(true)
-    for kind in LIES:
-        false = torch.stack([tell_lie(kind, s) for s in scenes])
+    for kind in IMPLAUSIBLE:
+        false = torch.stack([make_implausible(kind, s) for s in scenes])
         fooled = [f or not t for t, f in zip(sane, right(false), strict=True)]
         table[kind] = {
             "error": preference_error(valid, losses(false)),

@@ -24,7 +24,7 @@ SPEEDS = {
     "as in training": (0.30, 0.55),
     "faster": (0.75, 1.00),
 }  # half-widths per second
-LIES = ("teleport", "color change", "vanish", "reversed", "weak gravity")
+IMPLAUSIBLE = ("teleport", "color change", "vanish", "reversed", "weak gravity")
 SIGMAS = (0.3, 0.5, 0.7, 0.9)  # noise levels at which losses are compared
 
 
@@ -93,7 +93,7 @@ def velocity_figures(
 # ------------------------------------------------------------------------------------------------------- preference error
 
 
-def tell_lie(kind: str, scene: Scene) -> torch.Tensor:
+def make_implausible(kind: str, scene: Scene) -> torch.Tensor:
     """The clip (3, T, H, W) of a falling object with one thing in it that cannot be, and everything else as it was."""
     rng, (thing,) = random.Random(scene.seed), scene.objects
     video, cut = render([scene])[0], rng.randrange(4, 13)
@@ -106,7 +106,7 @@ def tell_lie(kind: str, scene: Scene) -> torch.Tensor:
         "vanish": {},
     }
     if kind not in lies:
-        raise ValueError(f"kind={kind!r} is not known; it is one of {', '.join(LIES)}")
+        raise ValueError(f"kind={kind!r} is not known; it is one of {', '.join(IMPLAUSIBLE)}")
     other = render(
         [replace(scene, objects=(replace(thing, **lies[kind]),) if kind != "vanish" else ())]
     )[0]

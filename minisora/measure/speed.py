@@ -17,7 +17,7 @@ import torch.nn as nn
 from minisora.config import TrainConfig
 from minisora.device import autocast, has_fast_bf16
 from minisora.dit import DiT
-from minisora.text import END, PAD
+from minisora.text import EOS, PAD
 from minisora.train.data import Latents
 from minisora.train.stages import train_dit
 from minisora.world.dataset import ToyWorld
@@ -88,8 +88,8 @@ def benchmark(model, quick: bool = False) -> dict:
     table["clips sampled a second (20 steps, guided)"] = rate(
         lambda: model.generate(prompts), len(prompts)
     )
-    longer = lambda: model.expand(prompts[:1], torch.Generator().manual_seed(0))
-    table["seconds for one prompt (expander)"] = round(_seconds(longer, repeats * 2), 5)
+    longer = lambda: model.upsample(prompts[:1], torch.Generator().manual_seed(0))
+    table["seconds for one prompt (upsampler)"] = round(_seconds(longer, repeats * 2), 5)
     table["seconds for one clip (20 steps, guided)"] = round(
         _seconds(lambda: model.generate(longer()), repeats * 2), 3
     )
@@ -105,7 +105,7 @@ def benchmark(model, quick: bool = False) -> dict:
         7 if quick else 20,
     )  # with three more that do not count, so that the loop logs its tenth
     ids = torch.full((256, 1, 20), PAD)
-    ids[:, :, :19], ids[:, :, 19] = 5, END
+    ids[:, :, :19], ids[:, :, 19] = 5, EOS
     data = Latents(latents.cpu().repeat(8, 1, 1, 1, 1).half(), ids.to(torch.int16))
     table["clips trained a second"] = round(batch * steps / _train_seconds(model, data, steps), 1)
     table["GFLOP/s of matrix products here"] = round(matrix_product_rate(device), 1)
@@ -121,10 +121,10 @@ def benchmark(model, quick: bool = False) -> dict:
 
 LONG = """
 import sys, time
-from minisora import MiniSora
+from minisora import MiniSora, tasks
 model = MiniSora.load(sys.argv[1], sys.argv[2])
 began = time.perf_counter()
-model.minute("a large red circle bouncing on a navy background", seconds=float(sys.argv[3]), progress=False)
+tasks.long_video(model, "a large red circle bouncing on a navy background", seconds=float(sys.argv[3]), progress=False)
 seconds = time.perf_counter() - began
 try:
     import resource  # not on Windows
@@ -163,7 +163,7 @@ def _train_seconds(model, data: Latents, steps: int) -> float:
         history = train_dit(
             fresh,
             data,
-            replace(model.preset, train_dit=config, basics_steps=0),
+            replace(model.preset, train_dit=config, curriculum_steps=0),
             folder,
             progress=False,
         )

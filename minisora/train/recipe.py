@@ -1,6 +1,6 @@
 """From nothing to a model: the toy world, the four trainings in order, and the curve of how it went.
 
-ToyWorld ──► train_vae ──► cache_latents ──► train_language, train_expander ──► train_dit ──► model folder, curve.json
+ToyWorld ──► train_vae ──► cache_latents ──► train_language, train_upsampler ──► train_dit ──► model folder, curve.json
 """
 
 import json
@@ -20,14 +20,14 @@ from minisora.measure.stats import psnr_of
 from minisora.pipeline import MiniSora
 from minisora.show.clip import save_strips
 from minisora.show.plots import plot_curve
-from minisora.text import END, PAD, TextVideoPair
+from minisora.text import EOS, PAD, TextVideoPair
 from minisora.train.curve import Curve
 from minisora.train.data import Latents, Source, cache_latents, folder_source, world_source
 from minisora.train.folder import Folder
 from minisora.train.loop import is_finished
-from minisora.train.stages import train_dit, train_expander, train_language, train_vae
+from minisora.train.stages import train_dit, train_language, train_upsampler, train_vae
 
-LOOK_PROMPTS = 64  # of each family, judged while the transformer learns
+EVALUATION_PROMPTS = 64  # of each family, judged while the transformer learns
 
 
 def train_model(
@@ -40,18 +40,18 @@ def train_model(
     device: str = "auto",
     compile: bool = False,
     progress: bool = True,
-    look_every: float = 60.0,
+    evaluate_every: float = 60.0,
 ) -> MiniSora:
     """Train a whole model in `run_dir`; with `resume`, go on where a stopped run left off.
 
-    Writes `vae`, `text`, `expander`, `dit` and `latents.safetensors` (checkpoints of the stages), `model/` (what `MiniSora.load` reads),
+    Writes `vae`, `text`, `upsampler`, `dit` and `latents.safetensors` (checkpoints of the stages), `model/` (what `MiniSora.load` reads),
     `curve.json` and `curve.png` (the share of clips that the judge finds as asked, against minutes from nothing, every stage counted), and `samples/`.
 
     Args:
         start: go on from this model's weights, in its sizes, instead of from nothing. Its compressor's encoder stays as it is, so that latents
             keep their meaning, and the language stage is left out: the text encoder goes on learning with the transformer.
         folder: your own clips (`folder.read_folder`) instead of the toy world; the judge cannot read those, so there are samples and no such shares,
-            and there is no expander, because nobody says where things are.
+            and there is no upsampler, because nobody says where things are.
         compile: see `device.compiled`; pays off from about four minutes a stage.
 
     Raises:
@@ -73,11 +73,11 @@ def train_model(
             vae=start.preset.vae,
             text=text,
             dit=start.preset.dit,
-            basics_steps=0,
+            curriculum_steps=0,
             train_dit=slower,
         )
     preset = (
-        replace(preset, expander=None, basics_steps=0) if folder else preset
+        replace(preset, upsampler=None, curriculum_steps=0) if folder else preset
     )  # a folder's captions do not say where things are
     source, options = (
         folder_source(folder) if folder else world_source(preset),
@@ -88,14 +88,14 @@ def train_model(
     if start:
         take_over(model, start)
     model.to(choose_device(device))
-    before = start.facts.get("curve", []) if start and source.judged else []
+    before = start.metadata.get("curve", []) if start and source.judged else []
     curve, held_back = Curve(run_dir, resume, before), source.held_back
 
     with curve.stage("clips"):  # a finished compressor needs none
         finished = resume and is_finished(run_dir, "vae", preset.train_vae)
         videos = source.pools(1 if finished else preset.vae_clips)
 
-    def look_at_vae(vae, record):
+    def measure_vae(vae, record):
         values = torch.cat(
             [psnr_of(model.decode(model.encode(part)).cpu(), part) for part in held_back.split(32)]
         )
@@ -111,8 +111,8 @@ def train_model(
         videos,
         preset,
         run_dir,
-        look=look_at_vae,
-        look_every=look_every,
+        on_evaluate=measure_vae,
+        evaluate_every=evaluate_every,
         compile=compile,
         **options,
     )
@@ -125,17 +125,17 @@ def train_model(
         history = train_language(pair, data[0], preset, run_dir, **options)
         curve.seconds["text"] = history[-1]["seconds"] if history else 0.0
 
-    if model.expander:
-        history = train_expander(model.expander, data[0], preset, run_dir, **options)
-        curve.seconds["expander"] = history[-1]["seconds"] if history else 0.0
+    if model.upsampler:
+        history = train_upsampler(model.upsampler, data[0], preset, run_dir, **options)
+        curve.seconds["upsampler"] = history[-1]["seconds"] if history else 0.0
 
     scenes = (
-        {family: test_scenes(family, "seen", LOOK_PROMPTS) for family in ("solo", "pair")}
+        {family: test_scenes(family, "seen", EVALUATION_PROMPTS) for family in ("solo", "pair")}
         if source.judged
         else {}
     )
 
-    def look_at_dit(_, record):
+    def measure_dit(_, record):
         tables = {
             family: summarise(judge_clips(make_clips(model), test_prompts(s)))
             for family, s in scenes.items()
@@ -150,8 +150,8 @@ def train_model(
         data,
         preset,
         run_dir,
-        look=look_at_dit,
-        look_every=look_every,
+        on_evaluate=measure_dit,
+        evaluate_every=evaluate_every,
         compile=compile,
         **options,
     )
@@ -183,17 +183,17 @@ def take_over(model: MiniSora, start: MiniSora) -> None:
     model.vae.encoder.requires_grad_(False)
     model.dit.load_state_dict(start.dit.state_dict())
     words = model.text.embed.weight.clone()  # of new words, as they are
-    words[[PAD, END]] = start.text.embed.weight[[PAD, END]]
+    words[[PAD, EOS]] = start.text.embed.weight[[PAD, EOS]]
     for word in model.tokenizer.ids.keys() & start.tokenizer.ids.keys():
         words[model.tokenizer.ids[word]] = start.text.embed.weight[start.tokenizer.ids[word]]
     model.text.load_state_dict(start.text.state_dict() | {"embed.weight": words})
     if (
-        model.expander
-        and start.expander
-        and (model.preset.expander, model.tokenizer.ids)
-        == (start.preset.expander, start.tokenizer.ids)
+        model.upsampler
+        and start.upsampler
+        and (model.preset.upsampler, model.tokenizer.ids)
+        == (start.preset.upsampler, start.tokenizer.ids)
     ):
-        model.expander.load_state_dict(start.expander.state_dict())
+        model.upsampler.load_state_dict(start.upsampler.state_dict())
 
 
 def _latents(

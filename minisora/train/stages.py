@@ -2,7 +2,7 @@
 
 1 train_vae       video → reconstruction                       (compressor)
 2 train_language  latents + captions → text and video meet     (language)
-3 train_expander  plain captions → detailed captions           (prompt expander)
+3 train_upsampler  plain captions → detailed captions           (prompt upsampler)
 4 train_dit       latents + captions → velocity                (world model); latents are encoded once and kept
 """
 
@@ -17,12 +17,12 @@ import torch.nn.functional as F
 from minisora.config import Preset
 from minisora.device import compiled
 from minisora.flow import add_noise, flow_loss
-from minisora.masks import KINDS, draw_sigma
+from minisora.masks import MASKS, draw_sigma
 from minisora.patchify import grid_of, patchify, positions_of
-from minisora.text import END, TextVideoPair
+from minisora.text import EOS, TextVideoPair
 from minisora.train.data import Latents, _pick
 from minisora.train.loop import fit
-from minisora.upsampler import PromptExpander
+from minisora.upsampler import PromptUpsampler
 from minisora.vae import VideoVAE
 
 # ------------------------------------------------------------------------------------------------------------ 1 compressor
@@ -39,14 +39,14 @@ def train_vae(
     """Teach the compressor to give back what it was given: mean squared error + kl_weight · KL per number of a clip.
 
     Args:
-        videos: (M, 3, T, H, W) uint8; batches are drawn from these. Of several sizes, each beside the first has `other_share` of the steps.
+        videos: (M, 3, T, H, W) uint8; batches are drawn from these. Of several sizes, each beside the first has `other_fraction` of the steps.
         compile: see `device.compiled`; for the first size only. options: of `fit`.
     """
     batch_size, weight = preset.train_vae.batch_size, preset.kl_weight
     pools = [videos] if isinstance(videos, torch.Tensor) else list(videos)
     networks = [compiled(vae, compile)] + [vae] * (len(pools) - 1)
     shares = torch.tensor(
-        [1 - preset.other_share * (len(pools) - 1)] + [preset.other_share] * (len(pools) - 1)
+        [1 - preset.other_fraction * (len(pools) - 1)] + [preset.other_fraction] * (len(pools) - 1)
     )
 
     def loss_of(step: int, generator: torch.Generator):
@@ -79,15 +79,15 @@ def train_language(
     return fit("text", pair, loss_of, preset.train_language, run_dir, **options)
 
 
-def train_expander(
-    expander: PromptExpander, data: Latents, preset: Preset, run_dir: str | Path, **options
+def train_upsampler(
+    upsampler: PromptUpsampler, data: Latents, preset: Preset, run_dir: str | Path, **options
 ) -> list[dict]:
-    """Teach the expander what a detailed caption adds to its plain one; the clips themselves are not looked at."""
+    """Teach the upsampler what a detailed caption adds to its plain one; the clips themselves are not looked at."""
 
     def loss_of(step: int, generator: torch.Generator):
         rows = torch.randint(
             len(data.ids),
-            (preset.train_expander.batch_size,),
+            (preset.train_upsampler.batch_size,),
             generator=generator,
             device=generator.device,
         ).cpu()
@@ -98,9 +98,9 @@ def train_expander(
             ).cpu()
         )
         plain, detailed = (data.ids[rows, which + k].to(generator.device).long() for k in (0, 1))
-        return expander.loss(plain, detailed), {}
+        return upsampler.loss(plain, detailed), {}
 
-    return fit("expander", expander, loss_of, preset.train_expander, run_dir, **options)
+    return fit("upsampler", upsampler, loss_of, preset.train_upsampler, run_dir, **options)
 
 
 NOISE_BINS = (0.25, 0.5, 0.75, 1.0)  # upper edges
@@ -112,7 +112,7 @@ def train_dit(
     preset: Preset,
     run_dir: str | Path,
     compile: bool = False,
-    kinds: dict[str, float] = KINDS,
+    kinds: dict[str, float] = MASKS,
     **options,
 ) -> list[dict]:
     """Teach the transformer the velocity of every token: first the basics, then whatever is given, whatever is asked for, and whatever the size.
@@ -135,11 +135,11 @@ def train_dit(
     ]  # of a clip: its patches and its words
 
     def loss_of(step: int, generator: torch.Generator):
-        basics = step < preset.basics_steps
+        basics = step < preset.curriculum_steps
         which, detailed = (
-            (0, preset.basics_detailed_share)
+            (0, preset.curriculum_detailed_fraction)
             if basics
-            else (_pick(shares, generator), preset.detailed_share)
+            else (_pick(shares, generator), preset.detailed_fraction)
         )
         latents, ids, _ = buckets[which].draw(
             max(preset.train_dit.batch_size * work[0] // work[which], 1), generator, detailed
@@ -149,7 +149,7 @@ def train_dit(
             < preset.prompt_dropout_prob
         )
         ids = torch.where(drop[:, None], torch.zeros_like(ids), ids)
-        ids[drop, 0] = END  # the null prompt
+        ids[drop, 0] = EOS  # the null prompt
         grid = grid_of(latents.shape[2:], dit.config.patch_size)
         x_0 = patchify(latents, dit.config.patch_size)  # (B, N, P)
         noise = torch.randn(x_0.shape, generator=generator, device=x_0.device)
@@ -157,7 +157,7 @@ def train_dit(
             len(x_0), grid, generator, preset.shift, {"one level": 1.0} if basics else kinds
         )  # (B, N)
         slip = (
-            preset.given_noise
+            preset.noise_augmentation
             * torch.rand(len(x_0), 1, generator=generator, device=x_0.device)
             * (sigma == 0)
         )

@@ -12,7 +12,7 @@ import torch.nn as nn
 from minisora.config import TrainConfig
 from minisora.pipeline import MiniSora
 from minisora.train.data import Latents
-from minisora.train.loop import share_of_budget
+from minisora.train.loop import budget_fraction
 from minisora.train.stages import train_dit
 from minisora.widgets.common import menu, slider
 from minisora.widgets.watch import Watch, render_desk
@@ -136,8 +136,8 @@ class TrainingDesk:
                 self.run_dir,
                 resume=resume,
                 progress=False,
-                look=self.watch,
-                look_every=self.refresh,
+                on_evaluate=self.watch,
+                evaluate_every=self.refresh,
                 should_stop=self.stopping.is_set,
             )
             if self.watch.history:
@@ -154,7 +154,7 @@ class TrainingDesk:
 
     def _share(self) -> float:
         record = self.watch.history[-1] if self.watch.history else None
-        return share_of_budget(self.now, record["step"], record["seconds"]) if record else 1.0
+        return budget_fraction(self.now, record["step"], record["seconds"]) if record else 1.0
 
     def _show(self, words: str) -> None:
         now, share = time.perf_counter(), self._share()

@@ -12,11 +12,11 @@ from minisora.pipeline import MiniSora
 from minisora.show.clip import Clip, to_frames
 from minisora.show.plots import figure_html, new_axes
 from minisora.widgets.common import Html, Panel, drawn, menu, slider
-from minisora.world.captions import OPPOSITE, Request, parse
+from minisora.world.captions import OPPOSITE, PromptSpec, parse
 from minisora.world.dataset import TEST_SEEDS, sample_scene
 from minisora.world.scene import FPS, check_choice
 
-KINDS = (
+MASKS = (
     "physics: thrown",
     "physics: falling",
     "physics: collision",
@@ -34,7 +34,7 @@ LINES = (
     ("^", ":"),
     ("D", "-."),
 )  # marker and line of each object, so that colour is not needed
-LOOKS = (
+SHAPE_COLOR_PAIRS = (
     ("#000000", "x", "truth"),
     ("#0072B2", "o", "stored"),
     ("#D55E00", "s", "here"),
@@ -45,7 +45,7 @@ LOOKS = (
 
 def prompt_of(kind: str, number: int) -> str:
     """Prompt number `number` of a kind; the same on every machine. Another kind is a ValueError."""
-    check_choice("kind", kind, KINDS)
+    check_choice("kind", kind, MASKS)
     what = kind.split(": ")[1]
     if what == "collision" or kind.startswith("space"):
         sides = {
@@ -100,7 +100,7 @@ def draw_tracks(
     return figure_html(figure, alt, colors=256)
 
 
-def plot_shares(
+def plot_fractions(
     columns: dict[str, dict | None],
     alt: str,
     names: list[str] | None = None,
@@ -123,7 +123,8 @@ def plot_shares(
     words = []
     for j, (label, figures) in enumerate(columns.items()):
         color, marker = next(
-            ((c, m) for c, m, key in LOOKS if key and label.startswith(key)), LOOKS[-1 - j % 2][:2]
+            ((c, m) for c, m, key in SHAPE_COLOR_PAIRS if key and label.startswith(key)),
+            SHAPE_COLOR_PAIRS[-1 - j % 2][:2],
         )
         rows = [(i, figures[n]) for i, n in enumerate(names) if n in figures]
         at, low, high = (
@@ -157,7 +158,7 @@ def plot_shares(
     return drawn(figure, alt)
 
 
-def compare(request: Request, reading: Reading) -> list[tuple[str, str, str, bool]]:
+def compare(request: PromptSpec, reading: Reading) -> list[tuple[str, str, str, bool]]:
     """Attribute, asked, seen, right: one row for everything that was asked."""
     rows = []
     for name, right in verdict(reading, request).attributes.items():
@@ -215,7 +216,7 @@ class FailureGallery(Panel):
             return render_failure(model, prompt_of(kind, number), seed, frames)
 
         controls = {
-            "kind": menu("kind", KINDS, about="Which weakness to look at"),
+            "kind": menu("kind", MASKS, about="Which weakness to look at"),
             "number": slider("prompt", 0, 0, 19, about="Which of the kind's prompts"),
             "seed": slider("seed", 0, 0, 99, about="Which noise to start from"),
         }

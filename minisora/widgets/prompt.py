@@ -25,7 +25,7 @@ class PromptState:
     seed: int = 0
     num_inference_steps: int = 20
     guidance_scale: float = GUIDANCE_SCALE
-    expand: bool = True  # let the model's prompt expander add where things are
+    upsample: bool = True  # let the model's prompt upsampler add where things are
 
 
 class PromptResult(Html):
@@ -51,8 +51,8 @@ def render_prompt(model: MiniSora, state: PromptState) -> PromptResult:
     seen: list[tuple[float, torch.Tensor, torch.Tensor]] = []
     began = time.perf_counter()
     (longer,) = (
-        model.expand(state.prompt, torch.Generator().manual_seed(state.seed))
-        if state.expand
+        model.upsample(state.prompt, torch.Generator().manual_seed(state.seed))
+        if state.upsample
         else [state.prompt]
     )
     video = model.generate(
@@ -123,10 +123,10 @@ class PromptBuilder(Panel):
             "guidance_scale": slider(
                 "guidance", state.guidance_scale, 0.0, 8.0, 0.5, about="How hard the prompt pulls"
             ),
-            "expand": menu(
-                "expander",
+            "upsample": menu(
+                "upsampler",
                 [("adds where things are", True), ("is left out", False)],
-                state.expand,
+                state.upsample,
                 "A small language model that makes the prompt longer",
             ),
         }

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
+from minisora import tasks
 from minisora.measure.judge import read
 from minisora.patchify import Size, grid_of
 from minisora.pipeline import MiniSora
@@ -132,8 +133,8 @@ def run(
     levels = levels_of(plan, known, _grid(model, video))
     _, ph, pw = model.dit.config.patch_size
     cells = levels.repeat_interleave(ph, 1).repeat_interleave(pw, 2)
-    made = model.redo(
-        video, cells, prompt, generator=torch.Generator().manual_seed(seed), **options
+    made = tasks.denoise_video(
+        model, video, cells, prompt, generator=torch.Generator().manual_seed(seed), **options
     )[0].cpu()
     if plan.slide > 0:
         return torch.cat([clip[:, : clip.shape[1] - int(known.sum())], made], dim=1)

@@ -1,6 +1,6 @@
 """English from scenes, and what a prompt asks for.
 
-    Scene ── caption ──► "a large red circle is bouncing on a navy grid" ── parse ──► Request
+    Scene ── caption ──► "a large red circle is bouncing on a navy grid" ── parse ──► PromptSpec
 
 Captions vary in length, wording and order, and may leave things out; what is left out is free. `parse` reads every caption back
 exactly, so that a judge can hold a clip against any prompt in this language. The language is small on purpose: an unknown word is
@@ -20,7 +20,7 @@ from minisora.world.scene import (
     ROUND,
     SHAPES,
     Scene,
-    Thing,
+    SceneObject,
     simulate,
 )
 
@@ -58,7 +58,7 @@ PHRASES: dict[str, dict[str, tuple[str, ...]]] = {
     "texture": {"plain": ("plain",), "gradient": ("gradient",), "grid": ("grid",)},
 }
 FILLERS = ("a", "an", "is", "on", "that", "and", "both", "background")
-BOARD = 32  # columns x0 … x31 from left to right and rows y0 … y31 from top to bottom, over the whole frame
+GRID_CELLS = 32  # columns x0 … x31 from left to right and rows y0 … y31 from top to bottom, over the whole frame
 WHEN = (
     "from",
     "early",
@@ -70,7 +70,7 @@ SQUARE = r"x(\d+) y(\d+)"
 PATH = re.compile(
     rf"\b{' '.join(f'{word} {SQUARE}' for word in WHEN)}\b|\bat {SQUARE}\b"
 )  # where an object is at these moments
-PLACES = (*WHEN, "at", *(f"{axis}{i}" for axis in "xy" for i in range(BOARD)))
+POSITION_WORDS = (*WHEN, "at", *(f"{axis}{i}" for axis in "xy" for i in range(GRID_CELLS)))
 MEANINGS = {
     tuple(phrase.split()): (attribute, value)
     for attribute, values in PHRASES.items()
@@ -79,13 +79,13 @@ MEANINGS = {
 }
 LONGEST = max(map(len, MEANINGS))
 VOCABULARY = tuple(
-    sorted({word for phrase in MEANINGS for word in phrase} | set(FILLERS) | set(PLACES))
+    sorted({word for phrase in MEANINGS for word in phrase} | set(FILLERS) | set(POSITION_WORDS))
 )
 OPPOSITE = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
 
 
 @dataclass(frozen=True)
-class Ask:
+class ObjectSpec:
     """What a prompt asks of one object; None is free."""
 
     shape: str | None = None
@@ -96,10 +96,10 @@ class Ask:
 
 
 @dataclass(frozen=True)
-class Request:
+class PromptSpec:
     """What a prompt asks for. In a collision the first object is the one that runs into the other."""
 
-    objects: tuple[Ask, ...] = ()
+    objects: tuple[ObjectSpec, ...] = ()
     background: str | None = None
     texture: str | None = None
     relation: str | None = None  # where objects[0] is, seen from objects[1]
@@ -153,10 +153,12 @@ def moments(num_frames: int) -> list[int]:
 
 def _square(place: float, half: float) -> int:
     """A coordinate in half-widths, -half … half, as a column or row of the board."""
-    return min(max(int((place / half + 1) / 2 * BOARD), 0), BOARD - 1)
+    return min(max(int((place / half + 1) / 2 * GRID_CELLS), 0), GRID_CELLS - 1)
 
 
-def _caption(scene: Scene, rng: random.Random, style: str | None = None) -> tuple[str, list[Thing]]:
+def _caption(
+    scene: Scene, rng: random.Random, style: str | None = None
+) -> tuple[str, list[SceneObject]]:
     """A sentence, and its objects in the order in which it names them."""
     style = style or rng.choice(("descriptive", "descriptive", "short"))
     full = style == "descriptive"
@@ -173,7 +175,7 @@ def _caption(scene: Scene, rng: random.Random, style: str | None = None) -> tupl
         else (lambda words: words)
     )
 
-    def noun(thing: Thing, sized: float) -> str:
+    def noun(thing: SceneObject, sized: float) -> str:
         size = say("size", thing.size) + " " if rng.random() < sized else ""
         return article(f"{size}{say('color', thing.color)} {say('shape', thing.shape)}")
 
@@ -224,7 +226,7 @@ def words_of(prompt: str) -> list[str]:
     return re.findall(r"[^\W_]+(?:-[^\W_]+)*", prompt.lower())
 
 
-def parse(prompt: str) -> Request:
+def parse(prompt: str) -> PromptSpec:
     """Turn a prompt into what it asks for.
 
     Raises:
@@ -235,7 +237,7 @@ def parse(prompt: str) -> Request:
     for word in words:
         if word not in VOCABULARY:
             near = difflib.get_close_matches(word, VOCABULARY, n=3, cutoff=0.5) or [
-                w for w in VOCABULARY if w not in PLACES
+                w for w in VOCABULARY if w not in POSITION_WORDS
             ]
             raise ValueError(
                 f"unknown word {word!r}; the nearest known words are: {', '.join(near)}"
@@ -246,7 +248,9 @@ def parse(prompt: str) -> Request:
         for numbers in ([int(n) for n in m.groups() if n] for m in PATH.finditer(text))
     ]
     words = PATH.sub("", text).split()
-    stray = next((word for word in words if word in PLACES and word not in ("from", "to")), None)
+    stray = next(
+        (word for word in words if word in POSITION_WORDS and word not in ("from", "to")), None
+    )
     if stray:
         raise ValueError(
             f"{stray!r} is not part of a whole place in {prompt!r}; say 'at x16 y18' or 'from x6 y24 early x9 y24 midway x12 y24 late x15 y24 to x18 y24'"
@@ -305,7 +309,7 @@ def parse(prompt: str) -> Request:
         request.setdefault("texture", "plain")  # captions name every other texture
     if "relation" in request and len(objects) < 2:
         raise ValueError(f"{prompt!r} says {request['relation']!r} but names only one object")
-    return Request(tuple(Ask(**thing) for thing in objects), **request)
+    return PromptSpec(tuple(ObjectSpec(**thing) for thing in objects), **request)
 
 
 def _say(of: dict[str, str], attribute: str, value: str, prompt: str) -> None:
@@ -316,22 +320,22 @@ def _say(of: dict[str, str], attribute: str, value: str, prompt: str) -> None:
     of[attribute] = value
 
 
-def request_of(scene: Scene) -> Request:
+def spec_of(scene: Scene) -> PromptSpec:
     """What a caption that says everything but places would ask for."""
-    asks = tuple(Ask(o.shape, o.color, o.size, o.motion) for o in scene.objects)
-    return Request(asks, scene.background, scene.texture, scene.relation)
+    asks = tuple(ObjectSpec(o.shape, o.color, o.size, o.motion) for o in scene.objects)
+    return PromptSpec(asks, scene.background, scene.texture, scene.relation)
 
 
-def agrees(asked: Request, scene: Scene) -> bool:
+def agrees(asked: PromptSpec, scene: Scene) -> bool:
     """Whether everything that was asked but places holds in a scene, whichever way round its two objects are named."""
-    truth = request_of(scene)
+    truth = spec_of(scene)
     ways = [truth]
     if len(truth.objects) == 2:
         ways.append(replace(truth, objects=truth.objects[::-1], relation=OPPOSITE[truth.relation]))
     return any(_free_or_equal(asked, way) for way in ways)
 
 
-def _free_or_equal(asked: Request, truth: Request) -> bool:
+def _free_or_equal(asked: PromptSpec, truth: PromptSpec) -> bool:
     if len(asked.objects) != len(truth.objects):
         return False
     pairs = [(asked, truth, ("background", "texture", "relation"))]

@@ -29,7 +29,7 @@ from minisora.world.scene import (
     SPIN,
     TEXTURES,
     Scene,
-    Thing,
+    SceneObject,
     check_choice,
     simulate,
 )
@@ -42,7 +42,7 @@ HELD_OUT = {  # one colour a shape
     ("heart", "cyan"),
     ("ring", "red"),
 }
-LOOKS = {
+SHAPE_COLOR_PAIRS = {
     "seen": [(s, c) for s in SHAPES for c in COLORS if (s, c) not in HELD_OUT],
     "held_out": sorted(HELD_OUT),
 }
@@ -108,7 +108,11 @@ def _look(
     rng: random.Random, split: str, shape: str | None = None, color: str | None = None
 ) -> tuple[str, str]:
     """A shape and a colour of this split, keeping what is given."""
-    looks = [look for look in LOOKS[split] if shape in (None, look[0]) and color in (None, look[1])]
+    looks = [
+        look
+        for look in SHAPE_COLOR_PAIRS[split]
+        if shape in (None, look[0]) and color in (None, look[1])
+    ]
     if not looks:
         raise ValueError(
             f"{color or 'any'} {shape or 'shape'} is not in the split {split!r}; held out are {sorted(HELD_OUT)}"
@@ -118,7 +122,7 @@ def _look(
 
 def _sample_solo(
     rng: random.Random, split: str, frame: tuple[float, float], duration: float, fixed: dict
-) -> Thing:
+) -> SceneObject:
     motion = fixed.get("motion") or rng.choice(MOTIONS)
     shape, color = _look(rng, split, fixed.get("shape"), fixed.get("color"))
     if motion == "spinning" and shape in ROUND:
@@ -134,14 +138,16 @@ def _sample_solo(
             )
     size = fixed.get("size") or rng.choice(list(SIZES))
     radius = rng.uniform(*SIZES[size])
-    return _place(rng, Thing(shape, color, size, motion, radius, 0.0, 0.0), frame, duration)
+    return _place(rng, SceneObject(shape, color, size, motion, radius, 0.0, 0.0), frame, duration)
 
 
 def _sign(rng: random.Random) -> int:
     return rng.choice((-1, 1))
 
 
-def _place(rng: random.Random, thing: Thing, frame: tuple[float, float], duration: float) -> Thing:
+def _place(
+    rng: random.Random, thing: SceneObject, frame: tuple[float, float], duration: float
+) -> SceneObject:
     """Give a thing a start and what its motion needs. May leave the frame: the caller rejects that."""
     side, top, bottom = (e * thing.radius for e in EXTENT[thing.shape])
     left, right, ceiling, floor = (
@@ -217,7 +223,7 @@ def _place(rng: random.Random, thing: Thing, frame: tuple[float, float], duratio
 
 def _sample_pair(
     rng: random.Random, split: str, frame: tuple[float, float], duration: float
-) -> tuple[str, tuple[Thing, Thing]]:
+) -> tuple[str, tuple[SceneObject, SceneObject]]:
     relation = rng.choice(list(RELATIONS))
     looks = [_look(rng, split)]
     while len(looks) < 2:
@@ -230,7 +236,7 @@ def _sample_pair(
     while motions == ["still", "still"]:
         motions = [rng.choice(("still", *DIRECTIONS)) for _ in range(2)]
     things = [
-        Thing(*look, "small", motion, rng.uniform(*SIZES["small"]), 0.0, 0.0)
+        SceneObject(*look, "small", motion, rng.uniform(*SIZES["small"]), 0.0, 0.0)
         for look, motion in zip(looks, motions, strict=True)
     ]
     dx, dy = RELATIONS[relation]
@@ -246,7 +252,7 @@ def _sample_pair(
 
 def _sample_collision(
     rng: random.Random, looks, relation: str, frame: tuple[float, float], duration: float
-) -> tuple[Thing, Thing]:
+) -> tuple[SceneObject, SceneObject]:
     """The first object runs into the second, which is at rest, along one axis; in two cases of three one of them is large, and heavier."""
     sizes = rng.choice((("small", "small"), ("small", "large"), ("large", "small")))
     r_a, r_b = (rng.uniform(SIZES[s][0], SIZES[s][0] + 0.03) for s in sizes)
@@ -259,8 +265,8 @@ def _sample_collision(
     other = start + r_a + gap + r_b
     along = lambda s: (s * dx if dx else across, s * dy if dy else across)
     (ax, ay), (bx, by) = along(start), along(other)
-    a = Thing(*looks[0], sizes[0], "hits", r_a, ax, ay, speed * dx, speed * dy)
-    return a, Thing(*looks[1], sizes[1], "hit", r_b, bx, by)
+    a = SceneObject(*looks[0], sizes[0], "hits", r_a, ax, ay, speed * dx, speed * dy)
+    return a, SceneObject(*looks[1], sizes[1], "hit", r_b, bx, by)
 
 
 def _inside(scene: Scene, num_frames: int, fps: float, frame: tuple[float, float]) -> bool:
@@ -314,30 +320,30 @@ class ToyWorld:
 
     Args:
         split: "seen" or "held_out". first_seed: number of clip 0; use `TEST_SEEDS` for clips that no training sees.
-        pair_share: share of clips with two objects, in [0, 1].
+        pair_fraction: share of clips with two objects, in [0, 1].
     """
 
     def __init__(
         self,
         split: str = "seen",
         first_seed: int = 0,
-        pair_share: float = 0.4,
+        pair_fraction: float = 0.4,
         *,
         num_frames: int = 17,
         height: int = 32,
         width: int = 32,
         fps: float = FPS,
     ):
-        check_choice("split", split, LOOKS)
-        if not 0 <= pair_share <= 1:
-            raise ValueError(f"pair_share={pair_share} is a share: between 0 and 1")
-        self.split, self.first_seed, self.pair_share = split, first_seed, pair_share
+        check_choice("split", split, SHAPE_COLOR_PAIRS)
+        if not 0 <= pair_fraction <= 1:
+            raise ValueError(f"pair_fraction={pair_fraction} is a share: between 0 and 1")
+        self.split, self.first_seed, self.pair_fraction = split, first_seed, pair_fraction
         self.shape = {"num_frames": num_frames, "height": height, "width": width, "fps": fps}
 
     def scene(self, index: int) -> Scene:
         seed = self.first_seed + index
         rng = random.Random(f"family {seed}")
-        if rng.random() < self.pair_share:
+        if rng.random() < self.pair_fraction:
             return sample_scene(seed, "pair", self.split, **self.shape)
         motion = rng.choices(MOTIONS, [PRACTICE.get(m, 1) for m in MOTIONS])[0]
         return sample_scene(seed, "solo", self.split, motion=motion, **self.shape)

@@ -69,7 +69,7 @@ EXTENT = {
 
 
 @dataclass(frozen=True)
-class Thing:
+class SceneObject:
     """One object at time 0, and what moves it from there."""
 
     shape: str  # one of SHAPES
@@ -103,7 +103,7 @@ class Thing:
 class Scene:
     """Everything that is true of a clip. Two equal scenes make equal pixels."""
 
-    objects: tuple[Thing, ...]
+    objects: tuple[SceneObject, ...]
     background: str = "black"  # a key of BACKGROUND_COLORS
     texture: str = "plain"  # one of TEXTURES
     relation: str | None = None  # where objects[0] is, seen from objects[1]; a key of RELATIONS
@@ -167,7 +167,7 @@ def simulate(scene: Scene, num_frames: int = 17, fps: float = FPS, bottom: float
     )
 
 
-def _advance(objects: tuple[Thing, ...], state: list[list[float]], dt: float) -> None:
+def _advance(objects: tuple[SceneObject, ...], state: list[list[float]], dt: float) -> None:
     for thing, s in zip(objects, state, strict=True):
         x, y, vx, vy, g = s
         if thing.turn:  # a velocity that turns at a constant rate draws a circle
@@ -182,7 +182,7 @@ def _advance(objects: tuple[Thing, ...], state: list[list[float]], dt: float) ->
             s[:4] = [x + vx * dt, y + vy * dt + 0.5 * g * dt * dt, vx, vy + g * dt]
 
 
-def _next_event(objects: tuple[Thing, ...], state: list[list[float]], floors: list[float]):
+def _next_event(objects: tuple[SceneObject, ...], state: list[list[float]], floors: list[float]):
     """Seconds until the next event, and a function that carries it out."""
     wait, event = math.inf, None
     for i, thing in enumerate(objects):
@@ -222,7 +222,7 @@ def _meeting_time(state: list[list[float]], distance: float) -> float:
     return math.inf if root < 0 else max(0.0, (-approach - math.sqrt(root)) / speed)
 
 
-def _collide(objects: tuple[Thing, ...], state: list[list[float]]) -> None:
+def _collide(objects: tuple[SceneObject, ...], state: list[list[float]]) -> None:
     """Exchange momentum along the line of centres; kinetic energy and momentum are kept."""
     (a, b), (m_a, m_b) = state, (o.mass for o in objects)
     nx, ny = b[0] - a[0], b[1] - a[1]

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import torch
 
-from minisora.world.captions import OPPOSITE, parse, request_of
+from minisora.world.captions import OPPOSITE, parse, spec_of
 from minisora.world.dataset import TEST_SEEDS, ToyWorld, sample_scene
 from minisora.world.render import background_image, pixel_grid, render
 from minisora.world.scene import (
@@ -14,7 +14,7 @@ from minisora.world.scene import (
     MOTIONS,
     TEXTURES,
     Scene,
-    Thing,
+    SceneObject,
     simulate,
 )
 
@@ -30,7 +30,7 @@ def check_thrown(thrown) -> bool:
         (33, 8.0, 1.5, 1.0, -0.4, -0.8),
     )
     for num_frames, fps, bottom, gravity, vx, vy in cases:
-        thing = Thing(
+        thing = SceneObject(
             "circle",
             "red",
             "small",
@@ -64,7 +64,7 @@ def check_thrown(thrown) -> bool:
 
 
 def _thrown_fault(
-    yours: torch.Tensor, thing: Thing, times: torch.Tensor, right: torch.Tensor
+    yours: torch.Tensor, thing: SceneObject, times: torch.Tensor, right: torch.Tensor
 ) -> str:
     """What a plausible mistake would have given, if that is what was given."""
     close = lambda a, b: bool(torch.allclose(a, b, atol=1e-6))
@@ -123,7 +123,7 @@ def check_describe(describe) -> bool:
             asked = parse(text)
         except ValueError as error:
             return say(f"the parser refuses {text!r}: {error}")
-        truth = request_of(scene)
+        truth = spec_of(scene)
         if len(asked.objects) != 1:
             return say(f"{text!r} names {len(asked.objects)} objects; the scene has one")
         told = {**vars(asked.objects[0]), "background": asked.background, "texture": asked.texture}
@@ -217,7 +217,7 @@ def _find_fault(
 
 def check_leaked(leaked) -> bool:
     """Notebook 01, exercise 4: test scenes whose clip is in training."""
-    training = [ToyWorld(pair_share=0.5).scene(i) for i in range(40)]
+    training = [ToyWorld(pair_fraction=0.5).scene(i) for i in range(40)]
     pairs = [s for s in training if s.family == "pair" and not s.collides]
     solos = [s for s in training if s.family == "solo"]
     turned = lambda s: replace(

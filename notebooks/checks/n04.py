@@ -169,7 +169,7 @@ def check_share_drowned(share_drowned) -> bool:
             return say(f"share_drowned should give back a number, not {type(yours).__name__}")
         sigma_at = lambda per_ten: (
             1 / (1 + torch.tensor(10.0, dtype=torch.float64) ** (decibels / per_ten))
-        )  # noqa: B023, E731
+        )
         sigma = sigma_at(20)
         right = 1 - float(shift_sigma(sigma, 1 / shift))
         if not abs(yours - right) < 1e-6:

@@ -69,9 +69,9 @@ def _ema_fault(ema_step) -> str:
 
 
 def check_learning_rate(learning_rate) -> bool:
-    """Notebook 07, exercise 2: learning_rate(step, progress, peak, warmup_steps, decay_share) → the rate of this step."""
+    """Notebook 07, exercise 2: learning_rate(step, progress, peak, warmup_steps, cooldown_fraction) → the rate of this step."""
     for peak, warmup, share in ((1e-3, 10, 0.4), (2e-3, 1, 1.0), (0.5, 100, 0.25)):
-        config = TrainConfig(learning_rate=peak, warmup_steps=warmup, decay_share=share)
+        config = TrainConfig(learning_rate=peak, warmup_steps=warmup, cooldown_fraction=share)
         for step, progress in (
             (0, 0.0),
             (1, 0.01),

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from minisora.sampling import guided
-from minisora.text import END, TextVideoPair, Tokenizer
+from minisora.text import EOS, TextVideoPair, Tokenizer
 from minisora.world.captions import VOCABULARY, parse
 from minisora.world.dataset import is_held_out
 
@@ -139,7 +139,7 @@ def check_tokenize(tokenize) -> bool:
         if not torch.equal(your_mask, mask):
             fault = (
                 "the end mark counts"
-                if (mask & ~your_mask & (ids == END)).any()
+                if (mask & ~your_mask & (ids == EOS)).any()
                 else "padding does not count"
             )
             return say(
@@ -167,10 +167,10 @@ def check_tokenize(tokenize) -> bool:
 
 def _token_fault(yours: list[int], right: list[int]) -> str:
     """What a wrong row of ids looks like."""
-    words = [i for i in right if i > END]
+    words = [i for i in right if i > EOS]
     if yours and yours[0] == 0 and right[-1] == 0:
         return ": pad behind the words, not before them"
-    if END in right and END not in yours and [i for i in yours if i > END] == words:
+    if EOS in right and EOS not in yours and [i for i in yours if i > EOS] == words:
         return ": the end mark is missing"
     if any(yours[: len(words)] == [i - k for i in words] for k in (1, 2) if words):
         return ": 0 pads and 1 ends, so the first word of the vocabulary has another number"

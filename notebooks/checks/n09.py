@@ -2,6 +2,7 @@
 
 import torch
 
+from minisora import tasks
 from minisora.config import DiTConfig, Preset, TextConfig, VAEConfig
 from minisora.pipeline import MiniSora
 from minisora.world.captions import VOCABULARY
@@ -158,7 +159,7 @@ def check_go_on(go_on) -> bool:
     batch, prompt = ToyWorld(first_seed=7).batch(0, 2), "a red circle moving left"
     for i, video in enumerate(batch.videos):
         seeded = lambda: torch.Generator().manual_seed(5)
-        right = model.extend(video, 8, prompt, generator=seeded())[0]
+        right = tasks.extend(model, video, 8, prompt, generator=seeded())[0]
         yours = called(go_on, model, video.clone(), prompt, seeded())
         if yours is None:
             return False
@@ -182,9 +183,13 @@ def check_go_on(go_on) -> bool:
         if not torch.allclose(yours[:, 17:], right[:, 17:], atol=1e-4):
             start = torch.cat([video[:, :13], video[:, 12:13].expand(-1, 8, -1, -1)], dim=1)
             levels = torch.tensor([0.0, 0, 0, 0, 1, 1]).view(6, 1, 1)
-            early = model.redo(start, levels, prompt, generator=seeded())[0][:, -8:]
-            nothing = model.redo(start, torch.ones(6, 1, 1), prompt, generator=seeded())[0][:, -8:]
-            little = model.extend(video, 8, prompt, look_back=2, generator=seeded())[0][:, -8:]
+            early = tasks.denoise_video(model, start, levels, prompt, generator=seeded())[0][:, -8:]
+            nothing = tasks.denoise_video(
+                model, start, torch.ones(6, 1, 1), prompt, generator=seeded()
+            )[0][:, -8:]
+            little = tasks.extend(model, video, 8, prompt, context_frames=8, generator=seeded())[0][
+                :, -8:
+            ]
             fresh = model.generate(prompt, generator=seeded())[0][:, -8:]
             still = video[:, -1:].expand(-1, 8, -1, -1)
             faults = {
