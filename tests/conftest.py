@@ -30,6 +30,18 @@ SMALL = Preset(
 )
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--count", type=int, default=3, help="tries of every campaign (kill, corrupt, fuzz)"
+    )
+
+
+@pytest.fixture
+def count(request: pytest.FixtureRequest) -> int:
+    """How often a campaign tries; `--count 1000` for a long one."""
+    return request.config.getoption("--count")
+
+
 @pytest.fixture
 def preset() -> Preset:
     return replace(SMALL)

@@ -96,7 +96,7 @@ def test_check_places(checks, capsys):
 
 
 def test_check_rotary_1d(checks, capsys):
-    def rotary(x, positions, theta=16.0, quarter=math.pi / 2, share=1.0, sign=1.0, sine=1.0):
+    def rotary(x, positions, theta=16.0, quarter=math.pi / 2, fraction=1.0, sign=1.0, sine=1.0):
         half = x.shape[1] // 2
         angles = (
             sign
