@@ -62,7 +62,7 @@ REGION = Annotated[
 ]
 STRENGTH = Annotated[float, typer.Option(help="How much is changed: 0 nothing, 1 everything.")]
 MODEL = Annotated[
-    str, typer.Option("--preset", help="A shipped model's name, or a folder with a model.json.")
+    str, typer.Option("--model", help="A shipped model's name, or a folder with a model.json.")
 ]
 DEVICE = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 FORCE = Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")]

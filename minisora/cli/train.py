@@ -117,5 +117,5 @@ def train(
     )
     example = folder.captions[0][0] if folder else "a small blue star spinning"
     typer.echo(
-        f"done: minisora generate {json.dumps(example, ensure_ascii=False)} --preset {out / 'model'}"
+        f"done: minisora generate {json.dumps(example, ensure_ascii=False)} --model {out / 'model'}"
     )
