@@ -133,9 +133,9 @@ class Attention(nn.Module):
 def attention_maps(network: nn.Module) -> Iterator[dict[str, torch.Tensor]]:
     """Collect the map of every attention layer while the network runs, through forward hooks.
 
-        with attention_maps(dit) as maps:
-            dit(…)
-        maps["blocks.0.attention"]  # (B, heads, N, M), rows sum to one
+    with attention_maps(dit) as maps:
+        dit(…)
+    maps["blocks.0.attention"]  # (B, heads, N, M), rows sum to one
     """
     maps: dict[str, torch.Tensor] = {}
 

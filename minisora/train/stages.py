@@ -154,7 +154,7 @@ def train_dit(
         x_0 = patchify(latents, dit.config.patch_size)  # (B, N, P)
         noise = torch.randn(x_0.shape, generator=generator, device=x_0.device)
         sigma = draw_sigma(
-            len(x_0), grid, generator, preset.shift, {"one level": 1.0} if basics else kinds
+            len(x_0), grid, generator, preset.shift, {"none": 1.0} if basics else kinds
         )  # (B, N)
         slip = (
             preset.noise_augmentation

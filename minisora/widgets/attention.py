@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from minisora.flow import add_noise
+from minisora.layers import attention_maps as attention_maps_of
 from minisora.patchify import Size, grid_of
 from minisora.pipeline import MiniSora
 from minisora.show.clip import Clip, to_frames
@@ -44,21 +45,14 @@ def attention_maps(
     ids, x_0 = model.tokenizer([prompt])[0], model.encode(video[None]).float()
     noise = torch.randn(x_0.shape, generator=torch.Generator().manual_seed(seed)).to(x_0)
     x_t = add_noise(x_0, noise, torch.tensor(float(sigma)))
-    layers = [block.attention for block in model.dit.blocks] + [
-        block.cross_attention for block in model.dit.blocks
-    ]
-    try:
-        for layer in layers:
-            layer.keep_map = True
+    with attention_maps_of(model.dit) as maps:
         model.velocity(x_t, sigma, ids)
-        maps = [layer.last_map[0].float().cpu() for layer in layers]
-    finally:
-        for layer in layers:
-            layer.keep_map, layer.last_map = False, None
-    half, grid = len(maps) // 2, grid_of(x_0.shape[2:], model.dit.config.patch_size)
+    depth, grid = len(model.dit.blocks), grid_of(x_0.shape[2:], model.dit.config.patch_size)
+    self_maps = [maps[f"blocks.{i}.attention"][0].float().cpu() for i in range(depth)]
+    cross_maps = [maps[f"blocks.{i}.cross_attention"][0].float().cpu() for i in range(depth)]
     return Maps(
-        torch.stack(maps[:half]),
-        torch.stack(maps[half:]),
+        torch.stack(self_maps),
+        torch.stack(cross_maps),
         [*model.tokenizer.words(prompt), "(end)"],
         grid,
     )
