@@ -1,7 +1,8 @@
 """Every number that decides a model or a training, and the bounds of each.
 
-A `Preset` is one whole choice: the sizes of the clips, of the four networks, and of the four trainings.
-notebooks/glossary.md explains the words. A value that no model can have is refused when it is set.
+A `Preset` is one whole choice: the sizes of the clips, of the four networks, and of the four
+trainings. notebooks/glossary.md explains the words. A value that no model can have is refused when
+it is set.
 """
 
 import difflib
@@ -10,45 +11,6 @@ from typing import Any
 
 GUIDANCE_SCALE = 2.0  # 1 is the prompt alone; data/LOG.md has the comparison
 STEPS = {"upsampled": 4, "typed": 20, "conditioned": 2}  # the less is left open, the fewer steps
-
-BOUNDS: dict[str, tuple[float, float]] = {  # least and largest value of every field
-    "num_frames": (1, 4097),
-    "height": (1, 4096),
-    "width": (1, 4096),
-    "fps": (1, 240),
-    "pair_fraction": (0, 1),
-    "vae_clips": (1, 10**9),
-    "cached_clips": (1, 10**9),
-    "other_fraction": (0, 1),
-    "captions_per_clip": (1, 1000),
-    "detailed_fraction": (0, 1),
-    "kl_weight": (0, 1000),
-    "curriculum_steps": (0, 10**9),
-    "curriculum_detailed_fraction": (0, 1),
-    "prompt_dropout_prob": (0, 1),
-    "shift": (0.01, 100),
-    "noise_augmentation": (0, 1),
-    "patch_size": (1, 16),
-    "latent_channels": (1, 256),
-    "hidden_size": (2, 10_000),
-    "encoder_depth": (0, 64),
-    "depth": (1, 256),
-    "num_heads": (1, 256),
-    "window": (1, 1000),
-    "max_length": (2, 4096),
-    "mlp_ratio": (0.1, 16),
-    "text_size": (1, 10_000),
-    "minutes": (0, 10**6),
-    "steps": (1, 10**9),
-    "batch_size": (1, 10**6),
-    "learning_rate": (0, 10),
-    "warmup_steps": (0, 10**9),
-    "cooldown_fraction": (0, 1),
-    "ema_decay": (0, 1),
-    "save_every": (0, 10**9),
-    "seed": (0, 2**63 - 1),
-}
-MOST_WEIGHTS = 10**8  # depth × hidden_size²; about 1.5 billion weights
 
 
 @dataclass(frozen=True)
@@ -135,12 +97,26 @@ class Preset:
     vae: VAEConfig = field(default_factory=VAEConfig)
     text: TextConfig = field(default_factory=TextConfig)
     dit: DiTConfig = field(default_factory=lambda: DiTConfig(hidden_size=160))
-    upsampler: TextConfig | None = TextConfig(depth=3)  # None: no prompt upsampler
-    train_vae: TrainConfig = TrainConfig(minutes=4.5, batch_size=4, learning_rate=4e-3)
-    train_language: TrainConfig = TrainConfig(minutes=0.2, batch_size=128, warmup_steps=20)
-    train_upsampler: TrainConfig = TrainConfig(minutes=2.0, batch_size=32, learning_rate=6e-3)
-    train_dit: TrainConfig = TrainConfig(
-        minutes=11.7, batch_size=16, learning_rate=1.2e-2, warmup_steps=50, cooldown_fraction=0.8
+    upsampler: TextConfig | None = field(  # None: no prompt upsampler
+        default_factory=lambda: TextConfig(depth=3)
+    )
+    train_vae: TrainConfig = field(
+        default_factory=lambda: TrainConfig(minutes=4.5, batch_size=4, learning_rate=4e-3)
+    )
+    train_language: TrainConfig = field(
+        default_factory=lambda: TrainConfig(minutes=0.2, batch_size=128, warmup_steps=20)
+    )
+    train_upsampler: TrainConfig = field(
+        default_factory=lambda: TrainConfig(minutes=2.0, batch_size=32, learning_rate=6e-3)
+    )
+    train_dit: TrainConfig = field(
+        default_factory=lambda: TrainConfig(
+            minutes=11.7,
+            batch_size=16,
+            learning_rate=1.2e-2,
+            warmup_steps=50,
+            cooldown_fraction=0.8,
+        )
     )
 
     def __post_init__(self) -> None:
@@ -194,6 +170,46 @@ def _as_tuple(value: Any) -> Any:
 
 
 # ------------------------------------------------------------------------------------------ checks
+
+
+BOUNDS: dict[str, tuple[float, float]] = {  # least and largest value of every field
+    "num_frames": (1, 4097),
+    "height": (1, 4096),
+    "width": (1, 4096),
+    "fps": (1, 240),
+    "pair_fraction": (0, 1),
+    "vae_clips": (1, 10**9),
+    "cached_clips": (1, 10**9),
+    "other_fraction": (0, 1),
+    "captions_per_clip": (1, 1000),
+    "detailed_fraction": (0, 1),
+    "kl_weight": (0, 1000),
+    "curriculum_steps": (0, 10**9),
+    "curriculum_detailed_fraction": (0, 1),
+    "prompt_dropout_prob": (0, 1),
+    "shift": (0.01, 100),
+    "noise_augmentation": (0, 1),
+    "patch_size": (1, 16),
+    "latent_channels": (1, 256),
+    "hidden_size": (2, 10_000),
+    "encoder_depth": (0, 64),
+    "depth": (1, 256),
+    "num_heads": (1, 256),
+    "window": (1, 1000),
+    "max_length": (2, 4096),
+    "mlp_ratio": (0.1, 16),
+    "text_size": (1, 10_000),
+    "minutes": (0, 10**6),
+    "steps": (1, 10**9),
+    "batch_size": (1, 10**6),
+    "learning_rate": (0, 10),
+    "warmup_steps": (0, 10**9),
+    "cooldown_fraction": (0, 1),
+    "ema_decay": (0, 1),
+    "save_every": (0, 10**9),
+    "seed": (0, 2**63 - 1),
+}
+MOST_WEIGHTS = 10**8  # depth × hidden_size²; about 1.5 billion weights
 
 
 def check_number(name: str, value: Any, whole: bool = True) -> None:

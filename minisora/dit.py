@@ -4,15 +4,16 @@
 
 A DiT (arXiv:2212.09748, figure 3) with three changes that video models made since:
 
-1. The noise level belongs to a token, not to a clip (arXiv:2407.01392).
-2. Positions are explicit: rotary in attention, and added to the tokens.
-3. adaLN-single (arXiv:2310.00426, section 2.3, and the video model Wan). In DiT's adaLN the noise level
-   decides how the input of a layer is shifted and scaled, and by how much its output is multiplied (the
-   gate). Here one large matrix computes these six vectors for all blocks, and each block adds a small table
-   of its own.
+1. The noise level belongs to a token, not to a clip (arXiv:2407.01392). 2. Positions are explicit:
+rotary in attention, and added to the tokens. 3. adaLN-single (arXiv:2310.00426, section 2.3, and
+the video model Wan). In DiT's adaLN the noise level
+   decides how the input of a layer is shifted and scaled, and by how much its output is multiplied
+   (the gate). Here one large matrix computes these six vectors for all blocks, and each block adds
+   a small table of its own.
 
-The prompt enters through cross-attention, in which words that say where something is have positions as
-patches do. Frame count, height and width appear nowhere: a video is a sequence of tokens with positions.
+The prompt enters through cross-attention, in which words that say where something is have positions
+as patches do. Frame count, height and width appear nowhere: a video is a sequence of tokens with
+positions.
 """
 
 import math
@@ -136,12 +137,16 @@ class DiT(nn.Module):
                 nn.init.xavier_uniform_(module.weight)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-        for index in (0, 2):
-            nn.init.normal_(self.t_embedder.mlp[index].weight, std=0.02)
-        zero = [self.modulation[1], self.final_layer.modulation[1], self.final_layer.linear]
-        zero += [block.cross_attention.to_out for block in self.blocks]
-        for layer in zero:
-            nn.init.zeros_(layer.weight)
+        for module in self.t_embedder.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.normal_(module.weight, std=0.02)
+        zero = [*self.modulation.parameters(), *self.final_layer.modulation.parameters()]
+        zero += self.final_layer.linear.parameters()
+        for module in self.modules():
+            if isinstance(module, DiTBlock):
+                zero += module.cross_attention.to_out.parameters()
+        for weight in zero:
+            nn.init.zeros_(weight)
 
     def forward(
         self,
@@ -156,13 +161,12 @@ class DiT(nn.Module):
         """Predict the velocity of every token: noise − x_0, the clean tokens.
 
         Args:
-            tokens: (B, N, P), each at its noise level.
-            sigma: (B, N) in [0, 1]; 0 marks a conditioning token. (B, 1) where a row has one level.
-            positions: (N, 3) or (B, N, 3) as frame, row, column; any real numbers.
-            prompt_embeds: (B, S, D_text).
-            attention_mask: (B, S), True for words; or (B, N, S), the words that each token may attend to.
-            prompt_positions: (B, S, 3), of the words; None is zero for all.
-            self_mask: (B, N, N), True where a token may attend to another; None lets all attend to all.
+            tokens: (B, N, P), each at its noise level. sigma: (B, N) in [0, 1]; 0 marks a
+            conditioning token. (B, 1) where a row has one level. positions: (N, 3) or (B, N, 3) as
+            frame, row, column; any real numbers. prompt_embeds: (B, S, D_text). attention_mask: (B,
+            S), True for words; or (B, N, S), the words that each token may attend to.
+            prompt_positions: (B, S, 3), of the words; None is zero for all. self_mask: (B, N, N),
+            True where a token may attend to another; None lets all attend to all.
 
         Returns:
             velocity (B, N, P).

@@ -3,8 +3,9 @@
     x_t = (1 − σ) x_0 + σ noise        x_0 clean; sigma (σ) is the noise level, one for every token
     velocity = dx_t / dσ = noise − x_0
 
-Sources: arXiv:2209.03003; Stable Diffusion 3, arXiv:2403.03206. (The library flow_matching counts the other
-way: its t is 1 − σ, and its velocity has the opposite sign.) The older way, DDPM, is in compare/ddpm.py.
+Sources: arXiv:2209.03003; Stable Diffusion 3, arXiv:2403.03206. (The library flow_matching counts
+the other way: its t is 1 − σ, and its velocity has the opposite sign.) The older way, DDPM, is in
+compare/ddpm.py.
 """
 
 import math

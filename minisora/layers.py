@@ -2,8 +2,9 @@
 
     x (B, N, D) ── Attention, MLP ──► (B, N, D)        N tokens: patches, cells or words
 
-Sources: attention, Eq. (1) of arXiv:1706.03762; RMSNorm, Eq. (4) of arXiv:1910.07467; normalised queries
-and keys, arXiv:2302.05442; rotary positions, Eq. (34) of arXiv:2104.09864, here along three axes.
+Sources: attention, Eq. (1) of arXiv:1706.03762; RMSNorm, Eq. (4) of arXiv:1910.07467; normalised
+queries and keys, arXiv:2302.05442; rotary positions, Eq. (34) of arXiv:2104.09864, here along three
+axes.
 """
 
 import math
@@ -47,7 +48,8 @@ def attention(
         mask: True where a query may attend to a key, broadcast to (B, heads, N, M).
 
     Returns:
-        The averages (B, heads, N, d), and the attention map (B, heads, N, M), whose rows sum to one.
+        The averages (B, heads, N, d), and the attention map (B, heads, N, M), whose rows sum to
+        one.
     """
     scores = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])
     if mask is not None:
@@ -98,9 +100,9 @@ class Attention(nn.Module):
     ) -> torch.Tensor:
         """Let the tokens x attend to each other, or to a context.
 
-        A context with positions of its own gives its values rotated by them, and each token rotates what
-        it read back by its own position. So a value says how far away it lies, and in which direction
-        (arXiv:2310.10375, section 3).
+        A context with positions of its own gives its values rotated by them, and each token rotates
+        what it read back by its own position. So a value says how far away it lies, and in which
+        direction (arXiv:2310.10375, section 3).
 
         Args:
             x: (B, N, D).
@@ -192,13 +194,13 @@ def rotary_angles(
 ) -> Rotary:
     """Turn positions into the angles by which a head's channel pairs are rotated: position × frequency.
 
-    Each axis has some of the pairs. Their frequencies fall from a quarter turn a token to 1/theta of that.
-    Scores of attention then depend on differences of positions alone, so nothing is tied to a frame size.
+    Each axis has some of the pairs. Their frequencies fall from a quarter turn a token to 1/theta
+    of that. Scores of attention then depend on differences of positions alone, so nothing is tied
+    to a frame size.
 
     Args:
-        positions: (..., N, axes) in tokens; any real numbers.
-        head_size: d, even.
-        fraction: of the pairs that are rotated; the others carry what has nothing to do with positions.
+        positions: (..., N, axes) in tokens; any real numbers. head_size: d, even. fraction: of the
+        pairs that are rotated; the others carry what has nothing to do with positions.
 
     Returns:
         cos and sin, each (..., N, d / 2).
@@ -257,8 +259,8 @@ class NoiseEmbedder(nn.Module):
 class PositionEmbedder(nn.Module):
     """Positions → vectors: sines and cosines of each coordinate at several frequencies, then a linear layer.
 
-    Rotary positions say how far apart two tokens are. This one says where a token is, which matters in a
-    small frame: at the floor, at the border, in the first latent frame.
+    Rotary positions say how far apart two tokens are. This one says where a token is, which matters
+    in a small frame: at the floor, at the border, in the first latent frame.
     """
 
     frequencies: torch.Tensor

@@ -2,9 +2,9 @@
 
     grid (t, h, w), one mask for each clip ── draw_sigma ──► sigma (B, N): 0 clean, 1 noise
 
-Training on many masks is what lets one network serve every task. A conditioning mask marks tokens that start
-clean (level 0); all other tokens of the clip are to be generated. Levels of their own for parts of a clip are
-diffusion forcing, arXiv:2407.01392.
+Training on many masks is what lets one network serve every task. A conditioning mask marks tokens
+that start clean (level 0); all other tokens of the clip are to be generated. Levels of their own
+for parts of a clip are diffusion forcing, arXiv:2407.01392.
 """
 
 import random
@@ -118,7 +118,8 @@ def draw_sigma(
         masks: mask → fraction of the clips.
 
     Returns:
-        sigma (B, N) in [0, 1], in the token order of `patchify`. At least one token of each clip is above 0.
+        sigma (B, N) in [0, 1], in the token order of `patchify`. At least one token of each clip is
+        above 0.
 
     Raises:
         ValueError: a mask that is not known.

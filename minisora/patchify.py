@@ -2,8 +2,9 @@
 
     (B, C, T, H, W) ── patchify ──► tokens (B, N, P), P = C·p_t·p_h·p_w ── unpatchify ──► (B, C, T, H, W)
 
-The VAE cuts pixels into cells, and the transformer cuts latents into tokens, with the same two functions.
-Spacetime patches: section 3.2.4 of the review, arXiv:2402.17177; arXiv:2103.15691 calls them tubelets.
+The VAE cuts pixels into cells, and the transformer cuts latents into tokens, with the same two
+functions. Spacetime patches: section 3.2.4 of the review, arXiv:2402.17177; arXiv:2103.15691 calls
+them tubelets.
 """
 
 from collections.abc import Sequence
@@ -56,8 +57,8 @@ def positions_of(
 ) -> torch.Tensor:
     """Frame, row and column of every token, (N, 3), in the order of `patchify`.
 
-    Rows and columns count from the middle of the frame, so that a wider or taller frame adds positions at
-    its edges. Frames count from zero. `start` is added.
+    Rows and columns count from the middle of the frame, so that a wider or taller frame adds
+    positions at its edges. Frames count from zero. `start` is added.
     """
     t, h, w = grid
     frames = torch.arange(t, device=device).float() + start[0]

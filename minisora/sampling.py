@@ -2,10 +2,10 @@
 
     tokens (B, N, P) at noise level 1, sigmas (steps + 1,) ── euler, heun, ddim ──► clean tokens (B, N, P)
 
-A sampler walks down the noise levels. Every token has a level `start` at which it begins: 1 if it is to be
-generated, 0 if it is clean already (a conditioning token), between if it comes from a half-noised video
-(SDEdit, arXiv:2108.01073). On the way its level is min(sigma, start). So a conditioning token never moves,
-and a sampler does not have to know the task.
+A sampler walks down the noise levels. Every token has a level `start` at which it begins: 1 if it
+is to be generated, 0 if it is clean already (a conditioning token), between if it comes from a
+half-noised video (SDEdit, arXiv:2108.01073). On the way its level is min(sigma, start). So a
+conditioning token never moves, and a sampler does not have to know the task.
 """
 
 import math
@@ -61,9 +61,9 @@ def heun(
 ) -> torch.Tensor:
     """Take Euler's step, ask again at its end, and go with the mean of both velocities.
 
-    Two network calls a step, and an error that falls fourfold when steps double. The last step is Euler's,
-    because it ends at σ = 0, where the network was never trained. Algorithm 1 of arXiv:2206.00364, in our σ.
-    Arguments as in `euler`.
+    Two network calls a step, and an error that falls fourfold when steps double. The last step is
+    Euler's, because it ends at σ = 0, where the network was never trained. Algorithm 1 of
+    arXiv:2206.00364, in our σ. Arguments as in `euler`.
     """
     for step, sigma, now, after in _levels(tokens, sigmas, start):
         width = (after - now)[..., None]
@@ -88,8 +88,8 @@ def ddim(
 ) -> torch.Tensor:
     """Guess x_0 and the noise, and mix them again at the next level. Eq. (12) of arXiv:2010.02502.
 
-    It is written for x_t = (1 − σ) x_0 + σ noise. With eta = 0 it is `euler` in other words. With eta up to 1,
-    a fraction eta² of the noise's variance is drawn afresh in every step.
+    It is written for x_t = (1 − σ) x_0 + σ noise. With eta = 0 it is `euler` in other words. With
+    eta up to 1, a fraction eta² of the noise's variance is drawn afresh in every step.
 
     Args:
         generator: source of that noise, as in `draw_noise`; the other arguments as in `euler`.
@@ -158,12 +158,11 @@ def guided(
     """Classifier-free guidance, Eq. (6) of arXiv:2207.12598: uncond + guidance_scale · (cond − uncond).
 
     Args:
-        model: a DiT.
-        positions: (N, 3).
-        prompt: prompt_embeds (B, S, D), attention_mask (B, S) and prompt_positions (B, S, 3) of what is
+        model: a DiT. positions: (N, 3). prompt: prompt_embeds (B, S, D), attention_mask (B, S) and
+        prompt_positions (B, S, 3) of what is
             wanted, as from `TextEncoder.read`.
-        negative: the same of what to move away from, padded to the same S.
-        guidance_scale: 1 is the prompt alone, 0 the negative prompt alone. Both take half of the work.
+        negative: the same of what to move away from, padded to the same S. guidance_scale: 1 is the
+        prompt alone, 0 the negative prompt alone. Both take half of the work.
 
     Returns:
         A function for the samplers.

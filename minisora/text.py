@@ -1,12 +1,14 @@
 """Prompts as vectors: a tokenizer of whole words, a text encoder, and its contrastive pre-training.
 
     prompts ── Tokenizer ──► ids, attention_mask (B, S) ── TextEncoder ──► prompt_embeds (B, S, D_text),
-                                                                            prompt_positions (B, S, 3)
+                                                                            prompt_positions (B, S,
+                                                                            3)
 
-The encoder is first trained beside a small video encoder, so that a caption and its clip get similar vectors
-and all other pairs do not (as CLIP, arXiv:2103.00020, section 2.3 and figure 3). It goes on learning with the
-diffusion transformer. The null prompt of guidance is the empty one: EOS and nothing else. Words that say where
-something is, as "from x6 y24", have a position among the patches, as a patch has.
+The encoder is first trained beside a small video encoder, so that a caption and its clip get
+similar vectors and all other pairs do not (as CLIP, arXiv:2103.00020, section 2.3 and figure 3). It
+goes on learning with the diffusion transformer. The null prompt of guidance is the empty one: EOS
+and nothing else. Words that say where something is, as "from x6 y24", have a position among the
+patches, as a patch has.
 """
 
 import difflib
@@ -39,7 +41,8 @@ MOMENT, COLUMN, ROW = 1, 2, 3  # what a word of a position says; 0 for every oth
 def words_of(prompt: str) -> list[str]:
     """Lower-case words without punctuation; a hyphen inside a word stays.
 
-    Two ways to write one letter (é, or e and an accent) are one word: the text is normalised to NFC.
+    Two ways to write one letter (é, or e and an accent) are one word: the text is normalised to
+    NFC.
     """
     text = unicodedata.normalize("NFC", prompt.lower())
     spaced = "".join(c if c == "-" or _is_part_of_a_word(c) else " " for c in text)
@@ -98,7 +101,8 @@ class Tokenizer:
             ids (B, S) int64 and attention_mask (B, S) bool, True for words and EOS.
 
         Raises:
-            ValueError: a word outside the vocabulary (the nearest are named), or a prompt that is too long.
+            ValueError: a word outside the vocabulary (the nearest are named), or a prompt that is
+            too long.
         """
         rows = [self._ids_of(prompt) for prompt in prompts]
         ids = torch.full((len(rows), max(len(row) for row in rows)), PAD)
@@ -157,8 +161,8 @@ class TextEncoder(nn.Module):
         """Turn words into vectors that know their neighbours.
 
         Args:
-            ids: (B, S).
-            attention_mask: (B, S), True for words that count; or (B, S, S), whose row s is what word s may
+            ids: (B, S). attention_mask: (B, S), True for words that count; or (B, S, S), whose row
+            s is what word s may
                 attend to.
 
         Returns:
@@ -176,8 +180,8 @@ class TextEncoder(nn.Module):
     def positions(self, ids: torch.Tensor, grid: Size) -> torch.Tensor:
         """Find where words are among the patches of a grid (t, h, w): (B, S, 3), as from `positions_of`.
 
-        The rule: a moment, a column and a row in a row, as "from x6 y24", are a position, and all three
-        words have it. Every other word is at zero, in the middle of the first frame.
+        The rule: a moment, a column and a row in a row, as "from x6 y24", are a position, and all
+        three words have it. Every other word is at zero, in the middle of the first frame.
         """
         B, S = ids.shape
         t, h, w = grid
@@ -253,8 +257,8 @@ class TextVideoPair(nn.Module):
         """Ask for every clip which of the batch's captions is its own, and the other way round.
 
         Returns:
-            The contrastive loss (figure 3 of arXiv:2103.00020), and the fraction of clips that find their
-            caption.
+            The contrastive loss (figure 3 of arXiv:2103.00020), and the fraction of clips that find
+            their caption.
         """
         video = self.encode_video(latents)  # (B, D)
         text = self.encode_text(ids, attention_mask)  # (B, D)

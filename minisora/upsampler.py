@@ -2,10 +2,11 @@
 
     "a red ring moving left" ── PromptUpsampler, one word at a time ──► "a red ring moving left, from x22 y9 …"
 
-Sora was trained on long captions, and a large language model makes a user's short prompt long before the video
-model reads it (OpenAI's report; appendix C of DALL-E 3's). Where an object is, and where it goes, is decided in
-the noisiest steps, in which the transformer sees almost nothing. A language model decides it more reliably. This
-one works as they all do: each word attends only to those before it, and predicts the next.
+Sora was trained on long captions, and a large language model makes a user's short prompt long
+before the video model reads it (OpenAI's report; appendix C of DALL-E 3's). Where an object is, and
+where it goes, is decided in the noisiest steps, in which the transformer sees almost nothing. A
+language model decides it more reliably. This one works as they all do: each word attends only to
+those before it, and predicts the next.
 """
 
 from collections.abc import Sequence
@@ -43,7 +44,8 @@ class PromptUpsampler(nn.Module):
         """Cross-entropy of the words that a detailed caption adds to its plain one, EOS included.
 
         Args:
-            plain, detailed: ids (B, S), padded to the same S; a detailed caption begins with its plain one.
+            plain, detailed: ids (B, S), padded to the same S; a detailed caption begins with its
+            plain one.
 
         Returns:
             The mean over all added words, a scalar.

@@ -2,16 +2,16 @@
 
     video (B, 3, T, H, W) in [-1, 1], T = 4k + 1 ── encode ──► latents (B, Cz, Tz, Hz, Wz) ── decode ──► video
 
-Pixels are cut into cells of 4×4×4. The encoder sees each cell alone, so that a latent stands for its own
-pixels and for nothing else. The decoder lets cells attend to each other: to those of the same latent frame
-and of the few before it. So what comes later never changes what came earlier (causal, as in MAGVIT-v2,
-arXiv:2310.05737, section 3.3, which also has 4k + 1 frames; it has convolutions where this VAE has attention,
-which learns faster on two cores: data/LOG.md has the numbers). The first frame has a cell of its own, so an
-image is a video of one frame.
+Pixels are cut into cells of 4×4×4. The encoder sees each cell alone, so that a latent stands for
+its own pixels and for nothing else. The decoder lets cells attend to each other: to those of the
+same latent frame and of the few before it. So what comes later never changes what came earlier
+(causal, as in MAGVIT-v2, arXiv:2310.05737, section 3.3, which also has 4k + 1 frames; it has
+convolutions where this VAE has attention, which learns faster on two cores: data/LOG.md has the
+numbers). The first frame has a cell of its own, so an image is a video of one frame.
 
-The encoder gives each latent a mean and a standard deviation (the posterior q, a normal distribution), and
-training decodes a random draw from it. Loss, Eq. (3) of arXiv:1312.6114: squared error + kl_weight · KL, which
-says how far q is from pure noise N(0, 1).
+The encoder gives each latent a mean and a standard deviation (the posterior q, a normal
+distribution), and training decodes a random draw from it. Loss, Eq. (3) of arXiv:1312.6114: squared
+error + kl_weight · KL, which says how far q is from pure noise N(0, 1).
 """
 
 import math
@@ -180,8 +180,8 @@ class VideoVAE(nn.Module):
     def decode_chunks(self, latents: torch.Tensor, size: int = 4) -> Iterator[torch.Tensor]:
         """Decode a long clip in chunks of `size` latent frames; joined, they equal `decode`.
 
-        A chunk is decoded together with the latent frames that can change it: with `depth` blocks that each
-        attend `window` - 1 frames back, these are the last depth · (window - 1).
+        A chunk is decoded together with the latent frames that can change it: with `depth` blocks
+        that each attend `window` - 1 frames back, these are the last depth · (window - 1).
         """
         patch = self.config.patch_size[0]
         reach = max(self.config.depth * (self.config.window - 1), 1)
