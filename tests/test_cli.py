@@ -30,7 +30,7 @@ def test_generate_says_seconds_seed_and_what_was_seen(small, tmp_path, monkeypat
             monkeypatch,
             "generate",
             "a red circle",
-            "--preset",
+            "--model",
             small,
             "--out",
             out,
@@ -51,7 +51,7 @@ def test_generate_says_what_the_prompt_became(model, tmp_path, monkeypatch, caps
     model.upsampler.head.bias.data[1] = -1e4  # never the end
     model.save(tmp_path / "model")
     options = (
-        "--preset",
+        "--model",
         tmp_path / "model",
         "--out",
         tmp_path / "clip.png",
@@ -81,7 +81,7 @@ def test_the_same_seed_writes_the_same_file(small, tmp_path, monkeypatch):
             monkeypatch,
             "generate",
             "a red circle",
-            "--preset",
+            "--model",
             small,
             "--out",
             out,
@@ -99,7 +99,7 @@ def test_nothing_is_overwritten_without_force(small, tmp_path, monkeypatch, caps
     words = (
         "generate",
         "a red circle",
-        "--preset",
+        "--model",
         small,
         "--out",
         out,
@@ -119,12 +119,12 @@ def test_nothing_is_overwritten_without_force(small, tmp_path, monkeypatch, caps
         (("a red circle", "--num-frames", "16"), "13 or 17"),
         (("a red circle", "--out", "clip.avi"), "does not end in"),
         (("a red circle", "--device", "quantum"), "always can"),
-        (("a red circle", "--preset", "huge"), "no model 'huge'"),
+        (("a red circle", "--model", "huge"), "no model 'huge'"),
     ],
 )
 def test_mistakes_are_one_line_and_exit_two(small, tmp_path, monkeypatch, capsys, words, message):
     monkeypatch.chdir(tmp_path)
-    options = () if "--preset" in words else ("--preset", small)
+    options = () if "--model" in words else ("--model", small)
     assert run(monkeypatch, "generate", *words, *options, "--num-inference-steps", "1") == 2
     said = capsys.readouterr().err
     assert message in said and "Traceback" not in said and said.count("\n") == 1
@@ -145,7 +145,7 @@ def test_animate_takes_a_picture_file(small, tmp_path, monkeypatch, capsys):
         "animate",
         tmp_path / "photo.png",
         "a red circle",
-        "--preset",
+        "--model",
         small,
         "--out",
         out,
@@ -159,7 +159,7 @@ def test_animate_takes_a_picture_file(small, tmp_path, monkeypatch, capsys):
             "animate",
             tmp_path / "none.png",
             "a red circle",
-            "--preset",
+            "--model",
             small,
             "--out",
             tmp_path / "x.png",
@@ -173,7 +173,7 @@ def test_animate_takes_a_picture_file(small, tmp_path, monkeypatch, capsys):
             "animate",
             tmp_path / "text.png",
             "a red circle",
-            "--preset",
+            "--model",
             small,
             "--out",
             tmp_path / "x.png",
@@ -184,7 +184,7 @@ def test_animate_takes_a_picture_file(small, tmp_path, monkeypatch, capsys):
 
 
 def test_clips_become_clips(small, tmp_path, monkeypatch, capsys):
-    options = ("--preset", small, "--seed", 1, "--num-inference-steps", 1)
+    options = ("--model", small, "--seed", 1, "--num-inference-steps", 1)
     clip = tmp_path / "clip.png"
     run(monkeypatch, "generate", "a red circle", "--num-frames", 9, "--out", clip, *options)
     for words, frames in (
@@ -238,7 +238,7 @@ def test_evaluate_writes_nested_json(small, tmp_path, monkeypatch, capsys):
             3,
             "--json",
             out,
-            "--preset",
+            "--model",
             small,
             "--num-inference-steps",
             1,
@@ -251,13 +251,13 @@ def test_evaluate_writes_nested_json(small, tmp_path, monkeypatch, capsys):
             assert set(table[family][split]["all"]) == {"value", "low", "high", "n"}
     assert sum(figure["n"] for figure in table["motions"].values()) == 3
     assert "motion" in table["solo"]["seen"] and table["vae"]["solo"]["seen"]["psnr_mean"] > 0
-    assert run(monkeypatch, "evaluate", "--json", out, "--preset", small) == 2
+    assert run(monkeypatch, "evaluate", "--json", out, "--model", small) == 2
 
 
 def test_evaluate_measures_a_capability(small, tmp_path, monkeypatch, capsys):
     out, options = (
         tmp_path / "results.json",
-        ("--prompts", 2, "--preset", small, "--num-inference-steps", 1),
+        ("--prompts", 2, "--model", small, "--num-inference-steps", 1),
     )
     assert (
         run(
@@ -287,7 +287,7 @@ def test_evaluate_measures_a_capability(small, tmp_path, monkeypatch, capsys):
 
 def test_benchmark_measures_every_stage(small, tmp_path, monkeypatch):
     out = tmp_path / "speed.json"
-    assert run(monkeypatch, "benchmark", "--quick", "--preset", small, "--json", out) == 0
+    assert run(monkeypatch, "benchmark", "--quick", "--model", small, "--json", out) == 0
     table = json.loads(out.read_text())
     assert all(value > 0 for name, value in table.items() if isinstance(value, float))
     assert table["MiB at the peak of 4 s of video"] < 1.1 * table["MiB at the peak of 2 s of video"]

@@ -211,7 +211,7 @@ def test_the_command_writes_nested_json(model, tmp_path, monkeypatch, capsys):
         1,
         "--json",
         out,
-        "--preset",
+        "--model",
         tmp_path / "model",
         "--num-inference-steps",
         1,

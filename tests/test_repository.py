@@ -1,20 +1,28 @@
-"""The repository's own rules: imports go one way, files agree, and what the README says can be run."""
+"""The repository's own rules: imports go one way, code is not dense, files agree."""
 
 import ast
+import io
+import json
 import os
 import re
 import shlex
 import subprocess
 import sys
+import tokenize
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+from minisora.cli.main import app
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "minisora"
-CORE = (  # in reading order; a file may import what stands above it
+CORE = (  # a file may import what stands before it
     "config",
+    "inputs",
     "device",
     "checkpoints",
     "layers",
@@ -25,9 +33,12 @@ CORE = (  # in reading order; a file may import what stands above it
     "flow",
     "masks",
     "sampling",
-    "upsampler", "pipeline", "tasks",
+    "upsampler",
+    "pipeline",
+    "tasks",
 )
-WINGS = {  # room → the rooms it may import, beside the core
+MODEL = ("layers", "patchify", "vae", "text", "dit", "flow", "masks", "sampling", "upsampler")
+WINGS = {  # room → the other rooms that it may import, beside the core
     "world": set(),
     "compare": set(),
     "show": {"world"},
@@ -36,26 +47,52 @@ WINGS = {  # room → the rooms it may import, beside the core
     "widgets": {"world", "show", "measure", "train", "compare"},
     "cli": {"world", "show", "measure", "train", "compare"},
 }
+MOST_CORE_TOKENS = 15_000  # DiT and minRF together
+MOST_TOKENS_A_LINE = 11  # DiT and minRF have 8, nanochat 9
+NOT_CODE = (
+    tokenize.COMMENT,
+    tokenize.NL,
+    tokenize.NEWLINE,
+    tokenize.INDENT,
+    tokenize.DEDENT,
+    tokenize.ENDMARKER,
+    tokenize.ENCODING,
+)
 
 
-def files(pattern="**/*"):
+def files(pattern: str = "*") -> list[Path]:
+    """What git tracks or would track; where there is no git, what lies there."""
     done = subprocess.run(
-        ["git", "ls-files", pattern], cwd=ROOT, capture_output=True, text=True, check=False
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", pattern],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    names = (
-        done.stdout.split("\n")
-        if done.returncode == 0
-        else [str(p.relative_to(ROOT)) for p in ROOT.glob(pattern)]
-    )
-    return [ROOT / n for n in names if n and (ROOT / n).is_file()]
+    if done.returncode == 0:
+        names = done.stdout.split("\n")
+    else:
+        names = [str(p.relative_to(ROOT)) for p in ROOT.rglob(pattern)]
+    return [ROOT / name for name in names if name and (ROOT / name).is_file()]
 
 
-def imports(path):
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("minisora."):
-            yield node.module.split(".")[1]
-        elif isinstance(node, ast.Import):
-            yield from (alias.name.split(".")[0] for alias in node.names)
+def read(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+# ---------------------------------------------------------------------------------------- the code
+
+
+def imports(path: Path):
+    """The rooms and core files of ours that a file imports."""
+    for node in ast.walk(ast.parse(read(path))):
+        if not isinstance(node, ast.ImportFrom):
+            continue
+        module = node.module or ""
+        if module.startswith("minisora."):
+            yield module.split(".")[1]
+        elif module == "minisora":
+            yield from (alias.name for alias in node.names)
 
 
 def test_imports_go_one_way():
@@ -71,102 +108,165 @@ def test_imports_go_one_way():
         assert not wrong, f"{path.relative_to(PACKAGE)} imports {wrong}"
 
 
-def test_matplotlib_and_ipywidgets_have_one_door_each():
-    for module, door in (("matplotlib", "plots.py"), ("ipywidgets", "widgets")):
-        statement = re.compile(rf"^\s*(import|from) {module}", re.M)
-        users = {
-            p for p in PACKAGE.rglob("*.py") if statement.search(p.read_text(encoding="utf-8"))
-        }
-        assert users and all(door in p.parts for p in users)
+@pytest.mark.parametrize(
+    ("module", "door"), [("matplotlib", "plots.py"), ("ipywidgets", "widgets")]
+)
+def test_some_libraries_have_one_door(module, door):
+    statement = re.compile(rf"^\s*(import|from) {module}", re.M)
+    users = [p for p in PACKAGE.rglob("*.py") if statement.search(read(p))]
+    assert users
+    assert all(door in p.parts for p in users), users
 
 
-def test_ruff():
+def count_code(path: Path) -> tuple[int, int]:
+    """Code tokens of a file, and the lines that hold any; comments and docstrings do not count."""
+    text = read(path)
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    docstrings = {
+        node.body[0].lineno
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, documented) and ast.get_docstring(node, clean=False)
+    }
+    tokens = [
+        token
+        for token in tokenize.generate_tokens(io.StringIO(text).readline)
+        if token.type not in NOT_CODE
+        and not (token.type == tokenize.STRING and token.start[0] in docstrings)
+    ]
+    return len(tokens), len({token.start[0] for token in tokens})
+
+
+def test_code_is_not_dense():
+    tokens: Counter[str] = Counter()
+    lines: Counter[str] = Counter()
+    for path in PACKAGE.rglob("*.py"):
+        place = path.relative_to(PACKAGE).parts
+        file_room = "core" if path.stem in CORE else "root"
+        room = place[0] if len(place) > 1 else file_room
+        n, m = count_code(path)
+        tokens[room] += n
+        lines[room] += m
+        if path.stem in MODEL and len(place) == 1:
+            tokens["model"] += n
+            lines["model"] += m
+    for room, n in tokens.most_common():
+        print(f"{room:<8} {n:>6} code tokens, {n / max(lines[room], 1):.1f} a line")
+    total = sum(tokens.values()) - tokens["model"]
+    total_lines = sum(lines.values()) - lines["model"]
+    assert tokens["core"] <= MOST_CORE_TOKENS
+    assert total / total_lines <= MOST_TOKENS_A_LINE
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("ruff", "check", "."),
+        ("ruff", "format", "--check", "."),
+        pytest.param(("mypy", "minisora"), marks=pytest.mark.slow),
+    ],
+    ids=" ".join,
+)
+def test_linters_and_types(command):
     done = subprocess.run(
-        [sys.executable, "-m", "ruff", "check", "."], cwd=ROOT, capture_output=True, text=True
+        [sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True
     )
-    assert done.returncode == 0, done.stdout
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+
+
+# --------------------------------------------------------------------------------------- the files
 
 
 def test_environment_agrees_with_pyproject():
     yaml = pytest.importorskip("yaml", reason="PyYAML is not installed")
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+    project = tomllib.loads(read(ROOT / "pyproject.toml"))["project"]
+    environment = yaml.safe_load(read(ROOT / "environment.yml"))
     assert environment["channels"] == ["conda-forge", "nodefaults"]
     conda = {"torch": "pytorch", "matplotlib": "matplotlib-base"}
     wanted = {
-        re.sub(r"^[\w-]+", lambda m: conda.get(m[0], m[0]), d)
-        for d in project["dependencies"] + project["optional-dependencies"]["lab"]
+        re.sub(r"^[\w-]+", lambda m: conda.get(m[0], m[0]), dependency)
+        for dependency in project["dependencies"] + project["optional-dependencies"]["lab"]
     }
-    given = {d for d in environment["dependencies"] if isinstance(d, str)} - {"pip"}
-    assert given == wanted | {"python" + project["requires-python"]}
+    named = {d for d in environment["dependencies"] if isinstance(d, str)} - {"pip"}
+    assert named == wanted | {"python" + project["requires-python"]}
 
 
 def test_top_level_holds_only_what_the_design_names():
-    allowed = {
-        "notebooks",
-        "minisora",
-        "data",
-        "tests",
-        "environment.yml",
-        "README.md",
-        "pyproject.toml",
-        "LICENSE",
-        "CHANGELOG.md",
+    design = {"notebooks", "minisora", "data", "tests", "environment.yml", "README.md"}
+    tools = {
+        ".binder",
         ".ci",
+        ".github",
         ".gitignore",
+        "CHANGELOG.md",
+        "CITATION.cff",
+        "LICENSE",
+        "pyproject.toml",
     }
-    assert {p.relative_to(ROOT).parts[0] for p in files("*")} <= allowed
+    assert {p.relative_to(ROOT).parts[0] for p in files()} <= design | tools
 
 
 def test_no_machine_path_and_no_registry_host():
-    hosts = re.compile(
-        r"(?<![\w/])/(root|home|work|tmp)/\w|pypi\."
-        + r"org|python"
-        + r"hosted|registry\.npm"
-        + "js"
-    )
-    for path in files("*"):
-        if (
-            path.suffix in (".py", ".md", ".toml", ".yml", ".ipynb", ".json")
-            and path.name != "test_repository.py"
-        ):
-            assert not hosts.search(path.read_text(encoding="utf-8")), path
+    path_of_a_machine = r"(?<![\w/])/(root|home|work|tmp)/\w"
+    hosts = "|".join(["pypi" + r"\.org", "python" + "hosted", r"registry\.npm" + "js"])
+    forbidden = re.compile(f"{path_of_a_machine}|{hosts}")
+    for path in files():
+        if path.suffix not in (".py", ".md", ".toml", ".yml", ".ipynb", ".json", ".cff"):
+            continue
+        if path.name != Path(__file__).name:
+            assert not forbidden.search(read(path)), path
 
 
 def test_shipped_weights_are_small():
-    assert sum(p.stat().st_size for p in files("data/*") if p.suffix == ".safetensors") < 40_000_000
+    weights = [p for p in files("data/*") if p.suffix == ".safetensors"]
+    assert weights
+    assert sum(p.stat().st_size for p in weights) < 40_000_000
 
 
-def readme_commands():
-    blocks = re.findall(
-        r"```bash\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.S
-    )
-    return [
-        line.strip()
-        for block in blocks
-        for line in block.splitlines()
-        if "minisora " in line and not line.startswith("#")
-    ]
+def test_results_are_of_the_shipped_model():
+    """Every stored figure names the model that it was measured on."""
+    for path in files("data/results/*.json"):
+        settings = json.loads(read(path)).get("settings", {})
+        if "model" in settings:
+            assert (ROOT / "data" / "checkpoints" / settings["model"]).is_dir(), path
 
 
-def test_readme_commands_are_commands_of_ours():
+# -------------------------------------------------------------------------------------- the README
+
+
+def readme_commands() -> list[str]:
+    blocks = re.findall(r"```bash\n(.*?)```", read(ROOT / "README.md"), re.S)
+    lines = [line.strip() for block in blocks for line in block.splitlines()]
+    return [line for line in lines if "minisora " in line and not line.startswith("#")]
+
+
+def test_the_readme_is_two_screens():
+    assert len(read(ROOT / "README.md").splitlines()) <= 140
+
+
+def test_readme_links_lead_somewhere():
+    for target in re.findall(r"\]\(([^)#\s]+)\)|src=\"([^\"]+)\"", read(ROOT / "README.md")):
+        target = target[0] or target[1]
+        if not target.startswith("http"):
+            assert (ROOT / target).exists(), target
+
+
+def test_readme_commands_are_commands_of_ours(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("TERM", "dumb")
     commands = readme_commands()
     assert len(commands) >= 5
     for command in commands:
         words = command.split("#")[0].split("minisora ", 1)[1]
         verb = words.split()[0]
         flags = re.findall(r"(--[a-z-]+)", re.sub(r'"[^"]*"', "", words))
-        done = subprocess.run(
-            [sys.executable, "-m", "minisora.cli", verb, "--help"],
-            capture_output=True,
-            text=True,
-            env={"COLUMNS": "200", "PATH": "", "TERM": "dumb", "NO_COLOR": "1"},
-        )
-        assert done.returncode == 0, command
+        done = CliRunner().invoke(app, [verb, "--help"])
+        assert done.exit_code == 0, command
         for flag in flags:
-            assert flag in done.stdout, (command, flag)
+            assert flag in done.output, (command, flag)
 
 
+@pytest.mark.slow
 def test_the_readmes_first_command_makes_its_clip(tmp_path, shipped):
     command = next(c for c in readme_commands() if "generate" in c)
     words = shlex.split(command.split("minisora ", 1)[1])

@@ -81,6 +81,7 @@ def render_prompt(model: MiniSora, state: PromptState) -> PromptResult:
     steps: list[tuple[float, torch.Tensor, torch.Tensor]] = []  # noise level, tokens, guess of x_0
     video = model.generate(
         longer,
+        upsample=False,
         negative_prompt=state.negative_prompt,
         num_inference_steps=state.num_inference_steps,
         guidance_scale=state.guidance_scale,

@@ -20,7 +20,7 @@ def check_failure(model, prompt: str, seed: int) -> bool:
     words, noise = (
         torch.Generator().manual_seed(seed) for _ in range(2)
     )  # as the prompt builder does it
-    video = model.generate(model.upsample(prompt, words), generator=noise)[0]
+    video = model.generate(model.upsample(prompt, words), upsample=False, generator=noise)[0]
     seen = read(video)
     result = verdict(seen, request)
     if result.all:
