@@ -191,6 +191,7 @@ def test_tracks_and_comparison_show_what_is_there():
         "size",
         "motion",
         "background",
+        "outline",
     } and all(right for *_, right in rows)
     wrong = compare(parse("a green star left of a blue square"), reading)
     assert not dict((name, right) for name, *_, right in wrong)["count"]

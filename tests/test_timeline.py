@@ -46,7 +46,10 @@ def test_a_window_slides_over_the_ends(clip):
 
 def test_levels_are_the_plan_over_what_is_known():
     known, some = torch.ones(17, dtype=torch.bool), torch.arange(17) >= 8
-    level = lambda plan, known=known: sigma_of(plan, known, (5, 4, 4))
+
+    def level(plan, known=known):
+        return sigma_of(plan, known, (5, 4, 4))
+
     assert (level(Plan()) == 1).all() and (level(Plan(kept=ALL)) == 0).all()
     assert level(Plan(kept=(0, 4)))[:, 0, 0].tolist() == [0, 1, 1, 1, 0]
     edit = level(Plan(kept=ALL, rows=(1, 3), columns=(2, 4)))

@@ -100,13 +100,15 @@ def at_scales(
     prompt: str,
     negative_prompt: str,
     scales: Sequence[float],
-    num_inference_steps: int = 10,
+    num_inference_steps: int | None = None,
     seed: int = 0,
+    upsample: bool = True,
 ) -> torch.Tensor:
     """Make one clip for each guidance scale, (G, 3, T, H, W), all from the same noise."""
     videos = [
         model.generate(
             prompt,
+            upsample=upsample,
             negative_prompt=negative_prompt,
             guidance_scale=scale,
             num_inference_steps=num_inference_steps,

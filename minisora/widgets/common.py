@@ -166,6 +166,18 @@ def line(name: str, value: str = "", about: str = "", width: str = "690px") -> A
     return control("Text", name, about, width, value=value, continuous_update=False)
 
 
+def sampling_controls(seed: int = 0, steps: int | None = None, upsample: bool = True) -> dict:
+    """Controls for what `MiniSora.generate` leaves open; 0 steps stands for None."""
+    counts = sorted({1, 2, 4, 8, 20, 50, steps or 1})
+    number = [("as the prompt needs", 0), *((str(count), count) for count in counts)]
+    adds = [("adds positions", True), ("is left out", False)]
+    return {
+        "num_inference_steps": menu("steps", number, steps or 0, "Steps from noise to clip"),
+        "upsample": menu("upsampler", adds, upsample, "It makes the prompt longer"),
+        "seed": slider("seed", seed, 0, 99, about="Which noise to start from"),
+    }
+
+
 def error_html(error: BaseException) -> str:
     """An error as one line; what is not the reader's mistake has its traceback folded under it."""
     message = str(error)

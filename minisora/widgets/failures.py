@@ -6,6 +6,7 @@ kind, number ──► prompt ── generate ──► video ── read ──
 import html
 from collections.abc import Iterator, Sequence
 from itertools import count
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +16,17 @@ from minisora.measure.judge import Reading, read, verdict
 from minisora.pipeline import MiniSora
 from minisora.show.clip import Clip, to_frames
 from minisora.show.plots import figure_html, new_axes
-from minisora.widgets.common import Html, Panel, drawn, menu, page, side_by_side, slider, table
+from minisora.widgets.common import (
+    Html,
+    Panel,
+    drawn,
+    menu,
+    page,
+    sampling_controls,
+    side_by_side,
+    slider,
+    table,
+)
 from minisora.world.captions import OPPOSITE, PromptSpec, parse
 from minisora.world.dataset import TEST_SEEDS, sample_scene
 from minisora.world.scene import FPS, Scene, check_choice
@@ -158,8 +169,12 @@ def compare(asked: PromptSpec, reading: Reading) -> list[tuple[str, str, str, bo
         elif name == "background":
             wanted = f"{asked.background or 'any'} {asked.texture or 'any'}"
             rows.append((name, wanted, f"{reading.background} {reading.texture}", right))
-        elif name == "relation":
-            wanted = f"the first is {asked.relation} the second"
+        elif name in ("relation", "position", "outline"):
+            wanted = {
+                "relation": f"the first is {asked.relation} the second",
+                "position": "where the prompt says",
+                "outline": "whole in every frame (never asked)",
+            }[name]
             rows.append((name, wanted, "so" if right else "not so", right))
         else:
             wanted = ", ".join(getattr(o, name, None) or "any" for o in asked.objects)
@@ -168,16 +183,28 @@ def compare(asked: PromptSpec, reading: Reading) -> list[tuple[str, str, str, bo
     return rows
 
 
-def render_failure(model: MiniSora, prompt: str, seed: int, num_frames: int | None = None) -> Html:
+def render_failure(
+    model: MiniSora,
+    prompt: str,
+    seed: int,
+    num_frames: int | None = None,
+    upsample: bool = True,
+    num_inference_steps: int | None = None,
+) -> Html:
     """Make a clip, and show what of it is as asked: a strip with the judge's tracks, and a table.
 
     Raises:
         ValueError: as `MiniSora.generate` and `parse`.
     """
-    asked = parse(prompt)
-    generator = torch.Generator().manual_seed(seed)
-    video = model.generate(prompt, num_frames=num_frames, generator=generator)[0]
-    reading = read(video)
+    asked, fps = parse(prompt), model.preset.fps
+    video = model.generate(
+        prompt,
+        upsample=upsample,
+        num_inference_steps=num_inference_steps or None,
+        num_frames=num_frames,
+        generator=torch.Generator().manual_seed(seed),
+    )[0]
+    reading = read(video, fps)
     result = verdict(reading, asked)
     errors = ", ".join(f"{o.color} {o.law.error:.2f}" for o in reading.objects) or "none"
     words = (
@@ -188,22 +215,22 @@ def render_failure(model: MiniSora, prompt: str, seed: int, num_frames: int | No
     for name, wanted, seen, right in compare(asked, reading):
         rows.append((f"{'✓' if right else '✗'} {name}", html.escape(wanted), html.escape(seen)))
     title = f"<p><b>{html.escape(prompt)}</b>: {result}</p>"
-    pictures = side_by_side(Clip(video, scale=4).html(), table(rows))
-    return Html(page(title, pictures, draw_tracks([video], [reading])), words)
+    pictures = side_by_side(Clip(video, fps=fps, scale=4).html(), table(rows))
+    return Html(page(title, pictures, draw_tracks([video], [reading], fps=fps)), words)
 
 
 class FailureGallery(Panel):
-    """A menu of kinds, a slider for which of its prompts, one for the seed, and a button."""
+    """A menu of kinds, a slider for which of its prompts, what sampling asks for, and a button."""
 
     def __init__(self, model: MiniSora):
         controls = {
             "kind": menu("kind", KINDS, about="Which weakness to show"),
             "number": slider("prompt", 0, 0, 19, about="Which of the kind's prompts"),
-            "seed": slider("seed", 0, 0, 99, about="Which noise to start from"),
+            **sampling_controls(),
         }
 
-        def render(kind: str, number: int, seed: int) -> Html:
+        def render(kind: str, number: int, seed: int, **options: Any) -> Html:
             frames = int(kind.split()[1]) if kind.startswith("length") else None
-            return render_failure(model, prompt_of(kind, number), seed, frames)
+            return render_failure(model, prompt_of(kind, number), seed, frames, **options)
 
         super().__init__(render, controls, height=360, button="Make the clip")

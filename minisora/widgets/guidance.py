@@ -11,7 +11,16 @@ from minisora.measure.judge import read, verdict
 from minisora.measure.network import at_scales, word_importance
 from minisora.pipeline import MiniSora
 from minisora.show.clip import Clip
-from minisora.widgets.common import Html, Panel, line, page, side_by_side, slider, table
+from minisora.widgets.common import (
+    Html,
+    Panel,
+    line,
+    page,
+    sampling_controls,
+    side_by_side,
+    slider,
+    table,
+)
 from minisora.world.captions import parse
 
 
@@ -33,8 +42,9 @@ def render_guidance(
     prompt: str,
     negative_prompt: str = "",
     guidance_scale: float = GUIDANCE_SCALE,
-    num_inference_steps: int = 10,
+    num_inference_steps: int | None = None,
     seed: int = 0,
+    upsample: bool = True,
 ) -> Html:
     """Show a prompt at guidance 0, 1 and the chosen scale, and what each word changes.
 
@@ -42,7 +52,8 @@ def render_guidance(
         ValueError: as `MiniSora.generate`.
     """
     scales = sorted({0.0, 1.0, float(guidance_scale)})
-    videos = at_scales(model, prompt, negative_prompt, scales, num_inference_steps, seed)
+    steps = num_inference_steps or None
+    videos = at_scales(model, prompt, negative_prompt, scales, steps, seed, upsample)
     meanings = {
         0.0: f"the negative prompt alone ({negative_prompt or 'empty'})",
         1.0: "the prompt alone",
@@ -50,7 +61,7 @@ def render_guidance(
     shown, said = [], []
     for scale, video in zip(scales, videos, strict=True):
         beyond = "beyond the prompt" if scale > 1 else "between the two"
-        reading = read(video)
+        reading = read(video, model.preset.fps)
         try:
             answer = str(verdict(reading, parse(prompt)))
         except ValueError as error:
@@ -58,18 +69,18 @@ def render_guidance(
         said.append(f"guidance {scale:g}: the judge saw {reading}; {answer}")
         label = f"guidance {scale:g}: {meanings.get(scale, beyond)}"
         mark = "✓" if answer == "as asked" else "✗"
-        clip = Clip(video, label, scale=5).html()
+        clip = Clip(video, label, model.preset.fps, scale=5).html()
         shown.append(f'<div style="width:176px">{clip}{mark} {html.escape(answer)}</div>')
     fractions = word_importance(model, prompt, seed)
-    words = f"{'. '.join(said)}. {num_inference_steps} steps, seed {seed}."
+    words = f"{'. '.join(said)}. {steps or 'default'} steps, seed {seed}."
     if fractions:
         parts = ", ".join(f"{word} {100 * part:.0f} %" for word, part in fractions)
-        words += f" What each word changes: {parts}."
+        words += f" What each word of the prompt as typed changes: {parts}."
     return Html(page(side_by_side(*shown, word_bars(fractions))), words)
 
 
 class GuidanceDesk(Panel):
-    """Two lines, three sliders and a button around `render_guidance`."""
+    """Controls and a button around `render_guidance`."""
 
     def __init__(
         self, model: MiniSora, prompt: str = "a large red star moving right on a navy background"
@@ -79,8 +90,7 @@ class GuidanceDesk(Panel):
             "prompt": line("prompt", prompt, "What the clip should show"),
             "negative_prompt": line("negative", "", "What guidance moves away from"),
             "guidance_scale": slider("guidance", GUIDANCE_SCALE, 0.0, 8.0, 0.5, scale_about),
-            "num_inference_steps": slider("steps", 8, 1, 20, about="Steps from noise to clip"),
-            "seed": slider("seed", 0, 0, 99, about="Which noise to start from"),
+            **sampling_controls(),
         }
 
         def render(**values: Any) -> Html:

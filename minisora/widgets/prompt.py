@@ -25,6 +25,7 @@ from minisora.widgets.common import (
     page,
     picture,
     pipeline_map,
+    sampling_controls,
     slider,
 )
 from minisora.world.captions import PHRASES, parse
@@ -48,7 +49,7 @@ class PromptState:
     prompt: str = "a large red circle bouncing on a navy background"
     negative_prompt: str = ""
     seed: int = 0
-    num_inference_steps: int = 20
+    num_inference_steps: int | None = None  # as many as the prompt needs; so does 0
     guidance_scale: float = GUIDANCE_SCALE
     upsample: bool = True  # let the model's prompt upsampler add positions
 
@@ -81,27 +82,27 @@ def render_prompt(model: MiniSora, state: PromptState) -> PromptResult:
     steps: list[tuple[float, torch.Tensor, torch.Tensor]] = []  # noise level, tokens, guess of x_0
     video = model.generate(
         longer,
-        upsample=False,
+        upsample=False,  # it is done
         negative_prompt=state.negative_prompt,
-        num_inference_steps=state.num_inference_steps,
+        num_inference_steps=state.num_inference_steps or None,
         guidance_scale=state.guidance_scale,
         generator=torch.Generator().manual_seed(state.seed),
         callback=lambda step, sigma, tokens, x_0: steps.append((sigma, tokens, x_0)),
     )[0]
     seconds = time.perf_counter() - began
-    clip = Clip(video, state.prompt or "(no prompt)")
+    clip = Clip(video, state.prompt or "(no prompt)", model.preset.fps)
     said = (
-        f"{_judged(video, state.prompt)} {seconds:.2f} s, seed {state.seed}, {len(steps)} steps, "
-        f"guidance {state.guidance_scale:g}."
+        f"{_judged(video, state.prompt, model.preset.fps)} {seconds:.2f} s, seed {state.seed}, "
+        f"{len(steps)} steps, guidance {state.guidance_scale:g}."
     )
     pictures = _stages(model, state.prompt, longer, video, steps) | {"video": clip.html()}
     text = pipeline_map(pictures=pictures) + page(html.escape(said))
     return PromptResult(text, said, clip, seconds)
 
 
-def _judged(video: torch.Tensor, prompt: str) -> str:
+def _judged(video: torch.Tensor, prompt: str, fps: float) -> str:
     """What the judge saw, and whether the prompt asks for it."""
-    reading = read(video)
+    reading = read(video, fps)
     try:
         return f"The judge saw {reading}: {verdict(reading, parse(prompt))}."
     except ValueError as error:
@@ -155,15 +156,13 @@ class PromptBuilder(Panel):
 
     def __init__(self, model: MiniSora, state: PromptState | None = None):
         start = state or PromptState()
-        added = [("adds positions", True), ("is left out", False)]
-        steps, scale = start.num_inference_steps, start.guidance_scale
         controls = {
             "prompt": line("prompt", start.prompt, "Any sentence in the toy world's words"),
             "negative_prompt": line("negative", start.negative_prompt, "What to move away from"),
-            "seed": slider("seed", start.seed, 0, 99, about="Which noise to start from"),
-            "num_inference_steps": slider("steps", steps, 1, 50, about="Steps from noise to clip"),
-            "guidance_scale": slider("guidance", scale, 0.0, 8.0, 0.5, "1 is the prompt alone"),
-            "upsample": menu("upsampler", added, start.upsample, "Makes the prompt longer"),
+            "guidance_scale": slider(
+                "guidance", start.guidance_scale, 0.0, 8.0, 0.5, "1 is the prompt alone"
+            ),
+            **sampling_controls(start.seed, start.num_inference_steps, start.upsample),
         }
 
         def render(**values: Any) -> Html:

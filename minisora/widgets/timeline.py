@@ -237,11 +237,14 @@ class TimelineEditor(Panel):
     def _render(self, prompt: str, seed: int, **_: Any) -> Html:
         before = self.clip
         after = run(self.model, before, self.plan, prompt, seed)
-        words = f"{before.shape[1]} frames became {after.shape[1]}; the judge saw {read(after)}"
+        fps = self.model.preset.fps
+        seen = read(after, fps)
+        words = f"{before.shape[1]} frames became {after.shape[1]}; the judge saw {seen}"
         self.history.append(after)
         self.show()
-        pair = (Clip(before, "before", scale=5), Clip(after, "after: the next clip", scale=5))
-        return Html(page(*(one.html() for one in pair)), words)
+        clips = ((before, "before"), (after, "after: the next clip"))
+        shown = [Clip(clip, name, fps, scale=5).html() for clip, name in clips]
+        return Html(page(*shown), words)
 
 
 def _frames(k: int) -> str:

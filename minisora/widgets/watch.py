@@ -70,7 +70,9 @@ class Watch:
         if self.samples and self.samples[-1][0] == record["step"]:
             return
         generator = torch.Generator().manual_seed(0)
-        videos = self.model.generate(self.prompts, num_inference_steps=10, generator=generator)
+        videos = self.model.generate(
+            self.prompts, upsample=False, num_inference_steps=10, generator=generator
+        )
         self.samples.append((record["step"], videos.cpu()))
 
     def html(self, left: float | None = None) -> Html:
