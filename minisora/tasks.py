@@ -342,6 +342,7 @@ def long_video(
     fps: float = 8.0,
     height: int | None = None,
     width: int | None = None,
+    upsample: bool = True,
     progress: bool = True,
     **options: Any,
 ) -> torch.Tensor:
@@ -366,7 +367,7 @@ def long_video(
     sentences = [[text] if isinstance(text, str) else list(text) for _, text in parts]
     model.tokenizer(sum(sentences, []))  # an unknown word is found now, not in the middle
     ends = [round(fps * sum(length for length, _ in parts[: i + 1])) + 1 for i in range(len(parts))]
-    video = model.generate(parts[0][1], height=height, width=width, **options)
+    video = model.generate(parts[0][1], upsample=upsample, height=height, width=width, **options)
     video = video.cpu()[:, :, : ends[0]]
     patch = model.vae.config.patch_size[0]
     step = patch * max(longest_window(model) - 1 - CONTEXT_FRAMES // patch, 1)

@@ -135,7 +135,7 @@ def test_check_conditioning_sigma(checks, capsys):
         rejected(checks.check_conditioning_sigma, wrong, fault, capsys)
 
 
-# ------------------------------------------------------------------------------------------------------------- the widget
+# -------------------------------------------------------------------------------------- the widget
 
 
 @pytest.fixture

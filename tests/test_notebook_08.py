@@ -21,7 +21,7 @@ from tests.conftest import rejected
 PROMPT = "a red ring on a navy grid"
 
 
-# --------------------------------------------------------------------------------------------------------------- checkers
+# ---------------------------------------------------------------------------------------- checkers
 
 
 def guidance(formula):
@@ -174,7 +174,7 @@ def test_check_unseen_pairs(checks, capsys):
         rejected(checks.check_unseen_pairs, answer, fault, capsys)
 
 
-# --------------------------------------------------------------------------------------------------------------- the desk
+# ---------------------------------------------------------------------------------------- the desk
 
 
 def test_one_batch_is_what_generate_makes(model):

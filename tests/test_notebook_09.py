@@ -76,7 +76,7 @@ def by_hand(model, video, prompt, generator, window=slice(-13, None), keep=True)
 
 
 def test_check_extend_by_hand(checks, capsys):
-    assert checks.check_extend_by_hand(go_on)
+    assert checks.check_extend_by_hand(by_hand)
     for answer, fault in (
         (unwritten, "still to be written"),
         (lambda *a: by_hand(*a, window=slice(0, 13)), "beginning"),

@@ -113,7 +113,7 @@ def test_check_wilson(checks, capsys):
 
 
 class Lucky:
-    """Stands in for a model: draws what is asked where `luck(seed, number)` says so, else nothing."""
+    """Stands in for a model: draws what is asked where `luck(seed, number)` says so."""
 
     def __init__(self, luck):
         self.luck = luck

@@ -1,4 +1,4 @@
-"""Every notebook runs top to bottom, keeps the house rules, and its checkers tell right from wrong."""
+"""Every notebook runs top to bottom and keeps the house rules."""
 
 import re
 import statistics

@@ -57,6 +57,7 @@ def render_prompt(model: MiniSora, state: PromptState) -> PromptResult:
     )
     video = model.generate(
         longer,
+        upsample=False,
         negative_prompt=state.negative_prompt,
         num_inference_steps=state.num_inference_steps,
         guidance_scale=state.guidance_scale,

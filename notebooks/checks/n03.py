@@ -286,12 +286,18 @@ def check_packing_mask(packing_mask: Function) -> bool:
         right = equal & (segments != -1)
         mistakes = _mask_mistakes(segments, equal, right)
         hint = "some tokens do not attend to all of their own clip"
-        if isinstance(answer, torch.Tensor) and answer.shape == equal.shape:
-            if (answer & ~equal).any():
-                hint = "tokens of one clip attend to tokens of another"
+        if _attends_across(answer, equal):
+            hint = "tokens of one clip attend to tokens of another"
         if not same(answer, right, "packing_mask", where, mistakes, 0.0, hint):
             return False
     return say("right for one clip, two and three, in any order, and with padding", True)
+
+
+def _attends_across(answer: object, equal: torch.Tensor) -> bool:
+    """Whether a mask of the right shape lets tokens attend to another segment."""
+    if not isinstance(answer, torch.Tensor) or answer.shape != equal.shape:
+        return False
+    return bool((answer & ~equal).any())
 
 
 def _mask_mistakes(
