@@ -1,4 +1,4 @@
-"""Notebook 02, The time-space compressor: its checkers, its widget, and what its training cell relies on."""
+"""Notebook 02: its checkers, its widget, and what its training cell relies on."""
 
 import re
 
@@ -56,12 +56,12 @@ def test_check_causal_conv(checks, capsys):
         lambda x, w: F.conv1d(torch.cat([x[..., :1].expand(-1, -1, w.shape[-1] - 1), x], -1), w)
     )
     for wrong, fault in (
-        (lambda x, w: F.conv1d(x, w), "first frame 2 times"),
+        (lambda x, w: F.conv1d(x, w), "first frame [12] times"),
         (lambda x, w: F.conv1d(padded(x, w.shape[-1] - 1, 0, "constant"), w), "zeros"),
         (lambda x, w: F.conv1d(padded(x, 1, 1) if w.shape[-1] == 3 else x, w), "later ones"),
         (lambda x, w: F.conv1d(padded(x, 0, w.shape[-1] - 1), w), "only the future"),
         (lambda x, w: F.conv1d(padded(x, w.shape[-1] - 1, w.shape[-1] - 1), w), "one side"),
-        (lambda x, w: F.conv1d(padded(x, w.shape[-1] - 1, 0), w.flip(-1)), "turned round"),
+        (lambda x, w: F.conv1d(padded(x, w.shape[-1] - 1, 0), w.flip(-1)), "reversed in time"),
         (lambda x, w: 2 * F.conv1d(padded(x, w.shape[-1] - 1, 0), w), "off by"),
         (unwritten, "still to be written"),
     ):
@@ -84,8 +84,13 @@ def test_check_find_collapsed(checks, capsys):
     check = checks.check_find_collapsed
     assert check(lambda q: [c for c, v in enumerate(kl_of(q)) if v < 0.01])
     assert check(lambda q: (kl_of(q) < 0.01).nonzero().flatten()), "a tensor of numbers will do"
-    silent_mean = lambda q: [c for c, v in enumerate(q.mean.abs().mean((0, 2, 3, 4))) if v < 0.05]
-    as_wide = lambda q: [c for c, v in enumerate(q.logvar.abs().mean((0, 2, 3, 4))) if v < 0.05]
+
+    def silent_mean(q):
+        return [c for c, v in enumerate(q.mean.abs().mean((0, 2, 3, 4))) if v < 0.05]
+
+    def as_wide(q):
+        return [c for c, v in enumerate(q.logvar.abs().mean((0, 2, 3, 4))) if v < 0.05]
+
     for wrong, fault in (
         (silent_mean, "channel 2"),
         (as_wide, "channel 3"),
@@ -100,7 +105,10 @@ def test_check_find_collapsed(checks, capsys):
 
 def test_check_kl(checks, capsys):
     check = checks.check_kl
-    numbers = lambda m, v: 0.5 * (m**2 + v.exp() - 1 - v)
+
+    def numbers(m, v):
+        return 0.5 * (m**2 + v.exp() - 1 - v)
+
     assert check(lambda m, v: numbers(m, v).flatten(1).sum(1))
     for wrong, fault in (
         (numbers, "every number"),
@@ -112,7 +120,7 @@ def test_check_kl(checks, capsys):
         (lambda m, v: numbers(m, 2 * v).flatten(1).sum(1), "not of the standard deviation"),
         (lambda m, v: 0.5 * (m**2 + v.exp() - v).flatten(1).sum(1), "prior"),
         (lambda m, v: 0.5 * (m + v.exp() - 1 - v).flatten(1).sum(1), "squared"),
-        (lambda m, v: 0.5 * (m**2 + v - 1 - v.exp()).flatten(1).sum(1), "changed places"),
+        (lambda m, v: 0.5 * (m**2 + v - 1 - v.exp()).flatten(1).sum(1), "swapped"),
         (unwritten, "still to be written"),
     ):
         rejected(check, wrong, fault, capsys)

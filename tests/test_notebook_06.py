@@ -41,7 +41,7 @@ def unread(q, k, v, mask):
         (lambda q, k, v, mask: scored(q, k, None) @ v, "not used"),
         (lambda q, k, v, mask: attention(q, k, v, mask), "without the map"),
         (lambda q, k, v, mask: scored(q, k, mask), "shape"),
-        (lambda q, k, v, mask: None, "NoneType"),
+        (lambda q, k, v, mask: None, "nothing back"),
         (unread, "unread is still to be written"),
     ],
 )
@@ -160,7 +160,7 @@ def moved(shift, tolerance=1e-3):
         (moved([2.3, 2.3, 2.3]), "another amount"),
         (moved([5.0, -3.0, 1.0]), "real numbers"),
         (moved([2.3, -1.7, 0.6], 0.0), "rounding"),
-        (lambda scores: None, "True or False"),
+        (lambda scores: None, "nothing back"),
         (lambda scores: 1 / 0, "ZeroDivisionError"),
     ],
 )
