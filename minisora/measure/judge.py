@@ -45,7 +45,7 @@ BANK_STEP = 9  # degrees between two drawn angles
 CROP = 20  # side of the cut-out in which shapes are compared
 UNCLEAR_SHAPE = 0.08  # mean squared difference to the best drawn shape above which there is none
 RIPPLE = 0.12  # coverage below which a pixel shows the compressor's ripples and no object
-WHOLE_OUTLINE = 0.65  # IoU of an object with its drawn shape, in every frame
+WHOLE_OUTLINE = 0.70  # IoU of an object with its drawn shape, in every frame
 NEAR = 3.0  # grid cells by which an object may miss its cell, in columns and in rows
 
 
@@ -61,13 +61,13 @@ class Tracked:
     radii: torch.Tensor  # (T,)
     angles: torch.Tensor  # (T,), without jumps; zero for round shapes
     seen: torch.Tensor  # (T,) bool
-    outline: torch.Tensor  # (T,) IoU with the drawn shape; 0 not seen, nan partly out of the frame
+    outline: torch.Tensor  # (T,) IoU with the shape drawn in its place; 0 where it was not seen
     law: Law  # what explains the motion, and how well
 
     @property
     def whole(self) -> bool:
         """Whether the outline holds in every frame."""
-        return bool((self.outline.nan_to_num(1.0) >= WHOLE_OUTLINE).all())
+        return bool((self.outline >= WHOLE_OUTLINE).all())
 
 
 @dataclass(frozen=True)
@@ -325,22 +325,17 @@ def _outline(
 ) -> torch.Tensor:
     """IoU (T,) of what is seen with the shape drawn in its place: Σ min / Σ max of coverages.
 
-    0 in frames without the object; nan where it is only partly inside the frame.
+    0 in frames without the object. Objects of the world never leave the frame, so one that is cut
+    off by the border has no whole outline either.
     """
     height, width = alpha.shape[1:]
-    unit = min(height, width) / 2
     drawn = coverage(shape, positions, radii, angles, height, width)
     # edges of another object may have this colour: look only at what is near
-    near = coverage("circle", positions, 1.3 * radii + 2 / unit, 0 * angles, height, width) > 0.5
+    near_radii = 1.3 * radii + 4 / min(height, width)  # two pixels more
+    near = coverage("circle", positions, near_radii, torch.zeros_like(angles), height, width) > 0.5
     alpha = alpha * near
     union = torch.maximum(alpha, drawn).sum((1, 2)).clamp(min=1e-6)
     iou = torch.minimum(alpha, drawn).sum((1, 2)) / union
-    # cut off at the border, an object seems smaller than its neighbouring frames say
-    typical = radii[seen].median().expand_as(radii)
-    inside = coverage(shape, positions, typical, angles, height, width).sum((1, 2))
-    expected = AREA[shape] * (typical * unit) ** 2
-    cut_off = (radii < 0.97 * typical) & (inside < 0.95 * expected)
-    iou = torch.where(cut_off, torch.nan, iou)
     return torch.where(seen, iou, 0.0)
 
 
