@@ -132,10 +132,10 @@ class Attention(nn.Module):
 
 
 @contextmanager
-def attention_maps(network: nn.Module) -> Iterator[dict[str, torch.Tensor]]:
+def record_attention(network: nn.Module) -> Iterator[dict[str, torch.Tensor]]:
     """Collect the map of every attention layer while the network runs, through forward hooks.
 
-    with attention_maps(dit) as maps:
+    with record_attention(dit) as maps:
         dit(…)
     maps["blocks.0.attention"]  # (B, heads, N, M), rows sum to one
     """

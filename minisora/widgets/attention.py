@@ -9,13 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-<<<<<<< HEAD
-from minisora.flow import add_noise
-from minisora.layers import attention_maps as attention_maps_of
-from minisora.patchify import Size, grid_of
-=======
 from minisora.measure.network import AttentionMaps, attention_maps, attention_of
->>>>>>> main
 from minisora.pipeline import MiniSora
 from minisora.show.clip import Clip, to_frames
 from minisora.widgets.common import Html, Panel, line, menu, page, side_by_side, slider
@@ -24,65 +18,7 @@ CIVIDIS = np.array(
     [(0, 34, 78), (53, 69, 108), (102, 105, 112), (148, 142, 119), (200, 184, 102), (254, 232, 56)],
     float,
 )
-<<<<<<< HEAD
-MEAN = -1  # in place of a head: all heads together
-
-
-@dataclass(frozen=True)
-class Maps:
-    """What every token looked at in one forward pass."""
-
-    self_maps: torch.Tensor  # (depth, heads, N, N), rows sum to one
-    cross_maps: torch.Tensor  # (depth, heads, N, S), rows sum to one
-    words: list[str]  # S
-    grid: Size
-
-
-@torch.no_grad()
-def attention_maps(
-    model: MiniSora, video: torch.Tensor, prompt: str, sigma: float, seed: int = 0
-) -> Maps:
-    """Put noise on a clip (3, T, H, W), run the transformer once, and keep every map. ValueError for a word that it does not know."""
-    if not 0 <= sigma <= 1:
-        raise ValueError(
-            f"sigma={sigma:g} is not a noise level; it lies between 0 (clean) and 1 (noise)"
-        )
-    ids, x_0 = model.tokenizer([prompt])[0], model.encode(video[None]).float()
-    noise = torch.randn(x_0.shape, generator=torch.Generator().manual_seed(seed)).to(x_0)
-    x_t = add_noise(x_0, noise, torch.tensor(float(sigma)))
-    with attention_maps_of(model.dit) as maps:
-        model.velocity(x_t, sigma, ids)
-    depth, grid = len(model.dit.blocks), grid_of(x_0.shape[2:], model.dit.config.patch_size)
-    self_maps = [maps[f"blocks.{i}.attention"][0].float().cpu() for i in range(depth)]
-    cross_maps = [maps[f"blocks.{i}.cross_attention"][0].float().cpu() for i in range(depth)]
-    return Maps(
-        torch.stack(self_maps),
-        torch.stack(cross_maps),
-        [*model.tokenizer.words(prompt), "(end)"],
-        grid,
-    )
-
-
-def look_of(
-    maps: Maps, frame: int, row: int, column: int, block: int, head: int = MEAN
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Where one token looks: shares over the grid (t, h, w), and over the words (S,). ValueError where something is not there."""
-    depth, heads = maps.self_maps.shape[:2]
-    limits = {
-        "frame": (frame, maps.grid[0]),
-        "row": (row, maps.grid[1]),
-        "column": (column, maps.grid[2]),
-        "block": (block, depth),
-    }
-    for name, (value, count) in {**limits, "head": (head if head != MEAN else 0, heads)}.items():
-        if not 0 <= value < count:
-            raise ValueError(f"{name} {value} is not there; {name}s count from 0 to {count - 1}")
-    token = (frame * maps.grid[1] + row) * maps.grid[2] + column
-    pick = lambda m: m[block, :, token].mean(0) if head == MEAN else m[block, head, token]
-    return pick(maps.self_maps).reshape(maps.grid), pick(maps.cross_maps)
-=======
 ALL_HEADS = -1  # in the menu, in place of a head: the mean of all
->>>>>>> main
 
 
 def _outline(image: np.ndarray, top: int, left: int, tall: int, wide: int) -> None:
