@@ -3,6 +3,11 @@
 from dataclasses import asdict, dataclass, field
 
 GUIDANCE_SCALE = 2.0  # 1 is the prompt alone, 2 goes twice as far from the null prompt; data/LOG.md has the comparison
+STEPS = {  # from noise to clip, by how much the condition leaves open
+    "upsampled": 4,  # the prompt says where things are
+    "typed": 20,  # it does not
+    "conditioned": 2,  # some tokens start clean
+}
 
 
 @dataclass(frozen=True)

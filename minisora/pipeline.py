@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeAlias, TypedDict
 
 import torch
 import torch.nn as nn
@@ -21,11 +22,22 @@ from minisora.checkpoints import (
     upgrade_tensors,
     write_text,
 )
-from minisora.config import GUIDANCE_SCALE, Preset
+from minisora.config import GUIDANCE_SCALE, STEPS, Preset
 from minisora.device import autocast, choose_device
 from minisora.dit import DiT
-from minisora.flow import sigma_schedule
-from minisora.patchify import grid_of, patchify, positions_of, unpatchify
+from minisora.flow import add_noise, sigma_schedule
+from minisora.inputs import (
+    MAX_CELLS,
+    MAX_GUIDANCE,
+    MAX_STEPS,
+    Generators,
+    check_generators,
+    one_each,
+    real_number,
+    sentences,
+    whole_number,
+)
+from minisora.patchify import Size, grid_of, patchify, positions_of, unpatchify
 from minisora.sampling import SAMPLERS, Callback, guided
 from minisora.text import PAD, TextEncoder, Tokenizer
 from minisora.upsampler import PromptUpsampler
@@ -36,62 +48,107 @@ if not SHIPPED.is_dir():
     SHIPPED = Path(__file__).resolve().parent / "shipped"  # in an installed package
 
 
+Condition: TypeAlias = tuple[torch.Tensor, ...]  # prompt_embeds, attention_mask, positions
+
+
+class SamplingOptions(TypedDict, total=False):
+    """What every task passes on to `MiniSora.denoise`."""
+
+    negative_prompt: str | Sequence[str]
+    num_inference_steps: int | None
+    guidance_scale: float
+    generator: Generators
+    sampler: str
+    callback: Callback | None
+
+
 class MiniSora(nn.Module):
-    """A compressor, a text encoder, a diffusion transformer and, if the preset has one, an upsampler that belong together."""
+    """A compressor, a text encoder, a transformer and, if the preset has one, an upsampler."""
 
     def __init__(self, preset: Preset, vocabulary: Sequence[str]):
         super().__init__()
-        self.preset, self.metadata = (
-            preset,
-            {},
-        )  # metadata: what `model.json` tells of how the weights were made
+        self.preset = preset
+        self.metadata: dict = {}  # what `model.json` tells of how the weights were made
         self.tokenizer = Tokenizer(vocabulary, preset.text.max_length)
         self.vae = VideoVAE(preset.vae)
         self.text = TextEncoder(len(self.tokenizer), preset.text, self.tokenizer.word_positions)
         self.dit = DiT(preset.dit)
-        self.upsampler = (
-            PromptUpsampler(len(self.tokenizer), preset.upsampler) if preset.upsampler else None
-        )
+        self.upsampler = None
+        if preset.upsampler:
+            self.upsampler = PromptUpsampler(len(self.tokenizer), preset.upsampler)
 
     @property
     def device(self) -> torch.device:
         return next(self.parameters()).device
 
-    # ------------------------------------------------------------------------------------------------------- prompts
+    # ------------------------------------------------------------------------- prompts
 
-    def upsample(
-        self, prompts: str | Sequence[str], generator: torch.Generator | None = None
-    ) -> list[str]:
-        """Make short prompts long, for clips of the preset's size: see `PromptUpsampler.upsample`. A model without an upsampler gives them back as they are."""
-        prompts = [prompts] if isinstance(prompts, str) else list(prompts)
-        return (
-            self.upsampler.upsample(prompts, self.tokenizer, generator)
-            if self.upsampler
-            else prompts
-        )
+    def upsample(self, prompts: str | Sequence[str], generator: Generators = None) -> list[str]:
+        """Make short prompts long, for clips of the preset's size: see `PromptUpsampler.upsample`.
+
+        Args:
+            prompts: one sentence or several.
+            generator: source of the draws. With a list of one for each prompt, a prompt is made long
+                as if it were alone.
+
+        Returns:
+            As many sentences; as they came where the model has no upsampler.
+        """
+        prompts = sentences("prompts", prompts)
+        check_generators(generator, len(prompts))
+        if self.upsampler is None:
+            return prompts
+        if generator is None or isinstance(generator, torch.Generator):
+            return self.upsampler.upsample(prompts, self.tokenizer, generator)
+        upsampled: list[str] = []
+        for prompt, own in zip(prompts, generator, strict=True):
+            upsampled += self.upsampler.upsample([prompt], self.tokenizer, own)
+        return upsampled
+
+    def says_positions(self, prompt: str) -> bool:
+        """Whether a prompt says where things are, as upsampled ones do."""
+        ids = self.tokenizer([prompt])[0].to(self.device)
+        return bool(self.text.word_positions[ids][..., 1:].isfinite().any())
+
+    def default_steps(self, prompts: Sequence[str], sigma: torch.Tensor) -> int:
+        """How many steps a batch takes by default: the fewer, the less its condition leaves open.
+
+        Args:
+            prompts: of the clips; the one that leaves most open counts.
+            sigma: noise levels at which the latent cells start; 0 is a conditioning cell.
+        """
+        if bool((sigma == 0).any()):
+            return STEPS["conditioned"]
+        kinds = ["upsampled" if self.says_positions(prompt) else "typed" for prompt in prompts]
+        return max(STEPS[kind] for kind in kinds)
 
     @torch.no_grad()
     def generate(
         self,
         prompt: str | Sequence[str],
         *,
-        negative_prompt: str = "",
-        num_inference_steps: int = 20,
+        upsample: bool = True,
+        negative_prompt: str | Sequence[str] = "",
+        num_inference_steps: int | None = None,
         guidance_scale: float = GUIDANCE_SCALE,
         num_frames: int | None = None,
         height: int | None = None,
         width: int | None = None,
-        generator: torch.Generator | None = None,
+        generator: Generators = None,
         sampler: str = "euler",
         callback: Callback | None = None,
     ) -> torch.Tensor:
         """Text to video: no token starts clean.
 
         Args:
-            prompt: one sentence, or a list for a batch, taken as they are (`upsample` makes them longer). "" asks for anything.
-            negative_prompt: what guidance moves away from; "" is the null prompt.
+            prompt: one sentence, or a list for a batch. "" asks for anything.
+            upsample: whether the prompt upsampler first adds where things are. It does so for clips
+                of the preset's size only, and the noise is the same either way.
+            negative_prompt: what guidance moves away from, one or one each; "" is the null prompt.
+            num_inference_steps: 1 to 1000; None is the default of `default_steps`.
             num_frames: 4k + 1; height, width: multiples of 8. The preset's where None.
-            generator: source of the noise; the same seed gives the same clip.
+            generator: source of the noise, one or one for each clip. The same seed gives the same
+                clip; with one each, alone or in a batch.
             callback: (step, sigma, tokens, guess of x_0), called before every step.
 
         Returns:
@@ -100,20 +157,20 @@ class MiniSora(nn.Module):
         Raises:
             ValueError: an unknown word, sampler or size, each with what would do.
         """
+        prompts = sentences("prompt", prompt)
+        check_generators(generator, len(prompts))
         preset = self.preset
-        asked = zip(
-            (num_frames, height, width),
-            (preset.num_frames, preset.height, preset.width),
-            strict=True,
-        )
-        shape = self.latent_shape(*(usual if n is None else n for n, usual in asked))
-        prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+        frames = preset.num_frames if num_frames is None else num_frames
+        rows = preset.height if height is None else height
+        columns = preset.width if width is None else width
+        shape = self.latent_shape(frames, rows, columns, len(prompts))
+        if upsample and (frames, rows, columns) == (preset.num_frames, preset.height, preset.width):
+            prompts = self.upsample(prompts, _copies(generator))
         latents = torch.zeros(len(prompts), preset.vae.latent_channels, *shape, device=self.device)
-        sigma = torch.ones(shape, device=self.device)
         return self.denoise(
             prompts,
             latents,
-            sigma,
+            torch.ones(shape),
             negative_prompt=negative_prompt,
             num_inference_steps=num_inference_steps,
             guidance_scale=guidance_scale,
@@ -125,58 +182,89 @@ class MiniSora(nn.Module):
     @torch.no_grad()
     def denoise(
         self,
-        prompts: list[str],
+        prompts: Sequence[str],
         latents: torch.Tensor,
         sigma: torch.Tensor,
         *,
-        negative_prompt: str = "",
-        num_inference_steps: int = 20,
+        negative_prompt: str | Sequence[str] = "",
+        num_inference_steps: int | None = None,
         guidance_scale: float = GUIDANCE_SCALE,
-        generator: torch.Generator | None = None,
+        generator: Generators = None,
         sampler: str = "euler",
         callback: Callback | None = None,
     ) -> torch.Tensor:
-        """The function under every method: start each latent cell at its level, and walk all of them to clean.
+        """Start each latent cell at its noise level, and walk all of them to clean: every method's core.
 
         Args:
-            latents: normalised latents (B, Cz, Tz, Hz, Wz); only what has a level below 1 shows through.
-            sigma: (Tz, Hz, Wz) in [0, 1]: 0 is clean, 1 is to be generated, between is to be changed. The highest in a patch counts.
+            prompts: one for each clip.
+            latents: normalised, (B, Cz, Tz, Hz, Wz); only what has a level below 1 shows through.
+            sigma: (Tz, Hz, Wz) in [0, 1]: 0 is clean, 1 is to be generated, between is to be
+                changed. The highest in a patch counts.
+            others: as in `generate`.
+
+        Returns:
+            video (B, 3, T, H, W) in [-1, 1].
         """
+        # 1. check
+        B = len(latents)
+        prompts = one_each("prompt", list(prompts), B)
+        negatives = one_each("negative_prompt", negative_prompt, B)
+        check_generators(generator, B)
+        guidance_scale = real_number("guidance_scale", guidance_scale, -MAX_GUIDANCE, MAX_GUIDANCE)
         if sampler not in SAMPLERS:
             raise ValueError(
                 f"sampler={sampler!r} is not known; it is one of {', '.join(SAMPLERS)}"
             )
+        # 2. where every token starts
         patch = self.dit.config.patch_size
         grid = grid_of(latents.shape[2:], patch)
-        sigmas = sigma_schedule(num_inference_steps, self.preset.shift, self.device)
-        positions = positions_of(grid, device=self.device)
-        ids = self.tokenizer([*prompts, *[negative_prompt] * len(prompts)])[0].to(self.device)
-        ids = F.pad(
-            ids, (0, -ids.shape[1] % 8), value=PAD
-        )  # few widths, so that a compiled transformer meets few shapes
-        if all(prompt == negative_prompt for prompt in prompts):
+        start = patchify(sigma[None, None].to(self.device), patch).amax(-1).expand(B, -1)  # (B, N)
+        sigmas = self._schedule(num_inference_steps, prompts, start)
+        if bool((start == start[:, :1]).all()):
+            start = start[:, :1]  # (B, 1): one level for all tokens is embedded once
+        if prompts == negatives:
             guidance_scale = 1.0  # nothing to move away from, so half the work
         with autocast(self.device):
-            prompt, negative = zip(
-                *(part.chunk(2) for part in self.text.read(ids, grid)), strict=True
-            )
+            # 3. tokenizer and text encoder
+            prompt, negative = self._conditions(prompts, negatives, grid)
+            # 4. noise
+            noise = patchify(self._noise(latents.shape, generator), patch)
+            tokens = add_noise(patchify(latents, patch), noise, start[..., None])
+            # 5. sampler and transformer
+            positions = positions_of(grid, device=self.device)
             velocity = guided(self.dit, positions, prompt, negative, guidance_scale)
-            noise = torch.randn(
-                latents.shape,
-                generator=generator,
-                device=generator.device if generator else self.device,
-            ).to(self.device)
-            start = patchify(sigma[None, None], patch).amax(-1).expand(len(prompts), -1)  # (B, N)
-            start = (
-                start[:, :1] if (start == start[:, :1]).all() else start
-            )  # (B, 1): one level for all tokens is embedded once
-            sigmas = sigmas[
-                max(int((sigmas >= start.max()).sum()) - 1, 0) :
-            ]  # levels above every start would move nothing
-            x_0, noise = patchify(latents, patch), patchify(noise, patch)
-            tokens = (1 - start[..., None]) * x_0 + start[..., None] * noise
             tokens = SAMPLERS[sampler](velocity, tokens, sigmas, start=start, callback=callback)
+            # 6. decoder
             return self.decode(unpatchify(tokens, grid, patch))
+
+    def _schedule(
+        self, num_inference_steps: int | None, prompts: Sequence[str], start: torch.Tensor
+    ) -> torch.Tensor:
+        """Noise levels of the sampler, from the first that moves a token down to 0."""
+        if num_inference_steps is None:
+            num_inference_steps = self.default_steps(prompts, start)
+        num_inference_steps = whole_number("num_inference_steps", num_inference_steps, 1, MAX_STEPS)
+        sigmas = sigma_schedule(num_inference_steps, self.preset.shift, self.device)
+        unused = int((sigmas >= start.max()).sum()) - 1  # levels above every start move nothing
+        return sigmas[max(unused, 0) :]
+
+    def _conditions(
+        self, prompts: list[str], negatives: list[str], grid: Size
+    ) -> tuple[Condition, Condition]:
+        """What the transformer reads of prompts and of negative prompts, padded to one length."""
+        ids = self.tokenizer([*prompts, *negatives])[0].to(self.device)
+        padding = -ids.shape[1] % 8  # few lengths, so that a compiled transformer meets few shapes
+        read = self.text.read(F.pad(ids, (0, padding), value=PAD), grid)
+        halves = [part.chunk(2) for part in read]
+        return tuple(half[0] for half in halves), tuple(half[1] for half in halves)
+
+    def _noise(self, shape: torch.Size, generator: Generators) -> torch.Tensor:
+        """Normal noise, from one generator or from one for each clip, on the generator's device."""
+        if generator is None:
+            return torch.randn(shape, device=self.device)
+        if isinstance(generator, torch.Generator):
+            return torch.randn(shape, generator=generator, device=generator.device).to(self.device)
+        return torch.cat([self._noise(torch.Size([1, *shape[1:]]), own) for own in generator])
 
     @torch.no_grad()
     def velocity(self, x_t: torch.Tensor, sigma: float, ids: torch.Tensor) -> torch.Tensor:
@@ -195,14 +283,31 @@ class MiniSora(nn.Module):
 
     # -------------------------------------------------------------------------------------------------------- latents
 
-    def latent_shape(self, num_frames: int, height: int, width: int) -> tuple[int, int, int]:
-        """(Tz, Hz, Wz) of a clip; ValueError where the frame count is not 4k + 1 or a side is no multiple of a token's."""
-        cell, patch = self.vae.config.patch_size, self.dit.config.patch_size
-        shape = self.vae.latent_shape(num_frames, cell[1], cell[2])
-        rows, columns = grid_of(
-            (cell[0], height, width), (cell[0], cell[1] * patch[1], cell[2] * patch[2])
-        )[1:]
-        return shape[0], rows * patch[1], columns * patch[2]
+    def latent_shape(
+        self, num_frames: int, height: int, width: int, count: int = 1
+    ) -> tuple[int, int, int]:
+        """(Tz, Hz, Wz) of a batch of `count` clips.
+
+        Raises:
+            ValueError: the frame count is not 4k + 1, a side is no multiple of a token's, or the
+                clips are larger than MAX_CELLS allows.
+        """
+        pt, ph, pw = self.vae.config.patch_size
+        _, rows, columns = self.dit.config.patch_size
+        num_frames = whole_number("num_frames", num_frames, 1, MAX_CELLS * pt)
+        height = whole_number("height", height, 1, MAX_CELLS * ph)
+        width = whole_number("width", width, 1, MAX_CELLS * pw)
+        Tz = self.vae.latent_shape(num_frames, ph, pw)[0]
+        grid = grid_of((pt, height, width), (pt, ph * rows, pw * columns))
+        Hz, Wz = grid[1] * rows, grid[2] * columns
+        cells = Tz * Hz * Wz
+        most = int(MAX_CELLS / count**0.5)  # attention takes memory for count × cells² numbers
+        if cells > most:
+            raise ValueError(
+                f"{count} × {num_frames} frames of {height}×{width} are too much at once: {cells} "
+                f"latent cells a clip, and at most {most} fit; make fewer, shorter or smaller clips"
+            )
+        return Tz, Hz, Wz
 
     @torch.no_grad()
     def encode(self, video: torch.Tensor) -> torch.Tensor:
@@ -273,3 +378,20 @@ class MiniSora(nn.Module):
                     f"{path} does not fit the preset ({str(error).splitlines()[-1].strip()})"
                 ) from None
         return model.eval().to(choose_device(device))
+
+
+def _copies(generator: Generators) -> Generators:
+    """Generators in the same state, so that what is drawn from them moves no noise; on the CPU."""
+    if generator is None:
+        return _copy(torch.default_generator)
+    if isinstance(generator, torch.Generator):
+        return _copy(generator)
+    return [_copy(own) for own in generator]
+
+
+def _copy(generator: torch.Generator) -> torch.Generator:
+    copy = generator.clone_state()
+    if copy.device.type == "cpu":
+        return copy
+    seed = torch.randint(2**62, (1,), generator=copy, device=copy.device)
+    return torch.Generator().manual_seed(int(seed))

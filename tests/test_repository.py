@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "minisora"
 CORE = (  # a file may import what stands before it
     "config",
+    "inputs",
     "device",
     "checkpoints",
     "layers",

@@ -80,7 +80,7 @@ def report(steps: int, clips: int = 12_000, judged: int = 256) -> dict:
                 **options,
             )
         make = lambda prompts, i: model.generate(
-            prompts, generator=torch.Generator().manual_seed(i)
+            prompts, upsample=False, generator=torch.Generator().manual_seed(i)
         )
         shares = {
             family: summarise(judge_clips(make, test_prompts(test_scenes(family, "seen", judged))))

@@ -105,7 +105,7 @@ def generate(
         if longer != prompt:
             typer.echo(f"the prompt became: {longer}")
             prompt = longer
-    return model.generate(prompt, num_frames=num_frames, **options)
+    return model.generate(prompt, upsample=False, num_frames=num_frames, **options)
 
 
 @makes_a_clip

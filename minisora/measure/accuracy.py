@@ -54,12 +54,8 @@ def make_clips(
     """What `judge_clips` asks for, of a model: every batch from its own seed, prompts made longer by the model's upsampler unless not `upsample`."""
 
     def make(prompts: list[str], batch: int) -> torch.Tensor:
-        words, noise = (
-            torch.Generator().manual_seed(seed + batch) for _ in range(2)
-        )  # the same noise, expanded or not
-        return model.generate(
-            model.upsample(prompts, words) if upsample else prompts, generator=noise, **options
-        )
+        noise = torch.Generator().manual_seed(seed + batch)
+        return model.generate(prompts, upsample=upsample, generator=noise, **options)
 
     return make
 
