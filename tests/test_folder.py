@@ -104,7 +104,7 @@ def test_a_model_learns_from_a_folder(folder, tmp_path, preset, monkeypatch, cap
     with pytest.raises(SystemExit) as stop:
         main()
     said = capsys.readouterr().out
-    assert not stop.value.code and "left out broken.gif" in said and '"A red thing."' in said
+    assert not stop.value.code and "left out broken.gif" in said and "'A red thing.'" in said
     model = MiniSora.load(tmp_path / "run" / "model", "cpu")
     assert model.generate(model.upsample("a red thing"), num_inference_steps=1).shape == (
         1,

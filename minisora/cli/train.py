@@ -208,5 +208,6 @@ def _should_compile(wanted: bool | None, preset: "Preset") -> bool:
 
     if wanted is not None:
         return wanted
-    shortest = min(preset.train_vae.minutes, preset.train_dit.minutes)
-    return shortest >= COMPILE_FROM and can_compile()
+    stages = (preset.train_vae, preset.train_dit)
+    long = all(stage.steps is None and stage.minutes >= COMPILE_FROM for stage in stages)
+    return long and can_compile()
