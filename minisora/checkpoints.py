@@ -18,7 +18,8 @@ class CheckpointError(ValueError):
     """A checkpoint that cannot be trusted, with a sentence that says why."""
 
 
-def _checksum(tensors: dict[str, torch.Tensor]) -> str:
+def checksum(tensors: dict[str, torch.Tensor]) -> str:
+    """SHA-256 over names, types, shapes and numbers."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         digest.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)}".encode())
@@ -34,7 +35,7 @@ def save_tensors(path: str | Path, tensors: dict[str, torch.Tensor], note: dict)
     text = json.dumps(note, sort_keys=True)
     metadata = {
         "note": text,
-        "sha256": _checksum(tensors),
+        "sha256": checksum(tensors),
         "note_sha256": hashlib.sha256(text.encode()).hexdigest(),
     }
     scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -66,7 +67,7 @@ def load_tensors(path: str | Path) -> tuple[dict[str, torch.Tensor], dict]:
     note = metadata.get("note", "")
     if metadata.get("note_sha256") != hashlib.sha256(note.encode()).hexdigest() or metadata.get(
         "sha256"
-    ) != _checksum(tensors):
+    ) != checksum(tensors):
         raise CheckpointError(
             f"{path} does not match its checksum: it was altered after it was written; restore it from a copy"
         )
