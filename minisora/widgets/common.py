@@ -77,7 +77,7 @@ def table(rows: Iterable[Iterable[str]]) -> str:
 
 def picture(frame: np.ndarray, alt: str, size: int = 96) -> str:
     """One frame (H, W, 3) uint8 as an image tag, `size` pixels high."""
-    return image_html(Image.fromarray(frame), alt, scale=size / len(frame), colors=256)
+    return image_html(Image.fromarray(frame), alt, scale=size / len(frame))
 
 
 def film(video: torch.Tensor, alt: str, count: int = 6, scale: int = 3) -> str:
