@@ -1,6 +1,5 @@
 """The command line: what it says, what it writes, and one line for every mistake."""
 
-import json
 import os
 import sys
 from dataclasses import replace

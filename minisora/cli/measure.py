@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from minisora import config
 from minisora.cli.common import (
     COMPILE,
     DEVICE,
@@ -14,24 +15,17 @@ from minisora.cli.common import (
     JSON,
     MODEL,
     NOISE_SEED,
+    STEPS,
     UPSAMPLE,
     load,
     refuse,
     write_json,
 )
-from minisora.config import GUIDANCE_SCALE, STEPS
+from minisora.config import GUIDANCE_SCALE
 
 if TYPE_CHECKING:
     from minisora.pipeline import MiniSora
 
-NUM_STEPS = Annotated[
-    int | None,
-    typer.Option(
-        "--num-inference-steps",
-        help="Steps from noise to clip. Left out: by how much the condition leaves open.",
-        min=1,
-    ),
-]
 VERBOSE = Annotated[bool, typer.Option("--verbose", help="Print every figure.")]
 
 
@@ -51,7 +45,7 @@ def evaluate(
         bool, typer.Option("--steps", help="Compare numbers of steps: --steps 1 2 4 8 20.")
     ] = False,
     json_file: JSON = None,
-    num_inference_steps: NUM_STEPS = None,
+    num_inference_steps: STEPS = None,
     guidance_scale: GUIDANCE = GUIDANCE_SCALE,
     upsample: UPSAMPLE = True,
     seed: NOISE_SEED = 0,
@@ -91,7 +85,7 @@ def evaluate(
 def limits(
     clips: Annotated[int, typer.Option(help="Clips a figure.", min=1)] = 200,
     json_file: JSON = None,
-    num_inference_steps: NUM_STEPS = None,
+    num_inference_steps: STEPS = None,
     guidance_scale: GUIDANCE = GUIDANCE_SCALE,
     seed: NOISE_SEED = 0,
     verbose: VERBOSE = False,
@@ -243,7 +237,7 @@ def _settings(model: "MiniSora", name: str, seed: int, options: dict[str, Any]) 
     }
     settings |= options
     if options.get("num_inference_steps") is None:
-        settings["num_inference_steps"] = dict(STEPS)
+        settings["num_inference_steps"] = dict(config.STEPS)
     return settings
 
 
