@@ -107,7 +107,7 @@ def test_collision_keeps_momentum_and_energy(r_a, r_b):
 
 def test_circling_returns():
     thing = SceneObject(
-        "star", "red", "small", "circling", 0.3, 0.3, 0.0, vy=0.3 * math.pi, turn=math.pi
+        "star", "red", "small", "circling", 0.3, 0.3, 0.0, vy=0.3 * math.pi, angular_velocity=math.pi
     )
     p = simulate(Scene((thing,)), 17, 8).positions[:, 0]
     assert torch.allclose(p[0], p[16], atol=1e-9)
@@ -145,7 +145,7 @@ def test_hard_motions_come_more_often_in_training_and_turn_clockwise():
     usual = 1 / (len(MOTIONS) + sum(n - 1 for n in PRACTICE.values()))
     for motion, value in share.items():
         assert value == pytest.approx(PRACTICE.get(motion, 1) * usual, abs=0.03)
-    assert all(t.turn > 0 for t in things if t.motion == "circling") and all(
+    assert all(t.angular_velocity > 0 for t in things if t.motion == "circling") and all(
         t.spin > 0 for t in things if t.motion == "spinning"
     )
     assert not any(t.motion == "spinning" and t.shape in ROUND for t in things)

@@ -210,7 +210,7 @@ def _place(
             y=cy + orbit * sin,
             vx=-orbit * turn * sin,
             vy=orbit * turn * cos,
-            turn=turn,
+            angular_velocity=turn,
         )
     if motion == "spinning":
         return replace(thing, x=x, y=y, spin=rng.uniform(*SPIN))
