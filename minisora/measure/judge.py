@@ -371,7 +371,8 @@ def verdict(reading: Reading, request: PromptSpec) -> Verdict:
         orders = itertools.permutations(reading.objects, number)
         matches = [_match(order, request, reading.half_extents) for order in orders]
         attributes["count"] = _count(reading, request)
-        attributes |= max(matches, key=_rights)
+        best: dict[str, bool] = max(matches, key=_rights)
+        attributes |= best
     if request.background or request.texture:
         attributes["background"] = _same_background(reading, request)
     if request.objects:
@@ -406,13 +407,10 @@ def _match(
         if asked:
             attributes[name] = all(_has(tracked, spec, name) for spec, tracked in asked)
     if request.relation:
-        attributes["relation"] = len(seen) == 2 and _related(*seen, request.relation)
-    asked = [(spec, tracked) for spec, tracked in pairs if spec.path]
-    if asked:
-        attributes["position"] = all(
-            tracked is not None and _passes(tracked, spec.path, half_extents)
-            for spec, tracked in asked
-        )
+        attributes["relation"] = len(seen) == 2 and _related(seen[0], seen[1], request.relation)
+    paths = [(tracked, spec.path) for spec, tracked in pairs if spec.path]
+    if paths:
+        attributes["position"] = all(_passes(o, path, half_extents) for o, path in paths)
     return attributes
 
 
@@ -433,9 +431,11 @@ def _related(a: Tracked, b: Tracked, relation: str) -> bool:
 
 
 def _passes(
-    tracked: Tracked, path: tuple[tuple[int, int], ...], half_extents: tuple[float, float]
+    tracked: Tracked | None, path: tuple[tuple[int, int], ...], half_extents: tuple[float, float]
 ) -> bool:
     """Whether an object is near its grid cell (column, row) at each of the five moments."""
+    if tracked is None:
+        return False
     positions = tracked.positions[moments(len(tracked.positions))]  # (5, 2)
     cells = (positions / positions.new_tensor(half_extents) + 1) / 2 * GRID_CELLS - 0.5
     misses = (cells - positions.new_tensor(path)).abs()

@@ -102,7 +102,7 @@ class ObjectSpec:
 
 @dataclass(frozen=True)
 class PromptSpec:
-    """What a prompt asks for. In a collision the first object is the one that runs into the other."""
+    """What a prompt asks for. In a collision the first object runs into the second."""
 
     objects: tuple[ObjectSpec, ...] = ()
     background: str | None = None
@@ -300,7 +300,9 @@ def parse(prompt: str) -> PromptSpec:
         raise ValueError(f"{prompt!r} names no shape; name one of {', '.join(SHAPES)}")
     _check_objects(objects, paths, prompt)
 
-    specs = [ObjectSpec(**thing) for thing in objects]
+    specs = [
+        ObjectSpec(o["shape"], o.get("color"), o.get("size"), o.get("motion")) for o in objects
+    ]
     if paths:
         specs = [replace(spec, path=path) for spec, path in zip(specs, paths, strict=True)]
     if specs and specs[0].motion == "hit":
@@ -339,7 +341,7 @@ def _check_no_position(words: list[str], prompt: str) -> None:
 
 
 def _phrases(words: list[str]) -> Iterator[tuple[str, str]]:
-    """The longest known phrases in turn, as (attribute, value); other words are ("filler", word)."""
+    """The longest known phrases in turn as (attribute, value), other words as ("filler", word)."""
     start = 0
     while start < len(words):
         for length in range(LONGEST, 0, -1):

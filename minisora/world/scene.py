@@ -116,7 +116,10 @@ class Scene:
 
 @dataclass(frozen=True)
 class Tracks:
-    """What is true of each frame (T) and object (K): positions (T, K, 2) as x, y; radii, angles (T, K)."""
+    """What is true of each frame (T) and object (K).
+
+    Positions are (T, K, 2) as x, y; radii and angles are (T, K).
+    """
 
     positions: torch.Tensor
     radii: torch.Tensor
