@@ -19,7 +19,7 @@ from functools import lru_cache
 import torch
 import torch.nn.functional as F
 
-from minisora.measure.laws import Law, best_collision, best_law, unwrap
+from minisora.measure.laws import Law, best_collision, best_law, fit_line, unwrap
 from minisora.world.captions import GRID_CELLS, ObjectSpec, PromptSpec, moments
 from minisora.world.render import background_image, coverage, pixel_grid
 from minisora.world.scene import BACKGROUND_COLORS, COLORS, FPS, RELATIONS, SHAPES, SIZES, TEXTURES
@@ -325,10 +325,14 @@ def _outline(
 ) -> torch.Tensor:
     """IoU (T,) of what is seen with the shape drawn in its place: Σ min / Σ max of coverages.
 
-    0 in frames without the object. Objects of the world never leave the frame, so one that is cut
-    off by the border has no whole outline either.
+    Radii are constant or change at a constant rate: an object that is small in one frame is not
+    whole. 0 in frames without the object. Objects of the world never leave the frame, so one that
+    is cut off by the border has no whole outline either.
     """
     height, width = alpha.shape[1:]
+    frames = torch.arange(len(radii)).float()
+    start, slope = fit_line(radii[seen], frames[seen])
+    radii = (start + slope * frames).clamp(min=1e-3)
     drawn = coverage(shape, positions, radii, angles, height, width)
     # edges of another object may have this colour: look only at what is near
     near_radii = 1.3 * radii + 4 / min(height, width)  # two pixels more
