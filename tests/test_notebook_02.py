@@ -128,24 +128,24 @@ def test_check_kl(checks, capsys):
 
 def test_change_does_what_it_says(model, batch):
     atlas = make_atlas(model, batch.videos[:3], NAMES)
-    assert atlas.latents.shape[0] == 3 and (atlas.spread.diff() <= 1e-6).all()
+    assert atlas.latents.shape[0] == 3 and (atlas.std.diff() <= 1e-6).all()
     assert torch.allclose(atlas.axes @ atlas.axes.T, torch.eye(12), atol=1e-4)
     cells = atlas.latents.movedim(1, -1).flatten(0, -2)
-    assert torch.allclose((cells @ atlas.axes.T).std(0), atlas.spread, rtol=0.01)
+    assert torch.allclose((cells @ atlas.axes.T).std(0), atlas.std, rtol=0.01)
     before = atlas.latents.clone()
     assert torch.equal(change(atlas), atlas.latents[0])
     assert change(atlas, channel=4, scale=0.0)[4].abs().max() == 0
     assert torch.allclose(change(atlas, 0, other=2, mix=1.0), atlas.latents[2], atol=1e-6)
     step = change(atlas, axis=1, walk=2.0) - atlas.latents[0]
     assert torch.allclose(
-        step, (2 * atlas.spread[1] * atlas.axes[1])[:, None, None, None].expand_as(step), atol=1e-5
+        step, (2 * atlas.std[1] * atlas.axes[1])[:, None, None, None].expand_as(step), atol=1e-5
     )
     assert torch.equal(atlas.latents, before), "the clips that were encoded ahead stay as they are"
     for wrong, fault in (
         ({"clip": 3}, "clip=3"),
         ({"other": -1}, "other=-1"),
         ({"channel": 12}, "channel=12"),
-        ({"mix": 1.5}, "share"),
+        ({"mix": 1.5}, "fraction"),
     ):
         with pytest.raises(ValueError, match=fault):
             change(atlas, **wrong)

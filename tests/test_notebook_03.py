@@ -7,9 +7,10 @@ import pytest
 import torch
 from einops import rearrange
 
+from minisora.config import PRESETS
 from minisora.dit import DiT
-from minisora.measure.speed import step_flops
-from minisora.widgets.tokens import TokenExplorer, cube_of, forward_flops, render_tokens, token_grid
+from minisora.measure.speed import forward_flops, step_flops
+from minisora.widgets.tokens import TokenExplorer, cube_of, render_tokens, token_grid
 from tests.conftest import rejected, unwritten
 
 
@@ -177,7 +178,7 @@ def test_cubes_tile_the_clip():
 
 
 def test_costs_agree_with_the_benchmarks_count():
-    dit = DiT()
+    dit = DiT(PRESETS["tiny"].dit)
 
     def growth(count):
         return count(320) - 4 * count(80)  # what is not proportional to tokens: attention

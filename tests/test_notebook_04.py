@@ -11,7 +11,7 @@ from minisora.flow import add_noise, shift_sigma
 from minisora.widgets import film
 from minisora.widgets.noise import (
     SCHEDULES,
-    SHARE,
+    PROGRESS,
     NoiseExplorer,
     guess,
     render_noise,
@@ -155,7 +155,7 @@ def test_schedules_fall_from_clean_to_noise():
         "a shift moves all levels by the same dB"
     )
     assert snr_db(torch.tensor(0.5), std=10.0) == pytest.approx(20)
-    assert len(SHARE) == 1000
+    assert len(PROGRESS) == 1000
     with pytest.raises(ValueError, match="DDPM cosine"):
         schedule_db("cosine")
 

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from minisora.layers import attention, rotary_angles, rotate
+from minisora.measure.network import attention_maps, attention_of
 from minisora.patchify import positions_of
-from minisora.widgets.attention import AttentionExplorer, attention_maps, look_of, render_attention
+from minisora.widgets.attention import AttentionExplorer, render_attention
 from minisora.world.dataset import sample_scene
 from minisora.world.render import render
 from tests.conftest import rejected
@@ -190,21 +191,17 @@ def clip():
 def test_maps_are_shares_and_the_model_is_left_as_it_was(model, clip):
     maps = attention_maps(model, clip, PROMPT, 0.5)
     config = model.dit.config
-    assert maps.grid == (5, 4, 4) and maps.words == [*PROMPT.split(), "(end)"]
+    assert maps.grid == (5, 4, 4) and maps.words == [*PROMPT.split(), "EOS"]
     assert (
         maps.self_maps.shape == (config.depth, config.num_heads, 80, 80)
         and maps.cross_maps.shape[-1] == 6
     )
     for m in (maps.self_maps, maps.cross_maps):
         assert torch.allclose(m.sum(-1), torch.ones(m.shape[:-1]), atol=1e-5)
-    assert not any(
-        a.keep_map or a.last_map is not None
-        for b in model.dit.blocks
-        for a in (b.attention, b.cross_attention)
-    )
-    look, words = look_of(maps, 2, 1, 3, block=1, head=0)
+    assert not any(module._forward_hooks for module in model.dit.modules())
+    weights, words = attention_of(maps, 2, 1, 3, block=1, head=0)
     assert torch.equal(
-        look.flatten(), maps.self_maps[1, 0, 2 * 16 + 1 * 4 + 3]
+        weights.flatten(), maps.self_maps[1, 0, 2 * 16 + 1 * 4 + 3]
     ) and words.shape == (6,)
 
 

@@ -6,14 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from minisora.widgets.guidance import (
-    GuidanceDesk,
-    at_scales,
-    render_guidance,
-    word_bars,
-    word_changes,
-    word_importance,
-)
+from minisora.measure.network import at_scales, word_changes, word_importance
+from minisora.widgets.guidance import GuidanceDesk, render_guidance, word_bars
 from minisora.world.captions import parse
 from minisora.world.dataset import is_held_out
 from tests.conftest import rejected
@@ -216,7 +210,7 @@ def test_render_guidance_is_pure_and_says_it_in_words(model):
     images = re.findall(r"<img[^>]*>", a.text)
     assert len(images) == 3 and all("alt=" in image for image in images)
     assert len(re.findall("<img", render_guidance(model, "", "", 1.0, 1).text)) == 2
-    assert "cannot hold" in render_guidance(model, "red", "", 1.0, 1).words
+    assert "cannot compare" in render_guidance(model, "red", "", 1.0, 1).words
 
 
 def test_the_desk_answers_a_press_and_shows_errors(model):

@@ -10,7 +10,7 @@ from minisora.measure.clips import change_word, make, sentence
 from minisora.measure.judge import read
 from minisora.measure.stats import wilson
 from minisora.widgets.failures import (
-    MASKS,
+    KINDS,
     FailureGallery,
     compare,
     draw_tracks,
@@ -162,7 +162,7 @@ def test_check_better(checks, capsys):
 
 
 def test_prompts_of_every_kind_can_be_read():
-    for kind in MASKS:
+    for kind in KINDS:
         for number in (0, 1, 2, 19):
             request = parse(prompt_of(kind, number))
             assert len(request.objects) == (2 if "space" in kind or "collision" in kind else 1)
@@ -172,7 +172,7 @@ def test_prompts_of_every_kind_can_be_read():
                 is_held_out(o.shape, o.color) == ("held-out" in kind) for o in request.objects
             )
     scene = sample_scene(TEST_SEEDS, motion="bouncing")
-    assert prompt_of(MASKS[6], 0) == sentence(scene) and prompt_of(MASKS[7], 0) == sentence(
+    assert prompt_of(KINDS[6], 0) == sentence(scene) and prompt_of(KINDS[7], 0) == sentence(
         change_word(scene, "color")
     )
     with pytest.raises(ValueError, match="physics: thrown"):
@@ -191,6 +191,7 @@ def test_tracks_and_comparison_show_what_is_there():
         "size",
         "motion",
         "background",
+        "outline",
     } and all(right for *_, right in rows)
     wrong = compare(parse("a green star left of a blue square"), reading)
     assert not dict((name, right) for name, *_, right in wrong)["count"]

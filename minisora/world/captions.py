@@ -16,6 +16,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
+from minisora.text import words_of
 from minisora.world.scene import (
     BACKGROUND_COLORS,
     COLORS,
@@ -270,11 +271,6 @@ def _pair(scene: Scene, words: _Words, where: str) -> tuple[str, list[SceneObjec
 
 
 # -------------------------------------------------------------------------- English → request
-
-
-def words_of(prompt: str) -> list[str]:
-    """Lower-case words without punctuation."""
-    return re.findall(r"[^\W_]+(?:-[^\W_]+)*", prompt.lower())
 
 
 def parse(prompt: str) -> PromptSpec:
