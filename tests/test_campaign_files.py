@@ -222,7 +222,7 @@ def random_command(rng: random.Random) -> list[str]:
 def test_any_command_ends_in_a_clip_or_in_one_line(model, tmp_path, monkeypatch, capsys, count):
     monkeypatch.setattr("minisora.pipeline.MiniSora.load", lambda *_: model)
     ended = set()
-    for seed in range(15 * count):
+    for seed in range(6 * count):
         folder = tmp_path / str(seed)
         (folder / "folder").mkdir(parents=True)
         monkeypatch.chdir(folder)
