@@ -154,9 +154,9 @@ def test_places_belong_to_objects_in_the_order_of_their_names():
 @pytest.mark.parametrize(
     "prompt,message",
     [
-        ("a red circle at x3", "'at' is not part of a whole place.*at x16 y18"),
-        ("a red circle from x3 y4 to x5 y4", "not part of a whole place"),
-        ("a red circle at x3 y4 and at x5 y6", "2 places for 1 objects"),
+        ("a red circle at x3", "'at' is not part of a whole position.*at x16 y18"),
+        ("a red circle from x3 y4 to x5 y4", "not part of a whole position"),
+        ("a red circle at x3 y4 and at x5 y6", "2 positions for 1 objects"),
         ("a red circle at x32 y4", "unknown word 'x32'"),
         ("a purple circle", "'purple'.*nearest known words"),
         ("a red cirkle", "nearest known words are: circle"),
