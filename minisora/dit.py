@@ -163,12 +163,13 @@ class DiT(nn.Module):
         """Predict the velocity of every token: noise − x_0, the clean tokens.
 
         Args:
-            tokens: (B, N, P), each at its noise level. sigma: (B, N) in [0, 1]; 0 marks a
-            conditioning token. (B, 1) where a row has one level. positions: (N, 3) or (B, N, 3) as
-            frame, row, column; any real numbers. prompt_embeds: (B, S, D_text). attention_mask: (B,
-            S), True for words; or (B, N, S), the words that each token may attend to.
-            prompt_positions: (B, S, 3), of the words; None is zero for all. self_mask: (B, N, N),
-            True where a token may attend to another; None lets all attend to all.
+            tokens: (B, N, P), each at its noise level.
+            sigma: (B, N) in [0, 1]; 0 marks a conditioning token. (B, 1) where a row has one level.
+            positions: (N, 3) or (B, N, 3) as frame, row, column; any real numbers.
+            prompt_embeds: (B, S, D_text).
+            attention_mask: (B, S), True for words; or (B, N, S), the words for each token.
+            prompt_positions: (B, S, 3), of the words; None is zero for all.
+            self_mask: (B, N, N), True where a token may attend to another; None is True for all.
 
         Returns:
             velocity (B, N, P).

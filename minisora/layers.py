@@ -199,8 +199,9 @@ def rotary_angles(
     to a frame size.
 
     Args:
-        positions: (..., N, axes) in tokens; any real numbers. head_size: d, even. fraction: of the
-        pairs that are rotated; the others carry what has nothing to do with positions.
+        positions: (..., N, axes) in tokens; any real numbers.
+        head_size: d, even.
+        fraction: of the pairs that are rotated; the others have nothing to do with positions.
 
     Returns:
         cos and sin, each (..., N, d / 2).
