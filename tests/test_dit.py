@@ -128,6 +128,14 @@ def test_each_tokens_noise_level_counts(dit):
     assert change[7] > 1e-4
 
 
+@pytest.mark.slow
+def test_the_transformer_can_be_exported(dit):
+    """torch.export, as torch.onnx.export, follows no branch that depends on the data."""
+    arguments = inputs(1)
+    exported = torch.export.export(dit, arguments).module()
+    assert torch.allclose(exported(*arguments), dit(*arguments), atol=1e-5)
+
+
 def test_one_batch_can_be_overfitted():
     torch.manual_seed(0)
     dit = DiT(CONFIG)
@@ -145,6 +153,7 @@ def test_one_batch_can_be_overfitted():
     assert losses[-1] < 0.15 * losses[0]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not can_compile(), reason="no C++ compiler on this machine")
 def test_compiled_learns_the_same():
     torch.manual_seed(0)
