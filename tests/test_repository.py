@@ -23,6 +23,7 @@ PACKAGE = ROOT / "minisora"
 CORE = (  # a file may import what stands before it
     "config",
     "inputs",
+    "threads",
     "device",
     "checkpoints",
     "layers",

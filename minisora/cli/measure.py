@@ -140,6 +140,6 @@ def _measured(
     refuse(json_file, force)
     model = load(preset, device, 0)[0]
     model.dit = compiled(
-        model.dit, (can_compile() and clips >= 100) if compile is None else compile
+        model.dit, (clips >= 100 and can_compile()) if compile is None else compile
     )
     return model

@@ -100,7 +100,7 @@ def train(
         f"training {preset} in {out}: {total:.0f} minutes of training, and some for its clips and samples; stop with Ctrl-C"
     )
     compile = (
-        can_compile() and min(chosen.train_vae.minutes, chosen.train_dit.minutes) >= 4
+        min(chosen.train_vae.minutes, chosen.train_dit.minutes) >= 4 and can_compile()
         if compile is None
         else compile
     )
