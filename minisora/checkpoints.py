@@ -4,8 +4,8 @@
     parts + about  ── save_parts ────► a folder with a model.json ── read_about, load_part ──► parts
 
 safetensors files hold bare numbers. Nothing here unpickles, so a file from a stranger can be
-refused but can run nothing. What is loaded is copied into memory: no tensor lives in a file that is to be
-replaced, which Windows would not allow.
+refused but can run nothing. What is loaded is copied into memory: no tensor lives in a file that is
+to be replaced, which Windows would not allow.
 """
 
 import contextlib

@@ -180,7 +180,7 @@ def _denoise_pixels(
     options: SamplingOptions,
     warn: bool = True,
 ) -> torch.Tensor:
-    """Denoise videos from noise levels (Tz, Hz, Wz); pixels that are not `changed` stay as they are."""
+    """Denoise videos from noise levels (Tz, Hz, Wz); pixels not `changed` stay as they are."""
     if not changed.any():
         return videos.clone()
     generated = model.denoise(prompts, model.encode(videos), levels, **options)
@@ -200,8 +200,8 @@ def _warn_of_colours(conditioning: torch.Tensor, decoded: torch.Tensor) -> None:
     decibels = float(10 * torch.log10(4 / error.clamp(min=1e-12)))
     if decibels < ROUND_TRIP_DB:
         warnings.warn(
-            f"the compressor gives the conditioning pixels back with {decibels:.0f} dB, where clips of "
-            "its training have about 30; expect generated pixels of other colours beside them",
+            f"the compressor gives the conditioning pixels back with {decibels:.0f} dB, where clips "
+            "of its training have about 30; expect generated pixels of other colours beside them",
             stacklevel=4,
         )
 
