@@ -206,6 +206,34 @@ def _warn_of_colours(conditioning: torch.Tensor, decoded: torch.Tensor) -> None:
         )
 
 
+def sigma_of(
+    shape: tuple[int, int, int],
+    kept: Sequence[int] = (),
+    rows: tuple[int, int] = (0, 0),
+    columns: tuple[int, int] = (0, 0),
+    strength: float = 1.0,
+) -> torch.Tensor:
+    """Noise levels (t, h, w) of a plan: 0 in the frames that are kept, `strength` everywhere else.
+
+    Args:
+        shape: frames, rows and columns of latent cells or of tokens.
+        kept: frames that start clean.
+        rows, columns: from, to; inside this box no frame starts clean.
+
+    Raises:
+        ValueError: a frame that is not there.
+    """
+    sigma = torch.full(shape, float(strength))
+    for frame in kept:
+        if not 0 <= frame < shape[0]:
+            raise ValueError(
+                f"latent frame {frame} is not there; they count from 0 to {shape[0] - 1}"
+            )
+        sigma[frame] = 0
+    sigma[:, slice(*rows), slice(*columns)] = strength
+    return sigma
+
+
 def video_to_video(
     model: MiniSora,
     video: Pictures,

@@ -119,7 +119,7 @@ def test_detailed_captions_say_where_things_are(shape):
         judged = verdict(
             read(render([scene], **world.shape)[0]), asked
         ).attributes  # pixels and words agree
-        assert judged["place"], (detailed, i)
+        assert judged["position"], (detailed, i)
         words |= set(detailed.replace(",", "").split())
     assert words >= {"x6", "x25", "y6", "y25", "at"} | (
         set() if world.shape["num_frames"] == 1 else {"from", "early", "midway", "late", "to"}

@@ -32,7 +32,7 @@ def test_nothing_is_read_from_noise_or_an_empty_stage():
     assert not judge(noise, request).all
     empty = read(torch.full((3, 17, 32, 32), -1.0))
     assert empty.objects == () and not verdict(empty, request).all
-    assert verdict(empty, parse("")).all, "nothing is asked"
+    assert not verdict(empty, parse("")).all, "nothing was asked, so nothing is right"
 
 
 def test_a_single_image_is_read():

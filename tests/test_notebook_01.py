@@ -35,45 +35,47 @@ def test_check_thrown(checks, capsys):
         "float64": lambda *a: thrown(*a).float(),
         r"shape \(2, 17\)": lambda *a: thrown(*a).T,
         "not list": lambda *a: thrown(*a).tolist(),
-        "y should be looked at": lambda *a: thrown(*a) * torch.tensor([1.0, 0.9]),
+        "y is wrong in the air": lambda *a: thrown(*a) * torch.tensor([1.0, 0.9]),
     }.items():
         rejected(checks.check_thrown, wrong, fault, capsys)
 
 
 def describe(scene, size=True, texture=True, motion=lambda m: PHRASES["motion"][m][0]):
-    thing = scene.objects[0]
-    size, texture = thing.size if size else "", scene.texture if texture else "plain"
-    return f"a {size} {thing.color} {thing.shape} {motion(thing.motion)} on a {scene.background} {texture} background"
+    obj = scene.objects[0]
+    size = obj.size if size else ""
+    texture = scene.texture if texture else "plain"
+    background = f"on a {scene.background} {texture} background"
+    return f"a {size} {obj.color} {obj.shape} {motion(obj.motion)} {background}"
 
 
 def test_check_describe(checks, capsys):
     assert checks.check_describe(describe)
     for fault, wrong in {
         "still to be written": unwritten,
-        "leaves the size free": lambda s: describe(s, size=False),
+        "leaves the size open": lambda s: describe(s, size=False),
         "says texture 'plain'; in the scene it is": lambda s: describe(s, texture=False),
-        "leaves the motion free|unknown word": lambda s: describe(s, motion=lambda m: m),
+        "leaves the motion open|unknown word": lambda s: describe(s, motion=lambda m: m),
         "says motion 'falling'": lambda s: describe(
             s, motion=lambda m: "standing still" if m == "still" else "falling"
         ),
-        "names no shape": lambda s: f"a {s.objects[0].color} thing".replace("thing", "background"),
+        "names no shape": lambda s: f"a {s.objects[0].color} background",
         "names 2 objects": lambda s: describe(s) + ", a red circle",
         "not SceneObject": lambda s: s.objects[0],
     }.items():
         rejected(checks.check_describe, wrong, fault, capsys)
 
 
-def find(frame, stage, color, hard=False):
-    away = color[:, None, None] - stage
-    alpha = (((frame - stage) * away).sum(0) / away.square().sum(0)).clamp(0, 1)
+def find(frame, background, color, hard=False):
+    away = color[:, None, None] - background
+    alpha = (((frame - background) * away).sum(0) / away.square().sum(0)).clamp(0, 1)
     alpha = (alpha > 0.02).float() if hard else alpha
     x, y = pixel_grid(*alpha.shape)
     return torch.stack([(alpha * x).sum(), (alpha * y).sum()]) / alpha.sum()
 
 
-def indices(frame, stage, color):
+def indices(frame, background, color):
     _, H, W = frame.shape
-    return (find(frame, stage, color) * min(H, W) + torch.tensor([W, H]) - 1) / 2
+    return (find(frame, background, color) * min(H, W) + torch.tensor([W, H]) - 1) / 2
 
 
 def test_check_find(checks, capsys):
@@ -81,8 +83,8 @@ def test_check_find(checks, capsys):
     for fault, wrong in {
         "still to be written": unwritten,
         "x comes first": lambda *a: find(*a).flip(0),
-        "columns and rows": indices,
-        "rows and columns": lambda *a: indices(*a).flip(0),
+        "column and row;": indices,
+        "row and column;": lambda *a: indices(*a).flip(0),
         "y points down": lambda *a: find(*a) * torch.tensor([1.0, -1.0]),
         "half a pixel": lambda f, s, c: find(f, s, c) - 1 / min(f.shape[1:]),
         "shorter": lambda f, s, c: (
@@ -90,7 +92,7 @@ def test_check_find(checks, capsys):
         ),
         "weigh(ed)? .*coverage": lambda *a: find(*a, hard=True),
         "not a number": lambda *a: torch.full((2,), torch.nan),
-        "only the stage": lambda *a: torch.zeros(2),
+        "only the background": lambda *a: torch.zeros(2),
         "not tuple": lambda *a: tuple(find(*a).tolist()),
     }.items():
         rejected(checks.check_find, wrong, fault, capsys)
@@ -107,12 +109,17 @@ def leaked(training, test):
 
 def test_check_leaked(checks, capsys):
     assert checks.check_leaked(leaked)
-    blank = lambda s: replace(s, seed=None)
-    words = lambda s: (
-        s.background,
-        s.texture,
-        {(o.shape, o.color, o.size, o.motion) for o in s.objects},
-    )
+
+    def blank(s):
+        return replace(s, seed=None)
+
+    def words(s):
+        return (
+            s.background,
+            s.texture,
+            {(o.shape, o.color, o.size, o.motion) for o in s.objects},
+        )
+
     for fault, wrong in {
         "still to be written": unwritten,
         "does not reach the pixels": lambda training, test: [
@@ -121,7 +128,7 @@ def test_check_leaked(checks, capsys):
         "whichever object": lambda training, test: [
             i for i, s in enumerate(test) if blank(s) in map(blank, training)
         ],
-        "another place": lambda training, test: [
+        "another position": lambda training, test: [
             i for i, s in enumerate(test) if words(s) in [words(t) for t in training]
         ],
         "equal .* in every field": lambda training, test: [],

@@ -1,4 +1,4 @@
-"""Notebook 02, The time-space compressor: its checkers, its widget, and what its training cell relies on."""
+"""Notebook 02: its checkers, its widget, and what its training cell relies on."""
 
 import re
 
@@ -56,12 +56,12 @@ def test_check_causal_conv(checks, capsys):
         lambda x, w: F.conv1d(torch.cat([x[..., :1].expand(-1, -1, w.shape[-1] - 1), x], -1), w)
     )
     for wrong, fault in (
-        (lambda x, w: F.conv1d(x, w), "first frame 2 times"),
+        (lambda x, w: F.conv1d(x, w), "first frame [12] times"),
         (lambda x, w: F.conv1d(padded(x, w.shape[-1] - 1, 0, "constant"), w), "zeros"),
         (lambda x, w: F.conv1d(padded(x, 1, 1) if w.shape[-1] == 3 else x, w), "later ones"),
         (lambda x, w: F.conv1d(padded(x, 0, w.shape[-1] - 1), w), "only the future"),
         (lambda x, w: F.conv1d(padded(x, w.shape[-1] - 1, w.shape[-1] - 1), w), "one side"),
-        (lambda x, w: F.conv1d(padded(x, w.shape[-1] - 1, 0), w.flip(-1)), "turned round"),
+        (lambda x, w: F.conv1d(padded(x, w.shape[-1] - 1, 0), w.flip(-1)), "reversed in time"),
         (lambda x, w: 2 * F.conv1d(padded(x, w.shape[-1] - 1, 0), w), "off by"),
         (unwritten, "still to be written"),
     ):
@@ -84,8 +84,13 @@ def test_check_find_collapsed(checks, capsys):
     check = checks.check_find_collapsed
     assert check(lambda q: [c for c, v in enumerate(kl_of(q)) if v < 0.01])
     assert check(lambda q: (kl_of(q) < 0.01).nonzero().flatten()), "a tensor of numbers will do"
-    silent_mean = lambda q: [c for c, v in enumerate(q.mean.abs().mean((0, 2, 3, 4))) if v < 0.05]
-    as_wide = lambda q: [c for c, v in enumerate(q.logvar.abs().mean((0, 2, 3, 4))) if v < 0.05]
+
+    def silent_mean(q):
+        return [c for c, v in enumerate(q.mean.abs().mean((0, 2, 3, 4))) if v < 0.05]
+
+    def as_wide(q):
+        return [c for c, v in enumerate(q.logvar.abs().mean((0, 2, 3, 4))) if v < 0.05]
+
     for wrong, fault in (
         (silent_mean, "channel 2"),
         (as_wide, "channel 3"),
@@ -100,7 +105,10 @@ def test_check_find_collapsed(checks, capsys):
 
 def test_check_kl(checks, capsys):
     check = checks.check_kl
-    numbers = lambda m, v: 0.5 * (m**2 + v.exp() - 1 - v)
+
+    def numbers(m, v):
+        return 0.5 * (m**2 + v.exp() - 1 - v)
+
     assert check(lambda m, v: numbers(m, v).flatten(1).sum(1))
     for wrong, fault in (
         (numbers, "every number"),
@@ -112,7 +120,7 @@ def test_check_kl(checks, capsys):
         (lambda m, v: numbers(m, 2 * v).flatten(1).sum(1), "not of the standard deviation"),
         (lambda m, v: 0.5 * (m**2 + v.exp() - v).flatten(1).sum(1), "prior"),
         (lambda m, v: 0.5 * (m + v.exp() - 1 - v).flatten(1).sum(1), "squared"),
-        (lambda m, v: 0.5 * (m**2 + v - 1 - v.exp()).flatten(1).sum(1), "changed places"),
+        (lambda m, v: 0.5 * (m**2 + v - 1 - v.exp()).flatten(1).sum(1), "swapped"),
         (unwritten, "still to be written"),
     ):
         rejected(check, wrong, fault, capsys)
@@ -120,24 +128,24 @@ def test_check_kl(checks, capsys):
 
 def test_change_does_what_it_says(model, batch):
     atlas = make_atlas(model, batch.videos[:3], NAMES)
-    assert atlas.latents.shape[0] == 3 and (atlas.spread.diff() <= 1e-6).all()
+    assert atlas.latents.shape[0] == 3 and (atlas.std.diff() <= 1e-6).all()
     assert torch.allclose(atlas.axes @ atlas.axes.T, torch.eye(12), atol=1e-4)
     cells = atlas.latents.movedim(1, -1).flatten(0, -2)
-    assert torch.allclose((cells @ atlas.axes.T).std(0), atlas.spread, rtol=0.01)
+    assert torch.allclose((cells @ atlas.axes.T).std(0), atlas.std, rtol=0.01)
     before = atlas.latents.clone()
     assert torch.equal(change(atlas), atlas.latents[0])
     assert change(atlas, channel=4, scale=0.0)[4].abs().max() == 0
     assert torch.allclose(change(atlas, 0, other=2, mix=1.0), atlas.latents[2], atol=1e-6)
     step = change(atlas, axis=1, walk=2.0) - atlas.latents[0]
     assert torch.allclose(
-        step, (2 * atlas.spread[1] * atlas.axes[1])[:, None, None, None].expand_as(step), atol=1e-5
+        step, (2 * atlas.std[1] * atlas.axes[1])[:, None, None, None].expand_as(step), atol=1e-5
     )
     assert torch.equal(atlas.latents, before), "the clips that were encoded ahead stay as they are"
     for wrong, fault in (
         ({"clip": 3}, "clip=3"),
         ({"other": -1}, "other=-1"),
         ({"channel": 12}, "channel=12"),
-        ({"mix": 1.5}, "share"),
+        ({"mix": 1.5}, "fraction"),
     ):
         with pytest.raises(ValueError, match=fault):
             change(atlas, **wrong)

@@ -7,9 +7,10 @@ import pytest
 import torch
 from einops import rearrange
 
+from minisora.config import PRESETS
 from minisora.dit import DiT
-from minisora.measure.speed import step_flops
-from minisora.widgets.tokens import TokenExplorer, cube_of, forward_flops, render_tokens, token_grid
+from minisora.measure.speed import forward_flops, step_flops
+from minisora.widgets.tokens import TokenExplorer, cube_of, render_tokens, token_grid
 from tests.conftest import rejected, unwritten
 
 
@@ -28,23 +29,24 @@ def test_check_patchify_line(checks, capsys):
         (lambda x, p: x.flatten(2).transpose(1, 2), "whole patch"),
         (lambda x, p: x.reshape(len(x), -1, x.shape[1] * math.prod(p)), "plain reshape"),
         (lambda x, p: ordered("b (t h w) (c pt ph pw)")(x, p).float(), "float32"),
-        (lambda x, p: None, "gives nothing back"),
+        (lambda x, p: None, "gave nothing back"),
     ):
         rejected(checks.check_patchify_line, wrong, fault, capsys)
 
 
-def test_check_places(checks, capsys):
-    def place(index, grid):
+def test_check_positions(checks, capsys):
+    def position(index, grid):
         t, h, w = grid
         return index // (h * w), index // w % h - (h - 1) / 2, index % w - (w - 1) / 2
 
-    def index(place, grid):
-        (f, r, c), (_, h, w) = place, grid
+    def index(position, grid):
+        f, r, c = position
+        _, h, w = grid
         return f * h * w + (r + (h - 1) / 2) * w + c + (w - 1) / 2
 
-    assert checks.check_places(place, index)
-    assert checks.check_places(
-        lambda i, grid: torch.tensor(place(i, grid)), lambda p, grid: int(index(p, grid))
+    assert checks.check_positions(position, index)
+    assert checks.check_positions(
+        lambda i, grid: torch.tensor(position(i, grid)), lambda p, grid: int(index(p, grid))
     )
     for wrong, fault in (
         (
@@ -71,13 +73,16 @@ def test_check_places(checks, capsys):
             ),
             "w tokens, not h",
         ),
-        (lambda i, g: [place(i, g)[k] for k in (0, 2, 1)], "swapped"),
-        (lambda i, g: place(i, g)[::-1], "wrong way round"),
-        (lambda i, g: (place(i, g)[0] - (g[0] - 1) / 2, *place(i, g)[1:]), "frames count from 0"),
+        (lambda i, g: [position(i, g)[k] for k in (0, 2, 1)], "swapped"),
+        (lambda i, g: position(i, g)[::-1], "wrong way round"),
+        (
+            lambda i, g: (position(i, g)[0] - (g[0] - 1) / 2, *position(i, g)[1:]),
+            "frames count from 0",
+        ),
         (lambda i, g: 3, "three numbers"),
-        (lambda i, g: place(i, g)[:2], "2 numbers"),
+        (lambda i, g: position(i, g)[:2], "2 numbers"),
     ):
-        rejected(checks.check_places, (wrong, index), fault, capsys)
+        rejected(checks.check_positions, (wrong, index), fault, capsys)
     for wrong, fault in (
         (lambda p, g: p[0] * g[1] * g[2] + p[1] * g[2] + p[2], "from 0 again"),
         (
@@ -90,9 +95,9 @@ def test_check_places(checks, capsys):
             lambda p, g: p[0] * g[2] + (p[1] + (g[1] - 1) / 2) * g[2] + p[2] + (g[2] - 1) / 2,
             "frame has h",
         ),
-        (lambda p, g: None, "gives nothing back"),
+        (lambda p, g: None, "gave nothing back"),
     ):
-        rejected(checks.check_places, (place, wrong), fault, capsys)
+        rejected(checks.check_positions, (position, wrong), fault, capsys)
 
 
 def test_check_rotary_1d(checks, capsys):
@@ -102,7 +107,7 @@ def test_check_rotary_1d(checks, capsys):
             sign
             * positions[:, None]
             * quarter
-            * theta ** (-share * torch.arange(half, dtype=x.dtype) / half)
+            * theta ** (-fraction * torch.arange(half, dtype=x.dtype) / half)
         )
         a, b = x.chunk(2, dim=1)
         return torch.cat(
@@ -120,10 +125,10 @@ def test_check_rotary_1d(checks, capsys):
         (neighbours, "neighbours"),
         (lambda x, p, theta=16.0: rotary(x, p, theta, quarter=1.0), "quarter turn"),
         (lambda x, p, theta=16.0: rotary(x, p, theta, fraction=0.5), "number of pairs"),
-        (lambda x, p, theta=16.0: rotary(x, p, theta, share=-1.0), "sign of the exponent"),
+        (lambda x, p, theta=16.0: rotary(x, p, theta, fraction=-1.0), "sign of the exponent"),
         (
             lambda x, p, theta=16.0: rotary(x, torch.arange(len(x), dtype=x.dtype), theta),
-            "place that is given",
+            "position that comes in",
         ),
         (lambda x, p, theta=16.0: rotary(x, p, 16.0), "theta is an argument"),
         (lambda x, p, theta=16.0: rotary(x, p, theta, sine=-1.0), "wrong sign"),
@@ -135,17 +140,21 @@ def test_check_rotary_1d(checks, capsys):
 
 
 def test_check_packing_mask(checks, capsys):
-    equal = lambda s: s[:, None] == s
-    right = lambda s: equal(s) & (s != -1)
+    def equal(s):
+        return s[:, None] == s
+
+    def right(s):
+        return equal(s) & (s != -1)
+
     assert checks.check_packing_mask(right)
     for wrong, fault in (
-        (lambda s: torch.ones(len(s), len(s), dtype=torch.bool), "everyone"),
-        (lambda s: ~right(s), "upside down"),
+        (lambda s: torch.ones(len(s), len(s), dtype=torch.bool), "every token may"),
+        (lambda s: ~right(s), "inverted"),
         (lambda s: right(s).float(), "True and False"),
-        (equal, "empty places .* each other"),
-        (lambda s: right(s) | torch.eye(len(s), dtype=torch.bool), "themselves"),
-        (lambda s: right(s).tril(), "not a sentence"),
-        (lambda s: torch.eye(len(s), dtype=torch.bool), "only at itself"),
+        (equal, "padding .* attends to padding"),
+        (lambda s: right(s) | torch.eye(len(s), dtype=torch.bool), "attends to itself"),
+        (lambda s: right(s).tril(), "no sentence"),
+        (lambda s: torch.eye(len(s), dtype=torch.bool), "not only to itself"),
         (lambda s: s[:, None] >= s, "tokens of another"),
         (lambda s: right(s)[None], "shape"),
     ):
@@ -169,10 +178,11 @@ def test_cubes_tile_the_clip():
 
 
 def test_costs_agree_with_the_benchmarks_count():
-    dit = DiT()
-    growth = lambda count: (
-        count(320) - 4 * count(80)
-    )  # what is not proportional to tokens: attention
+    dit = DiT(PRESETS["tiny"].dit)
+
+    def growth(count):
+        return count(320) - 4 * count(80)  # what is not proportional to tokens: attention
+
     assert growth(lambda n: 3 * forward_flops(n)[1]) == pytest.approx(
         growth(lambda n: step_flops(dit, n, 0))
     )

@@ -11,7 +11,7 @@ from minisora.flow import add_noise, shift_sigma
 from minisora.widgets import film
 from minisora.widgets.noise import (
     SCHEDULES,
-    SHARE,
+    PROGRESS,
     NoiseExplorer,
     guess,
     render_noise,
@@ -26,11 +26,13 @@ def test_check_noised(checks, capsys):
     def noised(x_0, noise, sigma):
         return (1 - sigma[..., None]) * x_0 + sigma[..., None] * noise, ((1 - sigma) / sigma) ** 2
 
-    power = lambda sigma: ((1 - sigma) / sigma) ** 2
+    def power(sigma):
+        return ((1 - sigma) / sigma) ** 2
+
     assert checks.check_noised(noised)
     for wrong, fault in (
         (lambda x, n, s: ((1 - s) * x + s * n, power(s)), "wrong axis"),
-        (lambda x, n, s: (add_noise(n, x, s[..., None]), power(s)), "changed places"),
+        (lambda x, n, s: (add_noise(n, x, s[..., None]), power(s)), "swapped"),
         (
             lambda x, n, s: ((1 - s[..., None]).sqrt() * x + s[..., None].sqrt() * n, power(s)),
             "DDPM",
@@ -48,8 +50,8 @@ def test_check_noised(checks, capsys):
 def test_check_from_velocity(checks, capsys):
     assert checks.check_from_velocity(lambda x, v, s: (x - s * v, x + (1 - s) * v))
     for wrong, fault in (
-        (lambda x, v, s: (x + (1 - s) * v, x - s * v), "changed places"),
-        (lambda x, v, s: (x + s * v, x + (1 - s) * v), "turned round"),
+        (lambda x, v, s: (x + (1 - s) * v, x - s * v), "swapped"),
+        (lambda x, v, s: (x + s * v, x + (1 - s) * v), "sign .* is wrong"),
         (lambda x, v, s: (x - v, x + (1 - s) * v), "only σ of it"),
         (lambda x, v, s: (x - s * v, x + v), "what is left"),
         (lambda x, v, s: (x - s * v, (x - (1 - s) * (x - s * v)) / s), "divided"),
@@ -65,10 +67,13 @@ def test_check_v_from_noise(checks, capsys):
         return (noise - (1 - bar).sqrt() * x_t) / bar.sqrt()
 
     assert checks.check_v_from_noise(right)
-    x_0 = lambda x_t, n, bar: (x_t - (1 - bar).sqrt() * n) / bar.sqrt()
+
+    def x_0(x_t, n, bar):
+        return (x_t - (1 - bar).sqrt() * n) / bar.sqrt()
+
     for wrong, fault in (
         (lambda x, n, b: n, "noise itself"),
-        (lambda x, n, b: -right(x, n, b), "turned round"),
+        (lambda x, n, b: -right(x, n, b), "sign is wrong"),
         (lambda x, n, b: n - x_0(x, n, b), "rectified flow"),
         (lambda x, n, b: v_from(x, n, b), "where x_0 should"),
         (lambda x, n, b: b * n - (1 - b) * x_0(x, n, b), "root"),
@@ -77,12 +82,12 @@ def test_check_v_from_noise(checks, capsys):
         rejected(checks.check_v_from_noise, wrong, fault, capsys)
 
 
-def test_check_share_drowned(checks, capsys):
+def test_check_fraction_below(checks, capsys):
     def right(decibels, shift):
         odds = 10 ** (-decibels / 20) / shift
         return 1 / (1 + odds)
 
-    assert checks.check_share_drowned(right)
+    assert checks.check_fraction_below(right)
     u = torch.rand(200_000, generator=torch.Generator().manual_seed(0))
     assert right(-12.0, 3.0) == pytest.approx(
         float((snr_db(shift_sigma(u, 3.0)) < -12).double().mean()), abs=0.005
@@ -93,44 +98,44 @@ def test_check_share_drowned(checks, capsys):
         (lambda d, s: right(d, 1 / s), "wrong way"),
         (lambda d, s: right(2 * d, s), "20 in front"),
         (lambda d, s: 0.0, "off by"),
-        (lambda d, s: "much", "a number"),
+        (lambda d, s: "much", "one number"),
         (unwritten, "still to be written"),
     ):
-        rejected(checks.check_share_drowned, wrong, fault, capsys)
+        rejected(checks.check_fraction_below, wrong, fault, capsys)
 
 
-def test_check_levels_given(checks, capsys):
-    def frames(sigma, grid, given):
-        levels = sigma[:, None].repeat(1, grid[0])
-        levels[:, list(given)] = 0
-        return levels
+def test_check_conditioning_sigma(checks, capsys):
+    def frames(sigma, grid, clean):
+        sigmas = sigma[:, None].repeat(1, grid[0])
+        sigmas[:, list(clean)] = 0
+        return sigmas
 
-    def right(sigma, grid, given):
-        return frames(sigma, grid, given).repeat_interleave(grid[1] * grid[2], dim=1)
+    def right(sigma, grid, clean):
+        return frames(sigma, grid, clean).repeat_interleave(grid[1] * grid[2], dim=1)
 
-    def one_token(sigma, grid, given):
-        return frames(sigma, (grid[0] * grid[1] * grid[2],), given)
+    def one_token(sigma, grid, clean):
+        return frames(sigma, (grid[0] * grid[1] * grid[2],), clean)
 
-    def in_place(sigma, grid, given):
-        levels = right(sigma, grid, given)
+    def in_place(sigma, grid, clean):
+        sigmas = right(sigma, grid, clean)
         sigma.zero_()
-        return levels
+        return sigmas
 
-    assert checks.check_levels_given(right)
+    assert checks.check_conditioning_sigma(right)
     for wrong, fault in (
-        (frames, "levels a frame|shape"),
-        (lambda s, g, given: s[:, None] - right(s, g, given), "wrong way round"),
-        (lambda s, g, given: frames(s, g, given).repeat(1, g[1] * g[2]), "order"),
+        (frames, "levels of frames"),
+        (lambda s, g, clean: s[:, None] - right(s, g, clean), "wrong way round"),
+        (lambda s, g, clean: frames(s, g, clean).repeat(1, g[1] * g[2]), "order"),
         (one_token, "single token"),
-        (lambda s, g, given: right(s, g, [f for f in given if f >= 0]), "last frame"),
-        (lambda s, g, given: s[:, None].repeat(1, g[0] * g[1] * g[2]), "nothing is given"),
+        (lambda s, g, clean: right(s, g, [f for f in clean if f >= 0]), "last frame"),
+        (lambda s, g, clean: s[:, None].repeat(1, g[0] * g[1] * g[2]), "no frame is clean"),
         (in_place, "copy"),
         (unwritten, "still to be written"),
     ):
-        rejected(checks.check_levels_given, wrong, fault, capsys)
+        rejected(checks.check_conditioning_sigma, wrong, fault, capsys)
 
 
-# ------------------------------------------------------------------------------------------------------------- the widget
+# -------------------------------------------------------------------------------------- the widget
 
 
 @pytest.fixture
@@ -150,7 +155,7 @@ def test_schedules_fall_from_clean_to_noise():
         "a shift moves all levels by the same dB"
     )
     assert snr_db(torch.tensor(0.5), std=10.0) == pytest.approx(20)
-    assert len(SHARE) == 1000
+    assert len(PROGRESS) == 1000
     with pytest.raises(ValueError, match="DDPM cosine"):
         schedule_db("cosine")
 

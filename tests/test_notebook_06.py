@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from minisora.layers import attention, rotary_angles, rotate
+from minisora.measure.network import attention_maps, attention_of
 from minisora.patchify import positions_of
-from minisora.widgets.attention import AttentionExplorer, attention_maps, look_of, render_attention
+from minisora.widgets.attention import AttentionExplorer, render_attention
 from minisora.world.dataset import sample_scene
 from minisora.world.render import render
 from tests.conftest import rejected
@@ -40,7 +41,7 @@ def unread(q, k, v, mask):
         (lambda q, k, v, mask: scored(q, k, None) @ v, "not used"),
         (lambda q, k, v, mask: attention(q, k, v, mask), "without the map"),
         (lambda q, k, v, mask: scored(q, k, mask), "shape"),
-        (lambda q, k, v, mask: None, "NoneType"),
+        (lambda q, k, v, mask: None, "nothing back"),
         (unread, "unread is still to be written"),
     ],
 )
@@ -159,7 +160,7 @@ def moved(shift, tolerance=1e-3):
         (moved([2.3, 2.3, 2.3]), "another amount"),
         (moved([5.0, -3.0, 1.0]), "real numbers"),
         (moved([2.3, -1.7, 0.6], 0.0), "rounding"),
-        (lambda scores: None, "True or False"),
+        (lambda scores: None, "nothing back"),
         (lambda scores: 1 / 0, "ZeroDivisionError"),
     ],
 )
@@ -190,7 +191,7 @@ def clip():
 def test_maps_are_shares_and_the_model_is_left_as_it_was(model, clip):
     maps = attention_maps(model, clip, PROMPT, 0.5)
     config = model.dit.config
-    assert maps.grid == (5, 4, 4) and maps.words == [*PROMPT.split(), "(end)"]
+    assert maps.grid == (5, 4, 4) and maps.words == [*PROMPT.split(), "EOS"]
     assert (
         maps.self_maps.shape == (config.depth, config.num_heads, 80, 80)
         and maps.cross_maps.shape[-1] == 6
@@ -202,9 +203,9 @@ def test_maps_are_shares_and_the_model_is_left_as_it_was(model, clip):
         for b in model.dit.blocks
         for a in (b.attention, b.cross_attention)
     )
-    look, words = look_of(maps, 2, 1, 3, block=1, head=0)
+    weights, words = attention_of(maps, 2, 1, 3, block=1, head=0)
     assert torch.equal(
-        look.flatten(), maps.self_maps[1, 0, 2 * 16 + 1 * 4 + 3]
+        weights.flatten(), maps.self_maps[1, 0, 2 * 16 + 1 * 4 + 3]
     ) and words.shape == (6,)
 
 

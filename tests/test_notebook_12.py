@@ -10,7 +10,7 @@ from minisora.measure.clips import change_word, make, sentence
 from minisora.measure.judge import read
 from minisora.measure.stats import wilson
 from minisora.widgets.failures import (
-    MASKS,
+    KINDS,
     FailureGallery,
     compare,
     draw_tracks,
@@ -39,7 +39,7 @@ def test_check_velocity_error(checks, capsys):
         "still to be written": unwritten,
         "per second": lambda p, q, fps: gap(p, q, 1).norm(dim=-1).nanmean(),
         "divided by the frame rate": lambda p, q, fps: gap(p, q, 1 / fps).norm(dim=-1).nanmean(),
-        "places, not velocities": lambda p, q, fps: (p - q).norm(dim=-1).nanmean(),
+        "compares positions": lambda p, q, fps: (p - q).norm(dim=-1).nanmean(),
         "compares speeds": lambda p, q, fps: (
             (gap(p, 0 * q, fps).norm(dim=-1) - gap(q, 0 * p.nan_to_num(), fps).norm(dim=-1))
             .abs()
@@ -54,9 +54,7 @@ def test_check_velocity_error(checks, capsys):
         "cancel": lambda p, q, fps: gap(p, q, fps).nanmean(0).norm(),
         "sum over frames": lambda p, q, fps: gap(p, q, fps).norm(dim=-1).nansum(),
         "nanmean": lambda p, q, fps: gap(p, q, fps).norm(dim=-1).mean(),
-        "both|without lost frames": lambda p, q, fps: (
-            gap(p.nan_to_num(), q, fps).norm(dim=-1).mean()
-        ),
+        "without lost frames": lambda p, q, fps: gap(p.nan_to_num(), q, fps).norm(dim=-1).mean(),
         "one number": lambda p, q, fps: gap(p, q, fps).norm(dim=-1),
     }.items():
         rejected(checks.check_velocity_error, wrong, fault, capsys)
@@ -70,7 +68,9 @@ def test_check_preference_error(checks, capsys):
         "in percent": lambda v, i: 100 * (v > i).double().mean(),
         "how many pairs": lambda v, i: int((v > i).sum()),
         "two means": lambda v, i: float(v.mean() > i.mean()),
-        "every true clip with every false": lambda v, i: (v[:, None] > i[None]).double().mean(),
+        "every true clip with every implausible": lambda v, i: (
+            (v[:, None] > i[None]).double().mean()
+        ),
         "how large": lambda v, i: (v - i).mean(),
         "one number": lambda v, i: v > i,
         "raised TypeError": lambda v: 0.0,
@@ -113,7 +113,7 @@ def test_check_wilson(checks, capsys):
 
 
 class Lucky:
-    """Stands in for a model: draws what is asked where `luck(seed, number of the prompt)` says so, and an empty stage elsewhere."""
+    """Stands in for a model: draws what is asked where `luck(seed, number)` says so."""
 
     def __init__(self, luck):
         self.luck = luck
@@ -147,9 +147,9 @@ def test_check_better(checks, capsys):
         "plain clips: nothing": make,
         "a coin does as well": with_seed(2),
         "need 5 mended": with_seed(2),
-        "no better.*does not": with_seed(3),
+        "worse.*judge rejects": with_seed(3),
         "7 mended, 5 broken": with_seed(4),
-        "one video a prompt": lambda m, prompts, seed: make(m, prompts, 1)[0],
+        "one video for each prompt": lambda m, prompts, seed: make(m, prompts, 1)[0],
         "not list": lambda m, prompts, seed: list(make(m, prompts, 1)),
         "other values": lambda m, prompts, seed: 255 * make(m, prompts, 1),
         "raised": lambda m, prompts, seed: tasks.animate(m, prompts),
@@ -162,7 +162,7 @@ def test_check_better(checks, capsys):
 
 
 def test_prompts_of_every_kind_can_be_read():
-    for kind in MASKS:
+    for kind in KINDS:
         for number in (0, 1, 2, 19):
             request = parse(prompt_of(kind, number))
             assert len(request.objects) == (2 if "space" in kind or "collision" in kind else 1)
@@ -172,7 +172,7 @@ def test_prompts_of_every_kind_can_be_read():
                 is_held_out(o.shape, o.color) == ("held-out" in kind) for o in request.objects
             )
     scene = sample_scene(TEST_SEEDS, motion="bouncing")
-    assert prompt_of(MASKS[6], 0) == sentence(scene) and prompt_of(MASKS[7], 0) == sentence(
+    assert prompt_of(KINDS[6], 0) == sentence(scene) and prompt_of(KINDS[7], 0) == sentence(
         change_word(scene, "color")
     )
     with pytest.raises(ValueError, match="physics: thrown"):
@@ -191,6 +191,7 @@ def test_tracks_and_comparison_show_what_is_there():
         "size",
         "motion",
         "background",
+        "outline",
     } and all(right for *_, right in rows)
     wrong = compare(parse("a green star left of a blue square"), reading)
     assert not dict((name, right) for name, *_, right in wrong)["count"]
@@ -200,7 +201,7 @@ def test_tracks_and_comparison_show_what_is_there():
     assert "nothing" in draw_tracks([empty], [read(empty)])
 
 
-def test_plot_shares_leaves_out_what_was_not_measured():
+def test_plot_fractions_leaves_out_what_was_not_measured():
     shown = plot_fractions(
         {
             "truth": {"a": wilson(9, 10), "b": None},

@@ -7,9 +7,9 @@ from minisora.widgets.timeline import (
     PLANS,
     Plan,
     TimelineEditor,
-    levels_of,
     preview,
     run,
+    sigma_of,
     window,
     words_of,
 )
@@ -46,7 +46,10 @@ def test_a_window_slides_over_the_ends(clip):
 
 def test_levels_are_the_plan_over_what_is_known():
     known, some = torch.ones(17, dtype=torch.bool), torch.arange(17) >= 8
-    level = lambda plan, known=known: levels_of(plan, known, (5, 4, 4))
+
+    def level(plan, known=known):
+        return sigma_of(plan, known, (5, 4, 4))
+
     assert (level(Plan()) == 1).all() and (level(Plan(kept=ALL)) == 0).all()
     assert level(Plan(kept=(0, 4)))[:, 0, 0].tolist() == [0, 1, 1, 1, 0]
     edit = level(Plan(kept=ALL, rows=(1, 3), columns=(2, 4)))
@@ -55,7 +58,7 @@ def test_levels_are_the_plan_over_what_is_known():
     assert level(Plan(kept=ALL, strength=0.7), some)[:, 0, 0].tolist() == [1, 1, 1, 0, 0], (
         "frame 8 alone does not make a latent frame known"
     )
-    assert words_of(edit) == "60 given, 20 made of 80 tokens" and "σ = 0.7" in words_of(
+    assert words_of(edit) == "60 conditioning, 20 generated of 80 tokens" and "σ = 0.7" in words_of(
         level(Plan(strength=0.7))
     )
     with pytest.raises(ValueError, match="0 to 4"):

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 import torch.nn as nn
 
-from minisora.config import TrainConfig
+from minisora.config import PRESETS, DiTConfig, TrainConfig
 from minisora.device import autocast, has_fast_bf16
 from minisora.dit import DiT
 from minisora.text import EOS, PAD
@@ -50,6 +50,18 @@ def matrix_product_rate(device: torch.device, repeats: int = 20) -> float:
         torch.randn(1024, 256, dtype=kind, device=device),
     )
     return 2 * 5120 * 256 * 1024 / _seconds(lambda: nn.functional.linear(a, b), repeats) / 1e9
+
+
+def forward_flops(num_tokens: int, config: DiTConfig = PRESETS["tiny"].dit) -> tuple[int, int]:
+    """Operations of all blocks in one forward pass: linear layers, and self-attention.
+
+    The prompt's own are left out: they do not grow with the clip.
+    """
+    N, D = num_tokens, config.hidden_size
+    # q, k, v, out; cross-attention's q and out; the MLP's up and down
+    linear = 2 * N * D**2 * (4 + 2 + 2 * config.mlp_ratio)
+    attention = 2 * N**2 * (D + D)  # Q Kᵀ, and the map times V
+    return int(config.depth * linear), config.depth * attention
 
 
 def step_flops(dit: DiT, num_tokens: int, prompt_tokens: int) -> float:

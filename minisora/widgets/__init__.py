@@ -1,4 +1,4 @@
-"""What a reader drags and presses: a file a widget, each with a pure `render_…` and the controls around it."""
+"""What a reader drags and presses: a pure `render_…` and its controls a file."""
 
 from minisora.widgets.common import Html, Mode, Panel, drawn, film, pipeline_map, setup
 from minisora.widgets.prompt import (

@@ -1,120 +1,65 @@
-"""The attention explorer (notebook 06): pick a token, a block, a head and a noise level → where it looks, in the clip and in the prompt.
+"""The attention explorer (notebook 06): what one token attends to, in the clip and in the prompt.
 
-clip, prompt, sigma ── one forward pass ──► maps: self (depth, heads, N, N), cross (depth, heads, N, S) ── token ──► pictures
+token, block, head, noise level ──► weights over the grid (t, h, w) and over the words (S,)
 """
 
 import html
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 
-from minisora.flow import add_noise
-from minisora.patchify import Size, grid_of
+from minisora.measure.network import AttentionMaps, attention_maps, attention_of
 from minisora.pipeline import MiniSora
 from minisora.show.clip import Clip, to_frames
-from minisora.widgets.common import Html, Panel, line, menu, slider
+from minisora.widgets.common import Html, Panel, line, menu, page, side_by_side, slider
 
 CIVIDIS = np.array(
     [(0, 34, 78), (53, 69, 108), (102, 105, 112), (148, 142, 119), (200, 184, 102), (254, 232, 56)],
     float,
 )
-MEAN = -1  # in place of a head: all heads together
-
-
-@dataclass(frozen=True)
-class Maps:
-    """What every token looked at in one forward pass."""
-
-    self_maps: torch.Tensor  # (depth, heads, N, N), rows sum to one
-    cross_maps: torch.Tensor  # (depth, heads, N, S), rows sum to one
-    words: list[str]  # S
-    grid: Size
-
-
-@torch.no_grad()
-def attention_maps(
-    model: MiniSora, video: torch.Tensor, prompt: str, sigma: float, seed: int = 0
-) -> Maps:
-    """Put noise on a clip (3, T, H, W), run the transformer once, and keep every map. ValueError for a word that it does not know."""
-    if not 0 <= sigma <= 1:
-        raise ValueError(
-            f"sigma={sigma:g} is not a noise level; it lies between 0 (clean) and 1 (noise)"
-        )
-    ids, x_0 = model.tokenizer([prompt])[0], model.encode(video[None]).float()
-    noise = torch.randn(x_0.shape, generator=torch.Generator().manual_seed(seed)).to(x_0)
-    x_t = add_noise(x_0, noise, torch.tensor(float(sigma)))
-    layers = [block.attention for block in model.dit.blocks] + [
-        block.cross_attention for block in model.dit.blocks
-    ]
-    try:
-        for layer in layers:
-            layer.keep_map = True
-        model.velocity(x_t, sigma, ids)
-        maps = [layer.last_map[0].float().cpu() for layer in layers]
-    finally:
-        for layer in layers:
-            layer.keep_map, layer.last_map = False, None
-    half, grid = len(maps) // 2, grid_of(x_0.shape[2:], model.dit.config.patch_size)
-    return Maps(
-        torch.stack(maps[:half]),
-        torch.stack(maps[half:]),
-        [*model.tokenizer.words(prompt), "(end)"],
-        grid,
-    )
-
-
-def look_of(
-    maps: Maps, frame: int, row: int, column: int, block: int, head: int = MEAN
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Where one token looks: shares over the grid (t, h, w), and over the words (S,). ValueError where something is not there."""
-    depth, heads = maps.self_maps.shape[:2]
-    limits = {
-        "frame": (frame, maps.grid[0]),
-        "row": (row, maps.grid[1]),
-        "column": (column, maps.grid[2]),
-        "block": (block, depth),
-    }
-    for name, (value, count) in {**limits, "head": (head if head != MEAN else 0, heads)}.items():
-        if not 0 <= value < count:
-            raise ValueError(f"{name} {value} is not there; {name}s count from 0 to {count - 1}")
-    token = (frame * maps.grid[1] + row) * maps.grid[2] + column
-    pick = lambda m: m[block, :, token].mean(0) if head == MEAN else m[block, head, token]
-    return pick(maps.self_maps).reshape(maps.grid), pick(maps.cross_maps)
+ALL_HEADS = -1  # in the menu, in place of a head: the mean of all
 
 
 def _outline(image: np.ndarray, top: int, left: int, tall: int, wide: int) -> None:
     """Draw a white box with a black line in it around a token."""
     for inset, color in ((0, 255), (2, 0)):
         box = image[top + inset : top + tall - inset, left + inset : left + wide - inset]
-        box[:2] = box[-2:] = box[:, :2] = box[:, -2:] = color
+        box[:2] = color
+        box[-2:] = color
+        box[:, :2] = color
+        box[:, -2:] = color
 
 
 def _column(
-    still: np.ndarray, look: np.ndarray, top: float, cell: tuple[int, int] | None
+    frame: np.ndarray, weights: np.ndarray, top: float, cell: tuple[int, int] | None
 ) -> torch.Tensor:
-    """A frame (H, W, 3) over the shares of its tokens (h, w), as a still (3, 1, ·, ·); `cell` is the token that looks."""
-    scale = max(1, 96 // min(still.shape[:2]))
-    tall, wide = (
-        still.shape[0] * scale // look.shape[0],
-        still.shape[1] * scale // look.shape[1],
-    )  # of a token on screen
-    steps = look / top * (len(CIVIDIS) - 1)
-    heat = np.stack(
-        [np.interp(steps, range(len(CIVIDIS)), CIVIDIS[:, c]) for c in range(3)], axis=-1
-    )
-    images = [np.kron(still, np.ones((scale, scale, 1))), np.kron(heat, np.ones((tall, wide, 1)))]
+    """A frame (H, W, 3) above the weights of its tokens (h, w), as a clip of one frame.
+
+    Args:
+        top: the weight that is drawn in yellow.
+        cell: row and column of the token that attends, where it is in this frame.
+    """
+    scale = max(1, 96 // min(frame.shape[:2]))
+    tall = frame.shape[0] * scale // weights.shape[0]  # of a token on screen
+    wide = frame.shape[1] * scale // weights.shape[1]
+    steps = weights / top * (len(CIVIDIS) - 1)
+    channels = [np.interp(steps, range(len(CIVIDIS)), CIVIDIS[:, c]) for c in range(3)]
+    above = np.kron(frame, np.ones((scale, scale, 1)))
+    below = np.kron(np.stack(channels, axis=-1), np.ones((tall, wide, 1)))
     if cell:
-        for image in images:
+        for image in (above, below):
             _outline(image, cell[0] * tall, cell[1] * wide, tall, wide)
-    whole = np.concatenate([images[0], np.full((4, still.shape[1] * scale, 3), 255.0), images[1]])
+    gap = np.full((4, above.shape[1], 3), 255.0)
+    whole = np.concatenate([above, gap, below[:, : above.shape[1]]])
     return torch.from_numpy(whole / 127.5 - 1).permute(2, 0, 1)[:, None].float()
 
 
-def _bar(share: float, label: str = "") -> str:
+def _bar(fraction: float, label: str = "") -> str:
     """A horizontal bar; its whole width is all of the attention."""
-    bar = f'<div style="width:{96 * share:.0f}px;height:10px;background:#0072B2"></div>'
-    return f'<div style="display:flex"><div style="width:96px;height:10px;background:#ddd;margin:2px 4px">{bar}</div>{label}</div>'
+    bar = f'<div style="width:{96 * fraction:.0f}px;height:10px;background:#0072B2"></div>'
+    ground = f'<div style="width:96px;height:10px;background:#ddd;margin:2px 4px">{bar}</div>'
+    return f'<div style="display:flex;line-height:1.15">{ground}{label}</div>'
 
 
 def render_attention(
@@ -125,91 +70,82 @@ def render_attention(
     row: int = 1,
     column: int = 1,
     block: int = 3,
-    head: int = MEAN,
+    head: int = ALL_HEADS,
     sigma: float = 0.6,
     seed: int = 0,
-    cache: dict | None = None,
+    cache: dict[tuple, AttentionMaps] | None = None,
 ) -> Html:
-    """Show where one token of a noisy clip (3, T, H, W) looks: in space, in time and in the prompt.
+    """Show what one token of a noisy clip (3, T, H, W) attends to, in the clip and in the prompt.
 
     Args:
-        frame, row, column: the token, counted in tokens from 0. head: -1 is the mean of all.
+        frame, row, column: the token, counted in tokens from 0.
+        head: ALL_HEADS is the mean of all heads.
         cache: forward passes made before, by prompt, noise level and seed; filled here.
+
+    Raises:
+        ValueError: a token, block, head, noise level or word that is not there.
     """
-    cache, key = {} if cache is None else cache, (prompt, round(sigma, 3), seed)
+    cache = {} if cache is None else cache
+    key = (prompt, round(sigma, 3), seed)
     if key not in cache:
         cache[key] = attention_maps(model, video, prompt, sigma, seed)
     maps = cache[key]
-    look, words = look_of(maps, frame, row, column, block, head)
-    frames, step, top, columns = (
-        to_frames(video),
-        model.vae.config.patch_size[0],
-        float(look.max()),
-        [],
+    one_head = None if head == ALL_HEADS else head
+    weights, word_weights = attention_of(maps, frame, row, column, block, one_head)
+    top = float(weights.max())
+    frames, step = to_frames(video), model.vae.config.patch_size[0]
+    columns = []
+    for t, fraction in enumerate(weights.sum((1, 2)).tolist()):
+        # the middle of its pixel frames: latent frame 0 is one of them, every other is `step`
+        middle = frames[max(0, t * step - step // 2)]
+        here = t == frame
+        still = _column(middle, weights[t].numpy(), top, (row, column) if here else None)
+        label = f"{'▶ ' if here else ''}frame {t}: {100 * fraction:.0f} %"
+        columns.append(f"<div>{Clip(still, label, scale=1).html()}{_bar(fraction)}</div>")
+    pairs = list(zip(maps.words, word_weights.tolist(), strict=True))
+    bars = [_bar(part, f"{html.escape(word)} {100 * part:.0f} %") for word, part in pairs]
+    most = sorted(pairs, key=lambda pair: -pair[1])[:3]
+    which = "mean of all heads" if head == ALL_HEADS else f"head {head}"
+    words = (
+        f"Token (frame {frame}, row {row}, column {column}), block {block}, "
+        f"{which}, σ = {sigma:.2f}, noise {seed}: "
+        f"{100 * float(weights[frame].sum()):.0f} % of its attention stays in its own latent frame "
+        f"(uniform attention would leave {100 / maps.grid[0]:.0f} %); "
+        "in the prompt it attends most to "
+        + ", ".join(f"{word} ({100 * part:.0f} %)" for word, part in most)
     )
-    for t, share in enumerate(look.sum((1, 2)).tolist()):
-        first, last = (
-            max(0, (t - 1) * step + 1),
-            t * step,
-        )  # latent frame 0 is one pixel frame, every other is `step`
-        still = _column(
-            frames[(first + last) // 2], look[t].numpy(), top, (row, column) if t == frame else None
-        )
-        label = f"{'▶ ' if t == frame else ''}frame {t}: {100 * share:.0f} %"
-        columns.append(f"<div>{Clip(still, label, scale=1).html()}{_bar(share)}</div>")
-    lines = "".join(
-        _bar(share, f"{html.escape(word)} {100 * share:.0f} %")
-        for word, share in zip(maps.words, words.tolist(), strict=True)
+    note = (
+        f"Above the clip, below the attention: yellow is {100 * top:.1f} % on one token, dark blue "
+        f"none. Uniform attention would give {100 / weights.numel():.1f} % to each."
     )
-    read = ", ".join(
-        f"{maps.words[i]} ({100 * words[i]:.0f} %)" for i in words.topk(min(3, len(words))).indices
-    )
-    text = (
-        f"Token (frame {frame}, row {row}, column {column}), block {block}, {'all heads' if head == MEAN else f'head {head}'}, "
-        f"σ = {sigma:.2f}, noise {seed}: {100 * float(look[frame].sum()):.0f} % of its attention stays in its own latent frame (an even spread "
-        f"would leave {100 / maps.grid[0]:.0f} %); in the prompt it looks most at {read}."
-    )
-    note = f"Above the clip, below the attention: yellow is {100 * top:.1f} % on one token, dark blue none. An even spread: {100 / look.numel():.1f} %."
-    return Html(
-        f'<div style="background:#fff;color:#000;font-size:12px;padding:4px"><div style="display:flex;flex-wrap:wrap">{"".join(columns)}'
-        f'<div style="line-height:1.15">{lines}</div></div>{note}</div>',
-        text,
-    )
+    return Html(page(side_by_side(*columns, f"<div>{''.join(bars)}</div>"), note), f"{words}.")
 
 
 class AttentionExplorer(Panel):
-    """Sliders for a token, a block, a head and a noise level; a line for the prompt. Forward passes are kept, so most drags cost none."""
+    """Sliders for a token, a block, a head and a noise level; a line for the prompt.
+
+    Forward passes are kept, so most changes cost none.
+    """
 
     def __init__(self, model: MiniSora, video: torch.Tensor, prompt: str):
-        self.cache = {(prompt, 0.6, 0): attention_maps(model, video, prompt, 0.6)}
-        (t, h, r), config = self.cache[prompt, 0.6, 0].grid, model.dit.config
-        heads = [("all together", MEAN), *((f"head {i}", i) for i in range(config.num_heads))]
+        first = attention_maps(model, video, prompt, 0.6)
+        self.cache: dict[tuple, AttentionMaps] = {(prompt, 0.6, 0): first}
+        t, h, w = first.grid
+        depth = model.dit.config.depth
+        numbers = range(model.dit.config.num_heads)
+        heads = [("mean of all", ALL_HEADS), *((f"head {i}", i) for i in numbers)]
         controls = {
-            "frame": slider(
-                "frame", t // 2, 0, t - 1, about="Latent frame of the token that looks"
-            ),
-            "sigma": slider(
-                "noise level σ", 0.6, 0.0, 1.0, 0.05, "How noisy the clip is that the network sees"
-            ),
+            "frame": slider("frame", t // 2, 0, t - 1, about="Latent frame of the token"),
+            "sigma": slider("noise level σ", 0.6, 0.0, 1.0, 0.05, "How noisy the clip is"),
             "row": slider("row", h // 2, 0, h - 1, about="Row of the token, from the top"),
-            "block": slider(
-                "block",
-                config.depth // 2,
-                0,
-                config.depth - 1,
-                about="Which of the blocks, from the first",
-            ),
-            "column": slider(
-                "column", r // 2, 0, r - 1, about="Column of the token, from the left"
-            ),
+            "block": slider("block", depth // 2, 0, depth - 1, about="Which of the blocks"),
+            "column": slider("column", w // 2, 0, w - 1, about="Column of the token"),
             "head": menu("head", heads, about="One head, or the mean of all"),
-            "prompt": line(
-                "prompt", prompt, "What the network is told; the clip stays the same", width="340px"
-            ),
+            "prompt": line("prompt", prompt, "The clip stays the same", "340px"),
             "seed": slider("noise", 0, 0, 9, about="Which noise lies on the clip"),
         }
-        super().__init__(
-            lambda **values: render_attention(model, video, cache=self.cache, **values),
-            controls,
-            height=330,
-        )
+
+        def render(**values: Any) -> Html:
+            return render_attention(model, video, cache=self.cache, **values)
+
+        super().__init__(render, controls, height=330)

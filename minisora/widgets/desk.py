@@ -1,4 +1,7 @@
-"""The training desk (notebook 07): start, stop and resume a training in a thread, with its loss by noise level, samples and time left."""
+"""The training desk (notebook 07): start, stop and resume a training in a thread.
+
+Start, Stop, Resume ──► train_dit in a thread ── Watch ──► loss by noise level, samples, time left
+"""
 
 import copy
 import html
@@ -14,20 +17,22 @@ from minisora.pipeline import MiniSora
 from minisora.train.data import Latents
 from minisora.train.loop import budget_fraction
 from minisora.train.stages import train_dit
-from minisora.widgets.common import menu, slider
-from minisora.widgets.watch import Watch, render_desk
-
-__all__ = ["TrainingDesk", "render_desk"]
+from minisora.widgets.common import answer_box, error_html, flow_box, menu, slider
+from minisora.widgets.watch import Watch
 
 
 class TrainingDesk:
     """Start, Stop and Resume around `train_dit` in a daemon thread, so that the kernel stays free.
 
-    `box` is the widget; `watch` has history and samples; `start()`, `stop()`, `resume()` are the buttons; `wait()` waits for the thread.
+    `box` is the widget; `watch` has history and samples; `start()`, `stop()`, `resume()` are the
+    buttons; `wait()` waits for the thread.
 
     Args:
-        model: its text encoder and transformer learn, from the weights they have now. held_out: a few clips to measure on.
-        config: of the training; rate and minutes come from the controls. refresh: seconds of training between two pictures.
+        model: its text encoder and transformer learn, from the weights they have now.
+        held_out: a few clips to measure on.
+        config: of the training; learning rate and minutes come from the controls.
+        refresh: seconds of training between two pictures.
+        sample_every: seconds of training between two samples.
     """
 
     def __init__(
@@ -43,57 +48,36 @@ class TrainingDesk:
     ):
         import ipywidgets as w
 
-        self.model, self.data, self.run_dir, self.config, self.refresh = (
-            model,
-            data,
-            Path(run_dir),
-            config,
-            refresh,
-        )
+        self.model = model
+        self.data = data
+        self.run_dir = Path(run_dir)
+        self.config = config
+        self.refresh = refresh
         self.both = nn.ModuleDict({"text": model.text, "dit": model.dit})
         self.initial = copy.deepcopy(self.both.state_dict())
         self.watch = Watch(
             model, held_out, prompts, sample_every, show=lambda _: self._show("training")
         )
-        self.thread, self.stopping, self.buttons = None, threading.Event(), {}
-        rates = [(f"{rate:g}", rate) for rate in sorted({2e-4, 2e-3, 2e-2, config.learning_rate})]
-        self.rate = menu(
-            "learning rate",
-            rates,
-            config.learning_rate,
-            "Peak of the schedule, from the next Start or Resume on",
-        )
-        self.minutes = slider(
-            "minutes",
-            float(config.minutes),
-            0.5,
-            10.0,
-            0.5,
-            "Training time, from the next Start or Resume on",
-        )
+        self.thread: threading.Thread | None = None
+        self.stopping = threading.Event()
+        peaks = sorted({2e-4, 2e-3, 2e-2, config.learning_rate})
+        rates = [(f"{rate:g}", rate) for rate in peaks]
+        later = "from the next Start or Resume on"
+        self.rate = menu("learning rate", rates, config.learning_rate, f"Its peak, {later}")
+        self.minutes = slider("minutes", float(config.minutes), 0.5, 10.0, 0.5, f"Budget, {later}")
+        self.buttons = {}
         for name, about, press in (
-            (
-                "Start",
-                "Begin anew with the first weights; an earlier run of this desk is overwritten",
-                self.start,
-            ),
+            ("Start", "From the first weights; an earlier run is overwritten", self.start),
             ("Stop", "Stop after this step; what was learned is kept", self.stop),
             ("Resume", "Go on from what was kept", self.resume),
         ):
-            self.buttons[name] = w.Button(description=name, tooltip=about, disabled=name == "Stop")
-            self.buttons[name].on_click(lambda _, press=press: press())
+            button = w.Button(description=name, tooltip=about, disabled=name == "Stop")
+            button.on_click(lambda _, press=press: press())
+            self.buttons[name] = button
         self.words = w.HTML(value="press Start", layout=w.Layout(height="44px", overflow="auto"))
-        self.output = w.HTML(
-            layout=w.Layout(height="400px", overflow="auto", border="1px solid #bbb")
-        )
-        self.box = w.VBox(
-            [
-                w.HBox([self.rate, self.minutes]),
-                w.HBox(list(self.buttons.values())),
-                self.words,
-                self.output,
-            ]
-        )
+        self.output = answer_box(400)
+        controls = flow_box([self.rate, self.minutes, *self.buttons.values()])
+        self.box = w.VBox([controls, self.words, self.output])
 
     def start(self) -> None:
         self._begin(resume=False)
@@ -102,9 +86,10 @@ class TrainingDesk:
         self.stopping.set()
 
     def resume(self) -> None:
-        if not (self.run_dir / "dit.safetensors").is_file():
-            return self._error("there is nothing to go on from yet: press Start")
-        self._begin(resume=True)
+        if (self.run_dir / "dit.safetensors").is_file():
+            self._begin(resume=True)
+        else:
+            self._error(ValueError("there is nothing to go on from yet: press Start"))
 
     def wait(self, seconds: float | None = None) -> bool:
         """Wait for the thread, at most so many seconds; True where none is at work any more."""
@@ -114,10 +99,12 @@ class TrainingDesk:
 
     def _begin(self, resume: bool) -> None:
         if not self.wait(0):
-            return self._error("a training is under way: press Stop first")
+            self._error(ValueError("a training is under way: press Stop first"))
+            return
         self.stopping.clear()
         self.now = replace(self.config, learning_rate=self.rate.value, minutes=self.minutes.value)
-        self.origin = None  # time and share of the budget at the first look, from which the time left is reckoned
+        # time and fraction of the budget at the first evaluation, from which the time left follows
+        self.origin: tuple[float, float] | None = None
         self._enable("Stop")
         self.words.value = "starting …"
         self.thread = threading.Thread(target=self._train, args=(resume,), daemon=True)
@@ -142,34 +129,36 @@ class TrainingDesk:
             )
             if self.watch.history:
                 self.watch.draw()
-            self._show(
-                "stopped and kept; Resume goes on"
-                if self._share() < 1
-                else "the budget is spent; with more minutes, Resume goes on"
-            )
-        except Exception as error:  # a thread's error would vanish otherwise
-            self._error(f"{type(error).__name__}: {error}")
+            if self._progress() < 1:
+                self._show("stopped and kept; Resume goes on")
+            else:
+                self._show("the budget is spent; with more minutes, Resume goes on")
+        except Exception as error:  # an error in a thread would vanish otherwise
+            self._error(error)
         finally:
             self._enable("Start", "Resume")
 
-    def _share(self) -> float:
-        record = self.watch.history[-1] if self.watch.history else None
-        return budget_fraction(self.now, record["step"], record["seconds"]) if record else 1.0
+    def _progress(self) -> float:
+        """The fraction of the budget that is spent."""
+        if not self.watch.history:
+            return 1.0
+        record = self.watch.history[-1]
+        return budget_fraction(self.now, record["step"], record["seconds"])
 
     def _show(self, words: str) -> None:
-        now, share = time.perf_counter(), self._share()
-        self.origin = self.origin or (now, share)
-        gained = share - self.origin[1]
-        left = (
-            (1 - share) / gained * (now - self.origin[0])
-            if words == "training" and gained
-            else None
-        )
+        """Draw the curves and samples, and say how long it will take."""
+        now, progress = time.perf_counter(), self._progress()
+        self.origin = self.origin or (now, progress)
+        began, progress_then = self.origin
+        left = None
+        if words == "training" and progress > progress_then:
+            left = (1 - progress) / (progress - progress_then) * (now - began)
         shown = self.watch.html(left)
-        self.output.value, self.words.value = shown.text, html.escape(f"{words}: {shown.words}")
+        self.output.value = shown.text
+        self.words.value = html.escape(f"{words}: {shown.words}")
 
-    def _error(self, words: str) -> None:
-        self.words.value = f'<b style="color:#D55E00">✗ {html.escape(words)}</b>'
+    def _error(self, error: Exception) -> None:
+        self.words.value = error_html(error)
 
     def _enable(self, *names: str) -> None:
         for name, button in self.buttons.items():

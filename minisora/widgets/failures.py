@@ -1,7 +1,12 @@
-"""The failure gallery (notebook 12): a kind of failure, a prompt and a seed → a clip with the judge's tracks in it, asked against seen."""
+"""The failure gallery (notebook 12): a kind of failure and a seed → a clip, asked against seen.
+
+kind, number ──► prompt ── generate ──► video ── read ──► tracks drawn in, a table of attributes
+"""
 
 import html
+from collections.abc import Iterator, Sequence
 from itertools import count
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,56 +16,57 @@ from minisora.measure.judge import Reading, read, verdict
 from minisora.pipeline import MiniSora
 from minisora.show.clip import Clip, to_frames
 from minisora.show.plots import figure_html, new_axes
-from minisora.widgets.common import Html, Panel, drawn, menu, slider
+from minisora.widgets.common import (
+    Html,
+    Panel,
+    drawn,
+    menu,
+    page,
+    sampling_controls,
+    side_by_side,
+    slider,
+    table,
+)
 from minisora.world.captions import OPPOSITE, PromptSpec, parse
 from minisora.world.dataset import TEST_SEEDS, sample_scene
-from minisora.world.scene import FPS, check_choice
+from minisora.world.scene import FPS, Scene, check_choice
 
-MASKS = (
+KINDS = (
     "physics: thrown",
     "physics: falling",
     "physics: collision",
     "space: left or right",
     "space: above or below",
-    "space: held-out look",
+    "space: held-out pair",
     "interaction: before",
     "interaction: one word changed",
     "length: 9 frames",
     "length: 33 frames",
 )
-LINES = (
-    ("o", "-"),
-    ("s", "--"),
-    ("^", ":"),
-    ("D", "-."),
-)  # marker and line of each object, so that colour is not needed
-SHAPE_COLOR_PAIRS = (
-    ("#000000", "x", "truth"),
-    ("#0072B2", "o", "stored"),
-    ("#D55E00", "s", "here"),
-    ("#009E73", "D", ""),
-    ("#CC79A7", "^", ""),
-)
+SIDES = {"left or right": ("left of", "right of"), "above or below": ("above", "below")}
+# marker and line of each object, so that colour is not needed
+LINES = (("o", "-"), ("s", "--"), ("^", ":"), ("D", "-."))
+STYLES = {  # a word in a column's name → its colour and marker
+    "truth": ("#000000", "x"),
+    "stored": ("#0072B2", "o"),
+    "here": ("#D55E00", "s"),
+}
+OTHER_STYLES = (("#009E73", "D"), ("#CC79A7", "^"))
 
 
 def prompt_of(kind: str, number: int) -> str:
-    """Prompt number `number` of a kind; the same on every machine. Another kind is a ValueError."""
-    check_choice("kind", kind, MASKS)
+    """Prompt number `number` of a kind; the same on every machine.
+
+    Raises:
+        ValueError: a kind that is not in KINDS.
+    """
+    check_choice("kind", kind, KINDS)
     what = kind.split(": ")[1]
     if what == "collision" or kind.startswith("space"):
-        sides = {
-            "left or right": ("left of", "right of"),
-            "above or below": ("above", "below"),
-        }.get(what, tuple(OPPOSITE))
-        scenes = (
-            sample_scene(
-                TEST_SEEDS + 100 * number + i, "pair", "held_out" if "held" in what else "seen"
-            )
-            for i in count()
-        )
-        return test_prompts(
-            [next(s for s in scenes if s.relation in sides and s.collides == (what == "collision"))]
-        )[0]
+        sides = SIDES.get(what, tuple(OPPOSITE))
+        for scene in _pairs(number, "held_out" if "held" in what else "seen"):
+            if scene.relation in sides and scene.collides == (what == "collision"):
+                return test_prompts([scene])[0]
     motion = (
         what if what in ("thrown", "falling") else ("bouncing", "circling", "still")[number % 3]
     )
@@ -68,156 +74,163 @@ def prompt_of(kind: str, number: int) -> str:
     return sentence(change_word(scene, "color") if "changed" in what else scene)
 
 
+def _pairs(number: int, split: str) -> Iterator[Scene]:
+    """Test scenes of two objects, without end."""
+    for i in count(TEST_SEEDS + 100 * number):
+        yield sample_scene(i, "pair", split)
+
+
 def draw_tracks(
-    videos, readings: list[Reading], titles=(), shown: int = 6, fps: float = FPS
+    videos: Sequence[torch.Tensor],
+    readings: Sequence[Reading],
+    titles: Sequence[str] = (),
+    shown: int = 6,
+    fps: float = FPS,
 ) -> str:
-    """Film strips of clips (3, T, H, W), one under the other, with where the judge has seen each object up to then."""
-    rows = [to_frames(v) for v in videos]
-    height, width = rows[0].shape[1:3]
+    """Film strips of clips (3, T, H, W), one under the other, with the tracks up to then."""
+    titles = titles or [""] * len(videos)
+    height, width = videos[0].shape[2:]
     w, h = width / min(height, width), height / min(height, width)  # half of a frame in half-widths
-    figure, axes = new_axes(
-        1.3 * shown * w / h, 1.45 * len(rows) + 0.1, rows=len(rows), squeeze=False
-    )
-    for i, (ax, frames, reading) in enumerate(zip(axes[:, 0], rows, readings, strict=True)):
+    size = (1.3 * shown * w / h, 1.45 * len(videos) + 0.1)
+    figure, axes = new_axes(*size, rows=len(videos), squeeze=False)
+    for ax, video, reading, title in zip(axes[:, 0], videos, readings, titles, strict=True):
+        frames = to_frames(video)
         picks = np.linspace(0, len(frames) - 1, min(shown, len(frames))).round().astype(int)
-        for k, pick in enumerate(picks):
-            middle = k * (2 * w + 0.1)
-            ax.imshow(frames[pick], extent=(middle - w, middle + w, h, -h), interpolation="nearest")
+        middles = np.arange(len(picks)) * (2 * w + 0.1)
+        for pick, middle in zip(picks, middles, strict=True):
+            extent = (middle - w, middle + w, h, -h)
+            ax.imshow(frames[pick], extent=extent, interpolation="nearest")
             ax.text(middle, h + 0.05, f"{pick / fps:.1f} s", ha="center", va="top", fontsize=7)
-            for thing, (marker, line) in zip(reading.objects, LINES * 2, strict=False):
-                x, y = thing.positions[: pick + 1, 0] + middle, thing.positions[: pick + 1, 1]
-                ax.plot(x, y, color="black", linewidth=2.6)
-                ax.plot(x, y, color="white", linewidth=1.2, linestyle=line)
-                ax.plot(
-                    x[-1:], y[-1:], marker, color="white", markeredgecolor="black", markersize=4
-                )
-        ax.set(xlim=(-w - 0.05, middle + w + 0.05), ylim=(h + 0.35, -h - 0.02))
-        ax.set_title(titles[i] if titles else "", fontsize=8, loc="left", pad=2)
+            for seen, (marker, dashes) in zip(reading.objects, LINES * 2, strict=False):
+                x, y = seen.positions[: pick + 1].T
+                ax.plot(x + middle, y, color="black", linewidth=2.6)
+                ax.plot(x + middle, y, color="white", linewidth=1.2, linestyle=dashes)
+                ends = {"color": "white", "markeredgecolor": "black", "markersize": 4}
+                ax.plot(x[-1:] + middle, y[-1:], marker, **ends)
+        ax.set(xlim=(-w - 0.05, middles[-1] + w + 0.05), ylim=(h + 0.35, -h - 0.02))
+        ax.set_title(title, fontsize=8, loc="left", pad=2)
         ax.axis("off")
-    alt = "film strips with the judge's tracks drawn in: " + "; ".join(
-        f"{t} {r}" for t, r in zip(titles or [""] * len(rows), readings, strict=True)
-    )
+    seen_words = "; ".join(f"{t} {r}" for t, r in zip(titles, readings, strict=True))
+    alt = f"film strips with the judge's tracks drawn in: {seen_words}"
     return figure_html(figure, alt, colors=256)
 
 
 def plot_fractions(
     columns: dict[str, dict | None],
     alt: str,
-    names: list[str] | None = None,
-    xlabel: str = "share of clips",
+    names: Sequence[str] = (),
+    xlabel: str = "fraction of clips",
 ) -> Html:
-    """Shares with their 95 % intervals: a row for each name, a mark for each column."""
-    columns = {
-        label: {n: f for n, f in figures.items() if f and "value" in f}
-        for label, figures in columns.items()
-        if figures
-    }
-    names = [
-        n
-        for n in names or dict.fromkeys(n for f in columns.values() for n in f)
-        if any(n in f for f in columns.values())
-    ]
+    """Fractions with their 95 % intervals: a row for each name, a mark for each column.
+
+    Args:
+        columns: label → name → {"value", "low", "high"}; what is None was not measured.
+        names: the rows and their order; all where empty.
+    """
+    measured: dict[str, dict[str, dict]] = {}
+    for label, figures in columns.items():
+        found = {name: f for name, f in (figures or {}).items() if f and "value" in f}
+        if found:
+            measured[label] = found
+    known = list(dict.fromkeys(name for found in measured.values() for name in found))
+    names = [name for name in names or known if name in known]
     if not names:
         return Html(f"<p>{html.escape(alt)}: nothing to measure</p>", f"{alt}: nothing to measure")
     figure, ax = new_axes(6.4, 0.8 + 0.34 * len(names))
     words = []
-    for j, (label, figures) in enumerate(columns.items()):
-        color, marker = next(
-            ((c, m) for c, m, key in SHAPE_COLOR_PAIRS if key and label.startswith(key)),
-            SHAPE_COLOR_PAIRS[-1 - j % 2][:2],
-        )
-        rows = [(i, figures[n]) for i, n in enumerate(names) if n in figures]
-        at, low, high = (
-            np.array([100 * f[key] for _, f in rows]) for key in ("value", "low", "high")
-        )
-        places = [i + (j - (len(columns) - 1) / 2) * 0.22 for i, _ in rows]
-        ax.errorbar(
-            at,
-            places,
-            xerr=np.abs([at - low, high - at]),
-            fmt=marker,
-            color=color,
-            capsize=2,
-            markersize=5,
-            label=label,
-        )
-        words += [
-            f"{label}: "
-            + ", ".join(f"{names[i]} {a:.3g}" for (i, _), a in zip(rows, at, strict=True))
-        ]
-    ax.set(
-        yticks=range(len(names)),
-        yticklabels=names,
-        xlabel=f"{xlabel} (%)",
-        xlim=(-3, 103),
-        ylim=(len(names) - 0.5, -0.5),
-    )
+    for j, (label, found) in enumerate(measured.items()):
+        styles = [style for word, style in STYLES.items() if word in label]
+        color, marker = styles[0] if styles else OTHER_STYLES[j % 2]
+        rows = [i for i, name in enumerate(names) if name in found]
+        values = np.array([found[names[i]]["value"] for i in rows])
+        low = np.array([found[names[i]]["low"] for i in rows])
+        high = np.array([found[names[i]]["high"] for i in rows])
+        heights = np.array(rows) + 0.22 * (j - (len(measured) - 1) / 2)
+        errors = 100 * np.abs([values - low, high - values])
+        style = {"fmt": marker, "color": color, "capsize": 2, "markersize": 5}
+        ax.errorbar(100 * values, heights, xerr=errors, label=label, **style)
+        parts = [f"{names[i]} {100 * value:.3g}" for i, value in zip(rows, values, strict=True)]
+        words.append(f"{label}: {', '.join(parts)}")
+    ax.set(yticks=range(len(names)), yticklabels=names, xlabel=f"{xlabel} (%)")
+    ax.set(xlim=(-3, 103), ylim=(len(names) - 0.5, -0.5))
     ax.grid(axis="x", alpha=0.3)
     ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    alt = f"{alt}. {'; '.join(words)}"
-    return drawn(figure, alt)
+    return drawn(figure, f"{alt}. {'; '.join(words)}")
 
 
-def compare(request: PromptSpec, reading: Reading) -> list[tuple[str, str, str, bool]]:
+def compare(asked: PromptSpec, reading: Reading) -> list[tuple[str, str, str, bool]]:
     """Attribute, asked, seen, right: one row for everything that was asked."""
     rows = []
-    for name, right in verdict(reading, request).attributes.items():
+    for name, right in verdict(reading, asked).attributes.items():
         if name == "count":
-            frames = "; ".join(
-                f"{o.color} in {int(o.seen.sum())} of {len(o.seen)} frames" for o in reading.objects
-            )
-            asked, seen = str(len(request.objects)), f"{len(reading.objects)} ({frames or 'none'})"
+            frames = [f"{o.color} in {int(o.seen.sum())} of {len(o.seen)}" for o in reading.objects]
+            seen = f"{len(reading.objects)} (frames: {'; '.join(frames) or 'none'})"
+            rows.append((name, str(len(asked.objects)), seen, right))
         elif name == "background":
-            asked, seen = (
-                f"{request.background or 'any'} {request.texture or 'any'}",
-                f"{reading.background} {reading.texture}",
-            )
-        elif name == "relation":
-            asked, seen = f"the first is {request.relation} the second", "so" if right else "not so"
+            wanted = f"{asked.background or 'any'} {asked.texture or 'any'}"
+            rows.append((name, wanted, f"{reading.background} {reading.texture}", right))
+        elif name in ("relation", "position", "outline"):
+            wanted = {
+                "relation": f"the first is {asked.relation} the second",
+                "position": "where the prompt says",
+                "outline": "whole in every frame (never asked)",
+            }[name]
+            rows.append((name, wanted, "so" if right else "not so", right))
         else:
-            asked = ", ".join(getattr(o, name) or "any" for o in request.objects)
-            seen = ", ".join(getattr(o, name) for o in reading.objects) or "nothing"
-        rows.append((name, asked, seen, right))
+            wanted = ", ".join(getattr(o, name, None) or "any" for o in asked.objects)
+            seen = ", ".join(str(getattr(o, name, "")) for o in reading.objects) or "nothing"
+            rows.append((name, wanted, seen, right))
     return rows
 
 
-def render_failure(model: MiniSora, prompt: str, seed: int, num_frames: int | None = None) -> Html:
-    """Make a clip and say what of it is as asked: the clip, a strip with the judge's tracks, and a table of asked against seen.
+def render_failure(
+    model: MiniSora,
+    prompt: str,
+    seed: int,
+    num_frames: int | None = None,
+    upsample: bool = True,
+    num_inference_steps: int | None = None,
+) -> Html:
+    """Make a clip, and show what of it is as asked: a strip with the judge's tracks, and a table.
 
-    Raises ValueError as `MiniSora.generate` and `parse` do."""
-    request = parse(prompt)
+    Raises:
+        ValueError: as `MiniSora.generate` and `parse`.
+    """
+    asked, fps = parse(prompt), model.preset.fps
     video = model.generate(
-        prompt, num_frames=num_frames, generator=torch.Generator().manual_seed(seed)
+        prompt,
+        upsample=upsample,
+        num_inference_steps=num_inference_steps or None,
+        num_frames=num_frames,
+        generator=torch.Generator().manual_seed(seed),
     )[0]
-    reading = read(video)
-    result = verdict(reading, request)
-    misses = ", ".join(f"{o.color} {o.law.error:.2f}" for o in reading.objects) or "none"
-    words = f"Asked: {prompt}. Seen: {reading}. So: {result}. The best law misses each track by (half-widths): {misses}. Seed {seed}."
-    line = '<tr><td>{} {}</td><td style="padding:1px 12px">{}</td><td>{}</td></tr>'
-    rows = [
-        line.format("✓" if right else "✗", name, html.escape(a), html.escape(b))
-        for name, a, b, right in compare(request, reading)
-    ]
-    table = f'<table style="text-align:left"><tr><th>attribute</th><th>asked</th><th>seen</th></tr>{"".join(rows)}</table>'
-    return Html(
-        f'<div style="background:#fff;color:#000;font-size:13px;padding:4px"><p><b>{html.escape(prompt)}</b>: {result}</p>'
-        f'<div style="display:flex;flex-wrap:wrap;align-items:center">{Clip(video, scale=4).html()}{table}</div>'
-        f"{draw_tracks([video], [reading])}</div>",
-        words,
+    reading = read(video, fps)
+    result = verdict(reading, asked)
+    errors = ", ".join(f"{o.color} {o.law.error:.2f}" for o in reading.objects) or "none"
+    words = (
+        f"Asked: {prompt}. Seen: {reading}. So: {result}. The best law misses each track by "
+        f"(half-widths): {errors}. Seed {seed}."
     )
+    rows = [("attribute", "asked", "seen")]
+    for name, wanted, seen, right in compare(asked, reading):
+        rows.append((f"{'✓' if right else '✗'} {name}", html.escape(wanted), html.escape(seen)))
+    title = f"<p><b>{html.escape(prompt)}</b>: {result}</p>"
+    pictures = side_by_side(Clip(video, fps=fps, scale=4).html(), table(rows))
+    return Html(page(title, pictures, draw_tracks([video], [reading], fps=fps)), words)
 
 
 class FailureGallery(Panel):
-    """A menu of kinds, a slider for which of its prompts, one for the seed, and a button."""
+    """A menu of kinds, a slider for which of its prompts, what sampling asks for, and a button."""
 
     def __init__(self, model: MiniSora):
-        def render(kind: str, number: int, seed: int) -> Html:
-            frames = int(kind.split()[1]) if kind.startswith("length") else None
-            return render_failure(model, prompt_of(kind, number), seed, frames)
-
         controls = {
-            "kind": menu("kind", MASKS, about="Which weakness to look at"),
+            "kind": menu("kind", KINDS, about="Which weakness to show"),
             "number": slider("prompt", 0, 0, 19, about="Which of the kind's prompts"),
-            "seed": slider("seed", 0, 0, 99, about="Which noise to start from"),
+            **sampling_controls(),
         }
+
+        def render(kind: str, number: int, seed: int, **options: Any) -> Html:
+            frames = int(kind.split()[1]) if kind.startswith("length") else None
+            return render_failure(model, prompt_of(kind, number), seed, frames, **options)
+
         super().__init__(render, controls, height=360, button="Make the clip")

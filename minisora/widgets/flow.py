@@ -1,6 +1,11 @@
-"""The vector-field explorer (notebook 05): the field at one noise level, particles on their way through it, and where the exact flow has them."""
+"""The vector-field explorer (notebook 05): the field at one noise level, and particles in it.
 
+velocity, noise ── a sampler ──► stops (steps + 1, N, 2) ──► the path down to σ
+"""
+
+from collections.abc import Mapping
 from functools import lru_cache
+from typing import Any
 
 import torch
 
@@ -22,31 +27,45 @@ def starts(count: int = 40) -> torch.Tensor:
 def walk(
     velocity: Velocity, noise: torch.Tensor, solver: str, steps: int, eta: float = 0.0
 ) -> torch.Tensor:
-    """Every stop of a sampler on evenly spaced noise levels, (steps + 1, N, P); `eta` is DDIM's alone."""
+    """Every stop of a sampler on evenly spaced noise levels, (steps + 1, N, P).
+
+    Args:
+        noise: (1, N, P).
+        eta: the fraction of fresh noise, for "ddim" alone.
+
+    Raises:
+        ValueError: a solver that is not known, or fewer than one step.
+    """
     if solver not in SAMPLERS:
-        raise ValueError(f"solver {solver!r} is not known; it is one of {', '.join(SAMPLERS)}")
-    options = (
-        {"eta": eta, "generator": torch.Generator().manual_seed(0)} if solver == "ddim" else {}
-    )
-    stops = []
+        raise ValueError(f"solver={solver!r} is not known; it is one of {', '.join(SAMPLERS)}")
+    options: dict[str, Any] = {}
+    if solver == "ddim":
+        options = {"eta": eta, "generator": torch.Generator().manual_seed(0)}
+    stops: list[torch.Tensor] = []
     end = SAMPLERS[solver](
         velocity,
         noise,
         sigma_schedule(steps).to(noise),
-        callback=lambda i, sigma, x, x_0: stops.append(x),
+        callback=lambda step, sigma, tokens, x_0: stops.append(tokens),
         **options,
     )
     return torch.cat([*stops, end])
 
 
 def path_to(stops: torch.Tensor, sigma: float) -> torch.Tensor:
-    """The way from noise to level `sigma`, straight between stops: (up to steps + 2, N, P), the last is where the particles are."""
+    """The way from noise to level `sigma`, straight between stops; it ends at the particles.
+
+    Args:
+        stops: (steps + 1, N, P), as from `walk`.
+
+    Returns:
+        (up to steps + 2, N, P).
+    """
     steps = len(stops) - 1
-    done = min(int((1 - sigma) * steps + 1e-6), steps - 1)
-    share = (1 - sigma) * steps - done
-    return torch.cat(
-        [stops[: done + 1], (stops[done] + share * (stops[done + 1] - stops[done]))[None]]
-    )
+    passed = (1 - sigma) * steps
+    whole = min(int(passed + 1e-6), steps - 1)
+    last = torch.lerp(stops[whole], stops[whole + 1], passed - whole)
+    return torch.cat([stops[: whole + 1], last[None]])
 
 
 @lru_cache(maxsize=128)
@@ -55,39 +74,39 @@ def exact_walk(name: str, solver: str = "heun", steps: int = 64, eta: float = 0.
     return walk(mixture(name).velocity, starts(), solver, steps, eta)
 
 
-def frame(axes, title: str) -> None:
+def frame(axes: Any, title: str) -> None:
     """Square axes that show the plane from −3 to 3."""
-    axes.set(
-        title=title,
-        xlim=(-3, 3),
-        ylim=(-3, 3),
-        aspect="equal",
-        xticks=(-2, 0, 2),
-        yticks=(-2, 0, 2),
-    )
+    ticks = (-2, 0, 2)
+    axes.set(title=title, xlim=(-3, 3), ylim=(-3, 3), aspect="equal", xticks=ticks, yticks=ticks)
 
 
 @torch.no_grad()
 def draw_field(
-    axes, velocity: Velocity, sigma: float, color: str = GREY, count: int = 13, **options
+    axes: Any,
+    velocity: Velocity,
+    sigma: float,
+    color: str = GREY,
+    count: int = 13,
+    width: float = 0.005,
+    label: str = "",
 ) -> None:
-    """Arrows of where a step goes at level `sigma`, which is against the velocity; an arrow is an eighth of its length."""
-    line = torch.linspace(-2.8, 2.8, count)
-    x = torch.cartesian_prod(line, line)[None]
-    v = -velocity(x, torch.full(x.shape[:2], sigma))[0]
-    options = {"angles": "xy", "scale_units": "xy", "scale": 8, "width": 0.005} | options
-    axes.quiver(*x[0].T.numpy(), *v.T.numpy(), color=color, **options)
+    """Arrows of where a step goes at level `sigma`: an eighth of the velocity, against it."""
+    side = torch.linspace(-2.8, 2.8, count)
+    x = torch.cartesian_prod(side, side)[None]
+    step = -velocity(x, torch.full(x.shape[:2], sigma))[0]
+    units = {"angles": "xy", "scale_units": "xy", "scale": 8}
+    axes.quiver(*x[0].T.numpy(), *step.T.numpy(), color=color, width=width, label=label, **units)
 
 
-def draw_paths(axes, path: torch.Tensor, color: str = BLUE, **options) -> None:
+def draw_paths(axes: Any, path: torch.Tensor, color: str = BLUE, linewidth: float = 0.8) -> None:
     """Paths (stops, N, 2), all as one line with gaps."""
     gap = torch.full_like(path[:1], torch.nan)
     x, y = torch.cat([path, gap]).transpose(0, 1).flatten(0, 1).T.numpy()
-    axes.plot(x, y, color=color, **({"linewidth": 0.8, "alpha": 0.7} | options))
+    axes.plot(x, y, color=color, linewidth=linewidth, alpha=0.7)
 
 
 def render_flow(
-    velocities: dict[tuple[str, str], Velocity],
+    velocities: Mapping[tuple[str, str], Velocity],
     dataset: str = "moons",
     field: str = "exact",
     solver: str = "euler",
@@ -95,60 +114,63 @@ def render_flow(
     sigma: float = 0.3,
     eta: float = 0.0,
 ) -> Html:
-    """The field at level σ with the particles' paths down to it, and beside it the particles against those of the exact flow.
+    """The field at level σ with the paths down to it, and the particles beside the exact flow's.
 
     Args:
-        velocities: learned fields by (dataset, field), as ("moons", "network"); the field "exact" is always there.
+        velocities: learned fields by (dataset, field), as ("moons", "network").
 
     Raises:
-        ValueError: a name that is not known, or a field that no one learned.
+        ValueError: a name that is not known, or a field that no network has learned.
     """
     data = mixture(dataset)
-    if field != "exact" and (dataset, field) not in velocities:
-        raise ValueError(
-            f"no {field} has learned the {dataset} here; choose the exact field, or train one with train_plane"
-        )
     if field == "exact":
-        velocity, stops = data.velocity, exact_walk(dataset, solver, steps, eta)
-    else:
+        velocity: Velocity = data.velocity
+        stops = exact_walk(dataset, solver, steps, eta)
+    elif (dataset, field) in velocities:
         velocity = velocities[dataset, field]
         stops = walk(velocity, starts(), solver, steps, eta)
-    path, right = path_to(stops, sigma), path_to(exact_walk(dataset), sigma)[-1]
-    here, chance = path[-1], solver == "ddim" and eta > 0
-    off = float((here - right).norm(dim=-1).mean())
-    verdict = (
-        "chance moves them: compare the clouds, not the pairs"
-        if chance
-        else f"they are {off:.3f} from the exact flow's on average"
+    else:
+        raise ValueError(
+            f"no {field} has learned the {dataset} here; choose the exact field, or train one with "
+            "train_plane"
+        )
+    path = path_to(stops, sigma)
+    here, exact = path[-1], path_to(exact_walk(dataset), sigma)[-1]
+    off = float((here - exact).norm(dim=-1).mean())
+    random = solver == "ddim" and eta > 0
+    title, verdict = (
+        f"off by {off:.3f} on average",
+        f"they are {off:.3f} from the exact flow's on average",
     )
-    figure, (left, beside) = new_axes(7.6, 3.9, columns=2)
+    if random:
+        title, verdict = (
+            "random: compare the clouds",
+            "noise moves them: compare the clouds, not the pairs",
+        )
+    figure, (left, right) = new_axes(7.6, 3.9, columns=2)
     draw_field(left, velocity, sigma)
     draw_paths(left, path)
     left.plot(*here.T, "o", color=BLUE, markersize=4)
     frame(left, f"{field} field at σ = {sigma:.2f}, paths down to it")
-    beside.plot(
-        *data.sample(600, torch.Generator().manual_seed(1))[0].T,
-        ".",
-        color="#dddddd",
-        markersize=3,
-        label="data",
+    cloud = data.sample(600, torch.Generator().manual_seed(1))[0]
+    right.plot(*cloud.T, ".", color="#dddddd", markersize=3, label="data")
+    if not random:
+        draw_paths(right, torch.stack([here, exact]), color=GREY)
+    right.plot(*exact.T, "s", color=ORANGE, markersize=5, fillstyle="none", label="exact flow")
+    right.plot(*here.T, "o", color=BLUE, markersize=4, label=f"{solver}, {steps} steps")
+    right.legend(loc="lower right", fontsize=8)
+    frame(right, title)
+    name = f"{solver} with eta {eta:g}" if solver == "ddim" else solver
+    calls = 2 * steps if solver == "heun" else steps
+    words = (
+        f"{dataset}, {field} field, {name}, {steps} steps ({calls} calls). "
+        f"Particles at σ = {sigma:.2f}: {verdict}."
     )
-    if not chance:
-        draw_paths(beside, torch.stack([here, right]), color=GREY)
-    beside.plot(*right.T, "s", color=ORANGE, markersize=5, fillstyle="none", label="exact flow")
-    beside.plot(*here.T, "o", color=BLUE, markersize=4, label=f"{solver}, {steps} steps")
-    beside.legend(loc="lower right", fontsize=8)
-    frame(beside, "chance: compare the clouds" if chance else f"off by {off:.3f} on average")
-    calls, extra = (
-        steps * (2 if solver == "heun" else 1),
-        f" with eta {eta:g}" if solver == "ddim" else "",
-    )
-    words = f"{dataset}, {field} field, {solver}{extra}, {steps} steps ({calls} calls). Particles at σ = {sigma:.2f}: {verdict}."
     return drawn(figure, words)
 
 
 class FlowExplorer(Panel):
-    """Menus for dataset, field and solver, sliders for steps, noise level and eta, over `render_flow`.
+    """Menus for dataset, field and solver, sliders for steps, noise level and eta.
 
     Args:
         networks: dataset → trained network, as {"moons": network}.
@@ -156,16 +178,17 @@ class FlowExplorer(Panel):
 
     def __init__(self, networks: dict[str, torch.nn.Module]):
         velocities = {(name, "network"): network for name, network in networks.items()}
+        fields = ("exact", "network")
         controls = {
             "dataset": menu("dataset", DATASETS, about="What the noise becomes"),
-            "field": menu(
-                "field", ("exact", "network"), about="The closed form, or what a network learned"
-            ),
+            "field": menu("field", fields, about="The closed form, or what a network learned"),
             "solver": menu("solver", SAMPLERS, about="How a step is taken"),
             "steps": slider("steps", 6, 1, 50, about="Steps from noise to data"),
-            "sigma": slider("noise level σ", 0.3, 0.0, 1.0, 0.05, about="1 is noise, 0 is data"),
-            "eta": slider(
-                "eta", 0.0, 0.0, 1.0, 0.1, about="Fresh noise in every step; only ddim listens"
-            ),
+            "sigma": slider("noise level σ", 0.3, 0.0, 1.0, 0.05, "1 is noise, 0 is data"),
+            "eta": slider("eta", 0.0, 0.0, 1.0, 0.1, "Fresh noise in every step of ddim"),
         }
-        super().__init__(lambda **values: render_flow(velocities, **values), controls, height=370)
+
+        def render(**values: Any) -> Html:
+            return render_flow(velocities, **values)
+
+        super().__init__(render, controls, height=370)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import torch
 
-from minisora.world.captions import OPPOSITE, parse, spec_of
+from minisora.world.captions import OPPOSITE, ObjectSpec, PromptSpec, parse, spec_of
 from minisora.world.dataset import TEST_SEEDS, ToyWorld, sample_scene
 from minisora.world.render import background_image, pixel_grid, render
 from minisora.world.scene import (
@@ -18,11 +18,13 @@ from minisora.world.scene import (
     simulate,
 )
 
-from .common import called, same, say
+from .common import Function, called, is_close, same, say
+
+# ---------------------------------------------------------------------------------- 1 a motion
 
 
-def check_thrown(thrown) -> bool:
-    """Notebook 01, exercise 1: the track of an object thrown from the floor."""
+def check_thrown(thrown: Function) -> bool:
+    """Exercise 1: the track of an object thrown from the floor."""
     cases = (
         (17, 8.0, 1.0, 1.0, 0.5, -0.9),
         (1, 8.0, 1.0, 1.0, 0.5, -0.9),
@@ -30,89 +32,93 @@ def check_thrown(thrown) -> bool:
         (33, 8.0, 1.5, 1.0, -0.4, -0.8),
     )
     for num_frames, fps, bottom, gravity, vx, vy in cases:
-        thing = SceneObject(
+        obj = SceneObject(
             "circle",
             "red",
             "small",
             "thrown",
-            0.3,
-            -0.2,
-            bottom - 0.3,
-            vx,
-            vy,
+            radius=0.3,
+            x=-0.2,
+            y=bottom - 0.3,
+            vx=vx,
+            vy=vy,
             gravity=gravity,
             restitution=0.0,
         )
-        right = simulate(Scene((thing,)), num_frames, fps, bottom).positions[:, 0]
+        right = simulate(Scene((obj,)), num_frames, fps, bottom).positions[:, 0]
         times = torch.arange(num_frames, dtype=torch.float64) / fps
-        yours = called(thrown, thing.x, thing.y, vx, vy, gravity, times)
-        if yours is None:
+        answer = called(thrown, obj.x, obj.y, vx, vy, gravity, times)
+        if answer is None:
             return False
         where = f"{num_frames} frames at {fps:g} a second, gravity {gravity:g}"
-        if isinstance(yours, torch.Tensor) and yours.shape == right.shape:
-            hint = _thrown_fault(yours.double(), thing, times, right)
-            if hint:
-                return say(
-                    f"thrown is off by up to {float((yours.double() - right).abs().max()):.3g} for {where}: {hint}"
-                )
-        if not same(yours, right, "thrown", where):
+        hint = ""
+        if isinstance(answer, torch.Tensor) and answer.shape == right.shape:
+            hint = _thrown_mistake(answer.double(), right, obj, times)
+        if not same(answer, right, "thrown", where, otherwise=hint):
             return False
-    return say(
-        "right in the air, on landing and after it, for two gravities, four lengths and a high frame",
-        True,
-    )
+    return say("right in the air, on landing and after it, for every gravity and length", True)
 
 
-def _thrown_fault(
-    yours: torch.Tensor, thing: SceneObject, times: torch.Tensor, right: torch.Tensor
+def _thrown_mistake(
+    answer: torch.Tensor, right: torch.Tensor, obj: SceneObject, times: torch.Tensor
 ) -> str:
-    """What a plausible mistake would have given, if that is what was given."""
-    close = lambda a, b: bool(torch.allclose(a, b, atol=1e-6))
-    x, y = yours.T
-    clocks = [
-        times,
-        *(times.clamp(max=-2 * thing.vy / g) for g in (thing.gravity, 1.0)),
-    ]  # one that never stops, two that stop
-
-    def flies(up: float, half: float, gravity: float) -> bool:
-        heights = [
-            thing.y + up * (thing.vy * clock + half * gravity * clock**2) for clock in clocks
-        ]
-        return any(close(y, height) or close(y, height.clamp(max=thing.y)) for height in heights)
-
-    if close(yours, right):
-        return (
-            ""
-            if float((yours - right).abs().max()) <= 1e-9
-            else "only rounding is left; keep the precision of `times`, float64"
-        )
-    if close(yours, right.flip(-1)):
+    """The plausible mistake that gives this track, or where it goes wrong."""
+    x, y = answer.T
+    straight_on = obj.x + obj.vx * times
+    parabola = obj.y + obj.vy * times + 0.5 * obj.gravity * times**2
+    if is_close(answer, right, 1e-6):
+        return "only rounding is left; keep the precision of `times`, float64"
+    if is_close(answer, right.flip(-1)):
         return "x and y are the wrong way round"
-    if close(y, thing.y + thing.vy * times + 0.5 * thing.gravity * times**2):
+    if is_close(y, parabola, 1e-6):
         return "it goes through the floor; when does it land?"
-    if close(x, thing.x + thing.vx * times) and close(y, right[:, 1]):
+    if is_close(x, straight_on, 1e-6) and is_close(y, right[:, 1], 1e-6):
         return "it slides on after landing; x should stop when it lands"
-    if flies(-1, 0.5, thing.gravity):
+    if _is_flight(y, obj, times, up=-1.0, half=0.5, gravity=obj.gravity):
         return "y points down, so gravity is positive, and vy < 0 goes up already"
-    if flies(1, 1.0, thing.gravity):
+    if _is_flight(y, obj, times, up=1.0, half=1.0, gravity=obj.gravity):
         return "a fall covers half of gravity times time squared"
-    if thing.gravity != 1 and flies(1, 0.5, 1.0):
+    if obj.gravity != 1 and _is_flight(y, obj, times, up=1.0, half=0.5, gravity=1.0):
         return "gravity is an argument, and may have another value here"
-    wrong = "x" if close(y, right[:, 1]) else "y" if close(x, right[:, 0]) else "x and y"
+    return f"{_wrong_axis(answer, right)} is wrong {_wrong_time(answer, right)}"
+
+
+def _is_flight(
+    y: torch.Tensor, obj: SceneObject, times: torch.Tensor, up: float, half: float, gravity: float
+) -> bool:
+    """Whether y is a flight by these rules, with a clock that stops at landing or never."""
+    for stop in (float("inf"), -2 * obj.vy / obj.gravity, -2 * obj.vy):
+        clock = times.clamp(max=stop)
+        height = obj.y + up * (obj.vy * clock + half * gravity * clock**2)
+        if is_close(y, height, 1e-6) or is_close(y, height.clamp(max=obj.y), 1e-6):
+            return True
+    return False
+
+
+def _wrong_axis(answer: torch.Tensor, right: torch.Tensor) -> str:
+    if is_close(answer[:, 1], right[:, 1], 1e-6):
+        return "x"
+    if is_close(answer[:, 0], right[:, 0], 1e-6):
+        return "y"
+    return "x and y"
+
+
+def _wrong_time(answer: torch.Tensor, right: torch.Tensor) -> str:
+    miss = (answer - right).abs().amax(1)
     landed = (right == right[-1]).all(1)
-    before, after = (
-        (yours - right)[part].abs().amax() if part.any() else 0.0 for part in (~landed, landed)
-    )
-    return f"{wrong} should be looked at, " + (
-        "in the air" if before > 1e-6 else "after landing" if after > 1e-6 else "at the start"
-    )
+    if bool((miss[~landed] > 1e-6).any()):
+        return "in the air"
+    return "after landing" if bool((miss > 1e-6).any()) else "at the start"
 
 
-def check_describe(describe) -> bool:
-    """Notebook 01, exercise 2: a caption that leaves nothing free."""
-    stages = [(background, texture) for background in BACKGROUND_COLORS for texture in TEXTURES]
+# --------------------------------------------------------------------------------- 2 a caption
+
+
+def check_describe(describe: Function) -> bool:
+    """Exercise 2: a caption that leaves nothing open."""
+    backgrounds = [(color, texture) for color in BACKGROUND_COLORS for texture in TEXTURES]
     for i, motion in enumerate(MOTIONS * 2):
-        background, texture = stages[i % len(stages)]
+        background, texture = backgrounds[i % len(backgrounds)]
         scene = sample_scene(i, motion=motion, background=background, texture=texture)
         text = called(describe, scene)
         if text is None:
@@ -120,153 +126,165 @@ def check_describe(describe) -> bool:
         if not isinstance(text, str):
             return say(f"describe should give back a sentence, not {type(text).__name__}")
         try:
-            asked = parse(text)
+            spec = parse(text)
         except ValueError as error:
             return say(f"the parser refuses {text!r}: {error}")
-        truth = spec_of(scene)
-        if len(asked.objects) != 1:
-            return say(f"{text!r} names {len(asked.objects)} objects; the scene has one")
-        told = {**vars(asked.objects[0]), "background": asked.background, "texture": asked.texture}
-        true = {**vars(truth.objects[0]), "background": truth.background, "texture": truth.texture}
-        for name, value in true.items():
-            if value is None:  # where it is, which a description may leave open
-                continue
-            if told[name] is None:
-                used = (
-                    f"; {value!r} is the value, not the words for it: see PHRASES"
-                    if name == "motion" and value in text
-                    else ""
-                )
-                return say(f"{text!r} leaves the {name} free{used}")
-            if told[name] != value:
-                return say(f"{text!r} says {name} {told[name]!r}; in the scene it is {value!r}")
+        if len(spec.objects) != 1:
+            return say(f"{text!r} names {len(spec.objects)} objects; the scene has one")
+        fault = _caption_mistake(text, _values(spec), _values(spec_of(scene)))
+        if fault:
+            return say(f"{text!r} {fault}")
     return say(
-        f"{len(MOTIONS) * 2} scenes described, and every sentence reads back to all of its scene",
-        True,
+        f"{2 * len(MOTIONS)} scenes described, and every caption says all of its scene", True
     )
 
 
-def check_find(find, tolerance: float = 0.15) -> bool:
-    """Notebook 01, exercise 3: the centre of an object from pixels."""
+def _values(spec: PromptSpec) -> dict[str, object]:
+    obj: ObjectSpec = spec.objects[0]
+    return {**vars(obj), "background": spec.background, "texture": spec.texture}
+
+
+def _caption_mistake(text: str, told: dict[str, object], true: dict[str, object]) -> str:
+    """What a caption leaves open or says wrongly; a position it may leave open."""
+    for name, value in true.items():
+        if value is None or told[name] == value:
+            continue
+        if told[name] is not None:
+            return f"says {name} {told[name]!r}; in the scene it is {value!r}"
+        if name == "motion" and str(value) in text:
+            return f"leaves the motion open; {value!r} is the value, its words are in PHRASES"
+        return f"leaves the {name} open"
+    return ""
+
+
+# ----------------------------------------------------------------------------------- 3 a judge
+
+
+def check_find(find: Function, tolerance: float = 0.15) -> bool:
+    """Exercise 3: the centre of an object from pixels."""
+    sizes = ((17, 32, 32), (17, 24, 40), (1, 40, 24), (17, 32, 32), (17, 40, 24), (17, 32, 32))
     worst = 0.0
-    for seed, (T, H, W) in enumerate(
-        ((17, 32, 32), (17, 24, 40), (1, 40, 24), (17, 32, 32), (17, 40, 24), (17, 32, 32))
-    ):
+    for seed, (T, H, W) in enumerate(sizes):
         scene = sample_scene(100 + seed, num_frames=T, height=H, width=W)
-        unit = min(H, W) / 2
+        half_side = min(H, W) / 2
         video = render([scene], T, H, W)[0]
         truth = simulate(scene, T, bottom=H / min(H, W)).positions[:, 0]
-        stage = background_image(scene.background, scene.texture, H, W) * 2 - 1
+        background = background_image(scene.background, scene.texture, H, W) * 2 - 1
         color = torch.tensor(COLORS[scene.objects[0].color]) / 127.5 - 1
         for frame in sorted({0, T // 3, T - 1}):
-            yours = called(find, video[:, frame], stage, color)
-            if yours is None:
+            answer = called(find, video[:, frame], background, color)
+            if answer is None:
                 return False
-            if not isinstance(yours, torch.Tensor) or yours.shape != (2,):
-                got = (
-                    f"shape {tuple(yours.shape)}"
-                    if isinstance(yours, torch.Tensor)
-                    else type(yours).__name__
-                )
-                return say(f"find should give back a tensor of shape (2,) with x and y, not {got}")
-            miss = float((yours.double() - truth[frame]).norm()) * unit
-            if not miss <= tolerance:
-                hint = _find_fault(yours.double(), truth[frame], video[:, frame], stage, unit)
+            if not isinstance(answer, torch.Tensor) or answer.shape != (2,):
+                return same(answer, truth[frame], "find", "a frame")
+            miss = float((answer.double() - truth[frame]).norm()) * half_side
+            if not miss <= tolerance:  # also where it is not a number
+                hint = _find_mistake(answer.double(), truth[frame], video[:, frame], background)
                 return say(
-                    f"in a frame of {H}×{W} it is {miss:.2f} pixels off (at most {tolerance} allowed){hint}"
+                    f"in a frame of {H}×{W} it is {miss:.2f} pixels off"
+                    f" (at most {tolerance} allowed): {hint}"
                 )
             worst = max(worst, miss)
-    return say(
-        f"never more than {worst:.2f} pixels from the truth, in square and oblong frames", True
-    )
+    return say(f"never more than {worst:.2f} pixels off, in square and oblong frames", True)
 
 
-def _find_fault(
-    yours: torch.Tensor, truth: torch.Tensor, frame: torch.Tensor, stage: torch.Tensor, unit: float
+def _find_mistake(
+    answer: torch.Tensor, truth: torch.Tensor, frame: torch.Tensor, background: torch.Tensor
 ) -> str:
-    """The likely fault behind a wrong centre."""
+    """The likely mistake behind a wrong centre."""
+    if not torch.isfinite(answer).all():
+        return "it is not a number: what is divided by zero?"
     _, H, W = frame.shape
-    near = lambda guess: float((yours - guess).norm()) * unit < 0.2
+    half_side = min(H, W) / 2
     size = torch.tensor([W, H], dtype=torch.float64)
-    index = (truth * 2 * unit + size - 1) / 2  # columns and rows
+    index = (truth * min(H, W) + size - 1) / 2  # column and row
+    half_pixel = 1 / min(H, W)
     x, y = pixel_grid(H, W)
-    touched = ((frame - stage).abs().sum(0) > 0.02).double()
+    touched = ((frame - background).abs().sum(0) > 0.02).double()
     mean = torch.stack([(touched * x).sum(), (touched * y).sum()]) / touched.sum()
-    faults = (
+    moved = "it is half a pixel off: the position of a pixel is its middle"
+    mistakes = (
         (truth.flip(0), "x comes first, then y"),
-        (index, "these are columns and rows; half-widths are asked for"),
-        (index.flip(0), "these are rows and columns; half-widths are asked for, x first"),
+        (index, "these are column and row; half-widths are asked for"),
+        (index.flip(0), "these are row and column; half-widths are asked for, x first"),
         (truth * torch.tensor([1.0, -1.0]), "y points down"),
-        (truth - 1 / (2 * unit), "places are half a pixel off: a pixel's place is its middle"),
-        (truth + 1 / (2 * unit), "places are half a pixel off: a pixel's place is its middle"),
-        (truth * 2 * unit / size, "both x and y are in halves of the *shorter* side"),
-        (mean, "every touched pixel seems to count alike; weigh each by its coverage"),
+        (truth - half_pixel, moved),
+        (truth + half_pixel, moved),
+        (truth * min(H, W) / size, "x and y are both in halves of the *shorter* side"),
+        (mean, "every touched pixel counts alike; weigh each by its coverage"),
     )
-    for guess, fault in faults:
-        if near(guess):
-            return f"; {fault}"
-    if not torch.isfinite(yours).all():
-        return "; it is not a number: what is divided by zero?"
-    near_miss = float((yours - truth).norm()) * unit < 1.0
-    return (
-        "; near, but are edge pixels weighed by their coverage?"
-        if near_miss
-        else "; is the coverage 0 where only the stage is seen?"
+    for wrong, hint in mistakes:
+        if float((answer - wrong).norm()) * half_side < 0.2:
+            return hint
+    if float((answer - truth).norm()) * half_side < 1.0:
+        return "near, but are edge pixels weighed by their coverage?"
+    return "is the coverage 0 where only the background is seen?"
+
+
+# ------------------------------------------------------------------------------------ 4 a leak
+
+
+LEAKS = {
+    "equal": "some are equal to a training scene in every field",
+    "reseeded": "a scene's seed says where it came from and does not reach the pixels",
+    "swapped": "a pair makes the same clip whichever object is named first",
+}
+
+
+def _swapped(scene: Scene) -> Scene:
+    """The same clip, with the other object named first."""
+    return replace(
+        scene,
+        objects=scene.objects[::-1],
+        relation=OPPOSITE[scene.relation],
+        seed=TEST_SEEDS + 77,
     )
 
 
-def check_leaked(leaked) -> bool:
-    """Notebook 01, exercise 4: test scenes whose clip is in training."""
-    training = [ToyWorld(pair_fraction=0.5).scene(i) for i in range(40)]
+def _near(scene: Scene) -> Scene:
+    """The same words, another clip."""
+    obj = scene.objects[0]
+    return replace(scene, objects=(replace(obj, x=obj.x * 0.5 + 0.1),))
+
+
+def _test_scenes(training: list[Scene]) -> list[tuple[str, Scene]]:
+    """Test scenes by kind, some of whose clips are among the training clips, shuffled."""
     pairs = [s for s in training if s.family == "pair" and not s.collides]
     solos = [s for s in training if s.family == "solo"]
-    turned = lambda s: replace(
-        s, objects=s.objects[::-1], relation=OPPOSITE[s.relation], seed=TEST_SEEDS + 77
-    )
     fresh = ToyWorld(first_seed=TEST_SEEDS)
-    kinds = [("fresh", fresh.scene(i)) for i in range(12)]
-    kinds += [
-        ("near", replace(s, objects=(replace(s.objects[0], x=s.objects[0].x * 0.5 + 0.1),)))
-        for s in solos[:3]
-    ]  # same words, other clip
-    kinds += [("exact", solos[3]), ("exact", pairs[0])]
-    kinds += [
-        ("reseeded", replace(s, seed=TEST_SEEDS + 500 + i))
-        for i, s in enumerate((solos[4], solos[5], pairs[1]))
-    ]
-    kinds += [("turned", turned(pairs[2])), ("turned", turned(pairs[3]))]
-    random.Random(1).shuffle(kinds)
-    test = [scene for _, scene in kinds]
-    yours = called(leaked, list(training), list(test))
-    if yours is None:
+    scenes = [("fresh", fresh.scene(i)) for i in range(12)]
+    scenes += [("near", _near(scene)) for scene in solos[:3]]
+    scenes += [("equal", solos[3]), ("equal", pairs[0])]
+    for i, scene in enumerate((solos[4], solos[5], pairs[1])):
+        scenes.append(("reseeded", replace(scene, seed=TEST_SEEDS + 500 + i)))
+    scenes += [("swapped", _swapped(pairs[2])), ("swapped", _swapped(pairs[3]))]
+    random.Random(1).shuffle(scenes)
+    return scenes
+
+
+def check_leaked(leaked: Function) -> bool:
+    """Exercise 4: test scenes whose clip is a training clip."""
+    world = ToyWorld(pair_fraction=0.5)
+    training = [world.scene(i) for i in range(40)]
+    kinds, test = zip(*_test_scenes(training), strict=True)
+    answer = called(leaked, list(training), list(test))
+    if answer is None:
         return False
-    if not isinstance(yours, (list, tuple, set)) or not all(
-        type(i) is int and 0 <= i < len(test) for i in yours
-    ):
+    is_list = isinstance(answer, list | tuple | set)
+    if not is_list or not all(type(i) is int and 0 <= i < len(test) for i in answer):
         return say(f"leaked should give back a list of indices between 0 and {len(test) - 1}")
-    right = {i for i, (kind, _) in enumerate(kinds) if kind in ("exact", "reseeded", "turned")}
-    missed, extra = right - set(yours), set(yours) - right
+    right = {i for i, kind in enumerate(kinds) if kind in LEAKS}
+    missed = right - set(answer)
+    extra = set(answer) - right
     if extra:
         first = min(extra)
-        hint = (
-            "the same words, but another place, so another clip"
-            if kinds[first][0] == "near"
-            else "its clip is new"
-        )
+        hint = "its clip is new"
+        if kinds[first] == "near":
+            hint = "the same words, but another position, so another clip"
         return say(f"{len(extra)} too many, such as test scene {first}: {hint}")
-    if missed:
-        kinds_missed = {kinds[i][0] for i in missed}
-        hints = {
-            "exact": "some are equal to a training scene in every field",
-            "reseeded": "a scene's seed says where it came from and does not reach the pixels",
-            "turned": "a pair makes the same clip whichever object is named first",
-        }
-        return say(
-            f"{len(missed)} of {len(right)} leaks missed: "
-            + next(hint for kind, hint in hints.items() if kind in kinds_missed)
-        )
-    if list(yours) != sorted(right):
+    for kind, hint in LEAKS.items():
+        if any(kinds[i] == kind for i in missed):
+            return say(f"{len(missed)} of {len(right)} leaks missed: {hint}")
+    if list(answer) != sorted(right):
         return say("the right indices, but give them back as a sorted list without repeats")
-    return say(
-        f"all {len(right)} leaks found among {len(test)} test scenes, and nothing else", True
-    )
+    return say(f"all {len(right)} leaks found among {len(test)} test scenes, nothing else", True)

@@ -1,226 +1,200 @@
 """Notebook 02, The time-space compressor."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 
 from minisora.vae import Posterior
 
-from .common import called, same, say
+from .common import Function, called, hint_for, same, say
 
 SHAPES = ((2, 3, 2, 4, 6), (1, 2, 1, 3, 2), (3, 1, 5, 2, 2))  # (B, Cz, Tz, Hz, Wz)
 
 
-def _posterior(shape: tuple[int, ...], seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Random mean and log variance in float64."""
-    return torch.randn(
-        2, *shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)
-    ).unbind(0)
+def _draw(shape: tuple[int, ...], seed: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(shape, dtype=torch.float64, generator=generator)
 
 
-def _like(yours, wrong: torch.Tensor, tolerance: float = 1e-9) -> bool:
-    """Whether a reader's answer is this wrong one."""
-    if not isinstance(yours, torch.Tensor) or yours.shape != wrong.shape:
-        return False
-    return bool((yours.detach().double() - wrong.detach().double()).abs().max() <= tolerance)
-
-
-def check_reparameterise(reparameterise) -> bool:
-    """Notebook 02, exercise 1: latents from mean, log variance and noise, with a gradient to the first two."""
+def check_reparameterise(reparameterise: Function) -> bool:
+    """Exercise 1: latents from mean, log variance and noise, with a gradient to the first two."""
     for seed, shape in enumerate(SHAPES):
-        mean, logvar = (x.clone().requires_grad_() for x in _posterior(shape, seed))
-        noise = _posterior(shape, seed + 10)[0]
-        yours = called(reparameterise, mean, logvar, noise)
-        if yours is None:
+        mean = _draw(shape, seed).requires_grad_()
+        logvar = _draw(shape, seed + 10).requires_grad_()
+        noise = _draw(shape, seed + 20)
+        answer = called(reparameterise, mean, logvar, noise)
+        if answer is None:
             return False
-        for wrong, fault in (
-            (mean, "it gives back the mean: where is the noise?"),
-            (
-                mean + noise,
-                "it adds noise of standard deviation 1: the width in logvar is not used",
-            ),
-            (
-                mean + logvar * noise,
-                "it multiplies the noise by logvar: that is the logarithm of a variance, not a standard deviation",
-            ),
-            (
-                mean + logvar.exp() * noise,
-                "it multiplies the noise by the variance: a standard deviation is its square root",
-            ),
-            (
-                mean - (0.5 * logvar).exp() * noise,
-                "it subtracts the noise: the sign is turned round",
-            ),
-        ):
-            if _like(yours, wrong):
-                return say(fault)
-        values = yours.detach() if isinstance(yours, torch.Tensor) else yours
-        if not same(
-            values,
-            Posterior(mean, logvar).at(noise).detach(),
-            "reparameterise",
-            f"latents of shape {shape}",
-        ):
+        right = Posterior(mean, logvar).at(noise)
+        mistakes = {
+            "it gives back the mean: where is the noise?": mean,
+            "the noise has standard deviation 1: the width in logvar is not used": mean + noise,
+            "the noise is multiplied by logvar: that is the logarithm of a variance,"
+            " not a standard deviation": mean + logvar * noise,
+            "the noise is multiplied by the variance: a standard deviation is its square root": mean
+            + logvar.exp() * noise,
+            "the noise is subtracted: the sign is wrong": mean - (0.5 * logvar).exp() * noise,
+        }
+        where = f"latents of shape {shape}"
+        if not same(answer, right, "reparameterise", where, mistakes):
             return False
-        if not yours.requires_grad:
-            return say(
-                "the values are right, but no gradient flows back: do not detach, and no torch.no_grad or torch.normal"
-            )
-        grads = torch.autograd.grad(yours.sum(), (mean, logvar), allow_unused=True)
-        right = torch.autograd.grad(Posterior(mean, logvar).at(noise).sum(), (mean, logvar))
-        for name, grad, expected in zip(("mean", "logvar"), grads, right, strict=True):
-            if grad is None:
-                return say(
-                    f"the values are right, but no gradient reaches {name}: was it detached?"
-                )
-            if not same(grad, expected, f"the gradient with respect to {name}"):
-                return False
+        if not _gradients_pass(answer, right, mean, logvar):
+            return False
     return say("right values, and the gradient reaches mean and logvar", True)
 
 
-def check_causal_conv(causal_conv) -> bool:
-    """Notebook 02, exercise 2: a convolution along time that sees the present and the past, the first frame repeated before it."""
-    for seed, (B, C, T, out, K) in enumerate(
-        ((1, 1, 5, 1, 3), (2, 3, 7, 4, 3), (1, 2, 1, 3, 4), (2, 1, 6, 2, 1), (1, 2, 4, 2, 2))
-    ):
+def _gradients_pass(
+    answer: torch.Tensor, right: torch.Tensor, mean: torch.Tensor, logvar: torch.Tensor
+) -> bool:
+    if not answer.requires_grad:
+        return say(
+            "the values are right, but no gradient flows back:"
+            " do not detach, and use neither torch.no_grad nor torch.normal"
+        )
+    gradients = torch.autograd.grad(answer.sum(), (mean, logvar), allow_unused=True)
+    expected = torch.autograd.grad(right.sum(), (mean, logvar))
+    for name, gradient, wanted in zip(("mean", "logvar"), gradients, expected, strict=True):
+        if gradient is None:
+            return say(f"the values are right, but no gradient reaches {name}: was it detached?")
+        if not same(gradient, wanted, f"the gradient with respect to {name}"):
+            return False
+    return True
+
+
+def check_causal_conv(causal_conv: Function) -> bool:
+    """Exercise 2: a convolution over present and past, the first frame repeated before it."""
+    cases = ((1, 1, 5, 1, 3), (2, 3, 7, 4, 3), (1, 2, 1, 3, 4), (2, 1, 6, 2, 1), (1, 2, 4, 2, 2))
+    for seed, (B, C, T, out, K) in enumerate(cases):
         generator = torch.Generator().manual_seed(seed)
         x = torch.randn(B, C, T, dtype=torch.float64, generator=generator)
         weight = torch.randn(out, C, K, dtype=torch.float64, generator=generator)
+        answer = called(causal_conv, x, weight)
+        if answer is None:
+            return False
+        right = F.conv1d(_repeated(x, K - 1, 0), weight)
         where = f"x {tuple(x.shape)} and weight {tuple(weight.shape)}"
-        yours = called(causal_conv, x, weight)
-        if yours is None:
+        if not same(answer, right, "causal_conv", where, _conv_mistakes(x, weight)):
             return False
-        if isinstance(yours, torch.Tensor) and yours.ndim == 3 and yours.shape[-1] == T - K + 1 < T:
-            return say(
-                f"you give back {yours.shape[-1]} of {T} frames for {where}: repeat the first frame {K - 1} times before the start"
-            )
-        if isinstance(yours, torch.Tensor) and yours.ndim == 3 and yours.shape[-1] == T + K - 1 > T:
-            return say(
-                f"you give back {yours.shape[-1]} frames of {T} for {where}: pad one side, not both"
-            )
-        repeat = lambda before, after, x=x: F.pad(x, (before, after), mode="replicate")
-        left, right = (K - 1) // 2, K - 1 - (K - 1) // 2
-        for wrong, fault in (
-            (
-                F.conv1d(F.pad(x, (K - 1, 0)), weight),
-                "the frames before the first are zeros; here the first frame is repeated",
-            ),
-            (
-                F.conv1d(F.pad(x, (left, right)), weight),
-                "a frame sees later ones: padding on both sides is not causal",
-            ),
-            (
-                F.conv1d(repeat(left, right), weight),
-                "a frame sees later ones: padding on both sides is not causal",
-            ),
-            (
-                F.conv1d(repeat(0, K - 1), weight),
-                "a frame sees only the future: the padding is at the end",
-            ),
-            (
-                F.conv1d(repeat(K - 1, 0), weight.flip(-1)),
-                "the kernel is turned round in time: its last entry belongs to the present",
-            ),
-        ):
-            if K > 1 and T > 1 and _like(yours, wrong):
-                return say(f"{fault} ({where})")
-        if not same(yours, F.conv1d(repeat(K - 1, 0), weight), "causal_conv", where):
-            return False
-    return say(
-        "right for one frame, for kernels of 1 to 4 frames, and nothing from the future", True
-    )
+    return say("right for kernels of 1 to 4 frames, and nothing comes from the future", True)
 
 
-def check_find_collapsed(find_collapsed) -> bool:
-    """Notebook 02, exercise 3: the channels whose KL is almost nothing."""
+def _repeated(x: torch.Tensor, before: int, after: int) -> torch.Tensor:
+    return F.pad(x, (before, after), mode="replicate")
+
+
+def _conv_mistakes(x: torch.Tensor, weight: torch.Tensor) -> dict[str, torch.Tensor]:
+    K = weight.shape[-1]
+    T = x.shape[-1]
+    if K == 1:
+        return {}
+    both = "a frame sees later ones: padding on both sides is not causal"
+    left = (K - 1) // 2
+    mistakes = {
+        "the frames before the first are zeros; here the first frame is repeated": F.conv1d(
+            F.pad(x, (K - 1, 0)), weight
+        ),
+        both: F.conv1d(_repeated(x, left, K - 1 - left), weight),
+        both + ", and zeros are no frames": F.conv1d(F.pad(x, (left, K - 1 - left)), weight),
+        "a frame sees only the future: the padding is at the end": F.conv1d(
+            _repeated(x, 0, K - 1), weight
+        ),
+        "the kernel is reversed in time: its last entry belongs to the present": F.conv1d(
+            _repeated(x, K - 1, 0), weight.flip(-1)
+        ),
+        "pad one side, not both": F.conv1d(_repeated(x, K - 1, K - 1), weight),
+    }
+    if T >= K:
+        mistakes[f"repeat the first frame {K - 1} times before the start"] = F.conv1d(x, weight)
+    return mistakes
+
+
+def check_find_collapsed(find_collapsed: Function) -> bool:
+    """Exercise 3: the channels whose KL is almost nothing."""
     for seed, shape in enumerate(((2, 6, 2, 3, 4), (3, 6, 1, 2, 2))):
-        mean, logvar = _posterior(shape, seed)
-        logvar = logvar - 2
-        mean[:, 0], logvar[:, 0] = 0.02 * mean[:, 0], 0.02 * (logvar[:, 0] + 2)  # collapsed
-        mean[:, 2] = 0  # mean always 0, but narrow: it has a KL
+        mean = _draw(shape, seed)
+        logvar = _draw(shape, seed + 10)
+        logvar[:, 1:] -= 2
+        mean[:, 0] *= 0.02  # collapsed: close to the prior
+        logvar[:, 0] *= 0.02
+        mean[:, 2] = 0  # a mean that is always 0, but narrow: it has a KL
         logvar[:, 3] = 0  # as wide as the prior, but its mean says something
-        mean[:, 5], logvar[:, 5] = 0, 0  # collapsed
-        yours = called(find_collapsed, Posterior(mean, logvar))
-        if yours is None:
+        mean[:, 5] = 0  # collapsed: equal to the prior
+        logvar[:, 5] = 0
+        answer = called(find_collapsed, Posterior(mean, logvar))
+        if answer is None:
             return False
         try:
-            yours = sorted(int(c) for c in yours)
+            channels = sorted(int(channel) for channel in answer)
         except (TypeError, ValueError):
-            return say(
-                f"find_collapsed should give back a list of channel numbers, not {type(yours).__name__}"
-            )
-        if yours == [0, 5]:
-            continue
-        if yours == [1, 2, 3, 4]:
-            return say("you named the channels that carry something; the others are asked for")
-        if 2 in yours:
-            return say(
-                "channel 2 has a mean near 0, but it is much narrower than the prior: look at the KL, not only at the mean"
-            )
-        if 3 in yours:
-            return say(
-                "channel 3 is as wide as the prior, but its mean moves: look at the KL, not only at logvar"
-            )
-        if yours == [5]:
-            return say(
-                "channel 5 has exactly no KL, but another has next to none: compare with a small threshold, not with 0"
-            )
-        if not yours:
-            return say(
-                "you found none of the collapsed channels; take the mean KL of a channel over clips and cells"
-            )
-        return say(f"you named {len(yours)} channels {yours}; some do not belong or are missing")
-    return say(
-        "right: narrow channels and channels with a moving mean carry something, the others do not",
-        True,
-    )
+            got = type(answer).__name__
+            return say(f"find_collapsed should give back a list of channel numbers, not {got}")
+        if channels != [0, 5]:
+            return say(_collapse_mistake(channels))
+    return say("right: channels that are narrow or whose mean moves carry something", True)
 
 
-def check_kl(kl) -> bool:
-    """Notebook 02, exercise 4: KL(q ‖ N(0, 1)) in nats, summed over each clip."""
+def _collapse_mistake(channels: list[int]) -> str:
+    if channels == [1, 2, 3, 4]:
+        return "you named the channels that carry something; the others are asked for"
+    if 2 in channels:
+        return (
+            "channel 2 has a mean near 0, but it is much narrower than the prior:"
+            " use the KL, not the mean alone"
+        )
+    if 3 in channels:
+        return "channel 3 is as wide as the prior, but its mean moves: use the KL, not logvar alone"
+    if channels == [5]:
+        return (
+            "channel 5 has no KL at all, but another has next to none:"
+            " compare with a small threshold, not with 0"
+        )
+    if not channels:
+        return (
+            "you found none of the collapsed channels;"
+            " take the mean KL of a channel over clips and cells"
+        )
+    return f"you named {len(channels)} channels {channels}; some do not belong or are missing"
+
+
+def check_kl(kl: Function) -> bool:
+    """Exercise 4: KL(q ‖ N(0, 1)) in nats, summed over each clip."""
     for seed, shape in enumerate(SHAPES):
-        mean, logvar = _posterior(shape, seed)
-        yours = called(kl, mean, logvar)
-        if yours is None:
+        mean = _draw(shape, seed)
+        logvar = _draw(shape, seed + 10)
+        answer = called(kl, mean, logvar)
+        if answer is None:
             return False
         right = Posterior(mean, logvar).kl()
         where = f"latents of shape {shape}"
-        if isinstance(yours, torch.Tensor) and yours.shape == mean.shape:
-            return say(
-                f"you give back a KL for every number; sum over all axes but the first ({where})"
-            )
-        if isinstance(yours, torch.Tensor) and yours.ndim == 0:
-            return say(
-                f"you give back one number for the whole batch; it should be one a clip, of shape {tuple(right.shape)}"
-            )
-        for factor, fault in (
-            (2.0, "it is twice as large as it should be: a half is missing"),
-            (-1.0, "its sign is turned round: a KL is never negative"),
-            (1 / mean[0].numel(), "it is a mean over each clip; it should be a sum"),
-            (
-                1 / torch.log(torch.tensor(2.0, dtype=torch.float64)),
-                "it is in bits; nats are asked for",
-            ),
-        ):
-            if _like(yours, right * factor, 1e-8):
-                return say(f"{fault} ({where})")
-        flat = lambda x: 0.5 * x.flatten(1).sum(1)
-        for wrong, fault in (
-            (
-                flat(mean**2 + logvar - 1 - logvar.exp()),
-                "variance and log variance have changed places",
-            ),
-            (
-                flat(mean**2 + logvar.exp() ** 2 - 1 - 2 * logvar),
-                "logvar is the logarithm of the variance, not of the standard deviation",
-            ),
-            (flat(mean + logvar.exp() - 1 - logvar), "the mean enters squared"),
-            (
-                flat(mean**2 + logvar.exp() - logvar),
-                "where q is the prior the KL should be 0, and yours is not",
-            ),
-        ):
-            if _like(yours, wrong, 1e-8):
-                return say(f"{fault} ({where})")
-        if not same(yours, right, "kl", where, tolerance=1e-8):
+        hint = hint_for(answer, _kl_mistakes(mean, logvar, right), 1e-8)
+        if isinstance(answer, torch.Tensor) and answer.shape == mean.shape:
+            hint = "this is a KL for every number; sum over all axes but the first"
+        if isinstance(answer, torch.Tensor) and answer.ndim == 0:
+            hint = "this is one number for the whole batch; one for each clip is asked for"
+        if not same(answer, right, "kl", where, tolerance=1e-8, otherwise=hint):
             return False
-    return say("right, one number a clip", True)
+    return say("right, one number for each clip", True)
+
+
+def _kl_mistakes(
+    mean: torch.Tensor, logvar: torch.Tensor, right: torch.Tensor
+) -> dict[str, torch.Tensor]:
+    def summed(numbers: torch.Tensor) -> torch.Tensor:
+        return 0.5 * numbers.flatten(1).sum(1)
+
+    variance = logvar.exp()
+    return {
+        "it is twice as large as it should be: a half is missing": 2 * right,
+        "its sign is wrong: a KL is never negative": -right,
+        "it is a mean over each clip; it should be a sum": right / mean[0].numel(),
+        "it is in bits; nats are asked for": right / math.log(2),
+        "variance and log variance are swapped": summed(mean**2 + logvar - 1 - variance),
+        "logvar is the logarithm of the variance, not of the standard deviation": summed(
+            mean**2 + variance**2 - 1 - 2 * logvar
+        ),
+        "the mean enters squared": summed(mean + variance - 1 - logvar),
+        "where q is the prior the KL should be 0, and yours is not": summed(
+            mean**2 + variance - logvar
+        ),
+    }
