@@ -22,7 +22,7 @@ EMA               a running average of the weights, which is what gets shipped
 letters           N tokens of D numbers (d a head) read from M, or a data set of M clips; P numbers in a patch; S words; Cz, Tz, Hz, Wz: C, T, H, W of latents
 """
 
-import minisora.threads  # before torch is loaded
+import minisora.threads  # noqa: F401 (before torch is loaded)
 from minisora.config import PRESETS, Preset
 from minisora.measure.judge import judge, read, verdict
 from minisora.pipeline import MiniSora

@@ -57,9 +57,9 @@ def write_bytes(path: str | Path, data: bytes) -> None:
         OSError: it cannot be written (full disk, no permission); nothing was changed.
     """
     path = Path(path)
-    refuse_link(path)
     scratch = path.with_name(f"{_scratch_stem(path)}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
+        refuse_link(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_scratch(path)
         with open(scratch, "wb") as file:
