@@ -140,7 +140,7 @@ def save_tensors(path: str | Path, tensors: dict[str, torch.Tensor], note: dict)
     text = json.dumps(note, sort_keys=True)
     metadata = {
         "note": text,
-        "sha256": _checksum(tensors),
+        "sha256": checksum(tensors),
         "note_sha256": hashlib.sha256(text.encode()).hexdigest(),
     }
     data = save(tensors, metadata)
@@ -169,7 +169,7 @@ def load_tensors(
         metadata = json.loads(data[8 : 8 + length])["__metadata__"]
         note = dict(json.loads(metadata["note"]))
         told = metadata["note_sha256"], metadata["sha256"]
-        found = hashlib.sha256(metadata["note"].encode()).hexdigest(), _checksum(tensors)
+        found = hashlib.sha256(metadata["note"].encode()).hexdigest(), checksum(tensors)
     except DAMAGE as error:
         raise CheckpointError(
             f"{path} is damaged or cut short ({error}); restore it from a copy or train again"
@@ -186,7 +186,8 @@ def load_tensors(
     return tensors, note
 
 
-def _checksum(tensors: dict[str, torch.Tensor]) -> str:
+def checksum(tensors: dict[str, torch.Tensor]) -> str:
+    """SHA-256 over names, types, shapes and numbers."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         digest.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)}".encode())
@@ -268,7 +269,7 @@ def load_part(folder: Path, part: str, about: dict, module: torch.nn.Module) -> 
     """
     path = folder / about["files"][part]
     tensors, note = load_tensors(path, str(about["sha256"].get(part)))
-    tensors = {_upgraded_name(name): tensor for name, tensor in tensors.items()}
+    tensors = upgrade_tensors(tensors)
     told = OLD_FIELDS.get(note.get("part", part), note.get("part", part))
     if told != part:
         raise CheckpointError(f"{path} holds the part {told!r}, not {part!r}")
@@ -379,8 +380,8 @@ OLD_FIELDS = {  # of a preset and its parts, as models that were saved before 0.
 
 def _upgraded(about: dict, folder: Path) -> dict:
     """A `model.json` of any version as this version writes it, with the sizes of its files."""
-    values = {"upsampler": None, **_renamed(about["preset"])}  # the first models went without one
-    preset = Preset.from_dict(values)
+    about = upgrade_note(about)
+    preset = Preset.from_dict(about["preset"])
     parts = [part for part in PARTS if getattr(preset, part) is not None]
     files = {part: about.get("files", {}).get(part, f"{part}.safetensors") for part in parts}
     if "upsampler" in files and "files" not in about and not (folder / files["upsampler"]).exists():
@@ -390,24 +391,43 @@ def _upgraded(about: dict, folder: Path) -> dict:
             raise ValueError(f"the file {name!r:.80} is not in the model's folder")
         if not (folder / name).is_file():
             raise CheckpointError(f"there is no checkpoint at {folder / name}")
-    return {
-        "preset": preset,
-        "vocabulary": about["vocabulary"],
-        "files": files,
-        "sha256": _renamed(about.get("sha256", {})),
-        "metadata": about.get("metadata", about.get("facts", {})),
-        "sizes": {part: (folder / name).stat().st_size for part, name in files.items()},
-    }
+    sizes = {part: (folder / name).stat().st_size for part, name in files.items()}
+    return {**about, "preset": preset, "files": files, "sizes": sizes}
 
 
-def _renamed(values: dict) -> dict:
-    return {
-        OLD_FIELDS.get(name, name): _renamed(value) if isinstance(value, dict) else value
-        for name, value in values.items()
-    }
+def upgrade_note(note: Any) -> dict[str, Any]:
+    """A `model.json` of any version as this version writes it.
+
+    Raises:
+        ValueError: what is not a model's note at all.
+    """
+    if not isinstance(note, dict) or not isinstance(note.get("preset"), dict):
+        raise ValueError("it has no preset")
+    preset = _renamed(note["preset"])
+    for name, part in preset.items():
+        if isinstance(part, dict):
+            preset[name] = _renamed(part)
+    preset.setdefault("upsampler", None)  # the first models went without
+    sha256 = note.get("sha256", {})
+    if not isinstance(sha256, dict):
+        raise ValueError("its checksums are not names and values")
+    metadata = note.get("metadata", note.get("facts", {}))
+    return {**note, "preset": preset, "sha256": _renamed(sha256), "metadata": metadata}
 
 
-def _upgraded_name(name: str) -> str:
-    if name.endswith(".table"):
-        return f"{name.removesuffix('.table')}.scale_shift_table"
-    return name
+def _renamed(values: dict[str, Any]) -> dict[str, Any]:
+    return {OLD_FIELDS.get(name, name): value for name, value in values.items()}
+
+
+def upgrade_tensors(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Weights of any version under the names of this version."""
+    # the prompt upsampler was a text encoder once; now it has one
+    old_upsampler = "head.weight" in tensors and "embed.weight" in tensors
+    upgraded = {}
+    for name, tensor in tensors.items():
+        if name.endswith(".table"):
+            name = f"{name.removesuffix('.table')}.scale_shift_table"
+        if old_upsampler and not name.startswith("head."):
+            name = f"text.{name}"
+        upgraded[name] = tensor
+    return upgraded

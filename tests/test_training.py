@@ -15,7 +15,8 @@ from minisora.pipeline import MiniSora
 from minisora.text import PAD
 from minisora.train.data import Latents, cache_latents, render_pool, world_of, world_source
 from minisora.train.loop import EMA, fit, learning_rate_at
-from minisora.train.recipe import take_over, train_model
+from minisora.train.recipe import train_model
+from minisora.train.run import take_over
 from minisora.train.stages import train_dit, train_upsampler, train_vae
 from minisora.vae import VideoVAE
 
@@ -265,7 +266,7 @@ def test_steps_go_to_every_size_as_often_as_their_shares_say(model, preset, tmp_
             preset, cached_clips=200, other_sizes=((1, 32, 32), (17, 24, 40)), other_fraction=0.25
         )
     )
-    assert [b.share for b in source.buckets] == [0.5, 0.25, 0.25] and [
+    assert [b.fraction for b in source.buckets] == [0.5, 0.25, 0.25] and [
         b.count for b in source.buckets
     ] == [200, 500, 106]
     assert [b.clips(0, 2)[0].shape[2:] for b in source.buckets] == [
@@ -273,11 +274,11 @@ def test_steps_go_to_every_size_as_often_as_their_shares_say(model, preset, tmp_
         (1, 32, 32),
         (17, 24, 40),
     ]
-    assert [pool.shape[2:] for pool in source.pools(4)] == [(17, 32, 32), (1, 32, 32), (17, 24, 40)]
+    assert [pool.shape[2:] for pool in source.pools()] == [(17, 32, 32), (1, 32, 32), (17, 24, 40)]
     ids = torch.tensor([[[2, 3, 1]]]).to(torch.int16)
     shapes = ((5, 8, 8), (1, 8, 8), (5, 6, 10))
     data = [
-        Latents(torch.randn(1, preset.vae.latent_channels, *s).half(), ids, b.share)
+        Latents(torch.randn(1, preset.vae.latent_channels, *s).half(), ids, b.fraction)
         for s, b in zip(shapes, source.buckets, strict=True)
     ]
     seen, forward = [], type(model.dit).forward

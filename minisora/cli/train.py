@@ -1,17 +1,26 @@
 """minisora train: a model from nothing, or on from another."""
 
-import json
+import shlex
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from minisora.cli.common import COMPILE, DEVICE
 
+if TYPE_CHECKING:  # torch is loaded when a command runs, so that --help is quick
+    from minisora.config import Preset
+    from minisora.train.folder import Folder
+
+FIXED = ("preset", "from", "data", "skip-bad")  # options that a run keeps for its whole life
+COMPILE_FROM = 4.0  # minutes of a stage from which translating the networks pays
+
 
 def train(
-    preset: Annotated[str, typer.Option(help="Which preset to train.")] = "tiny",
+    preset: Annotated[
+        str | None, typer.Option(help="Which preset to train; tiny if left out.")
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -19,7 +28,11 @@ def train(
         ),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run in that folder.")
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with the run in that folder, which knows its options; minutes may grow.",
+        ),
     ] = False,
     start: Annotated[
         str | None,
@@ -47,8 +60,9 @@ def train(
         int | None, typer.Option(help="Clips that the other stages learn from.", min=64)
     ] = None,
     evaluate_every: Annotated[
-        float, typer.Option(help="Seconds of training between two looks at samples.", min=1)
-    ] = 60.0,
+        float | None,
+        typer.Option(help="Seconds of training between two evaluations; 60 if left out.", min=1),
+    ] = None,
     data: Annotated[
         Path | None,
         typer.Option(
@@ -56,66 +70,144 @@ def train(
         ),
     ] = None,
     skip_bad: Annotated[
-        bool,
+        bool | None,
         typer.Option("--skip-bad", help="Leave out its files that cannot be used, and name them."),
-    ] = False,
+    ] = None,
     compile: COMPILE = None,
     device: DEVICE = "auto",
 ) -> None:
-    """Train a model, from nothing or --from another: compressor, text encoder, prompt upsampler, transformer. Ctrl-C keeps what was learned; --resume goes on."""
-    from minisora.config import PRESETS
-    from minisora.device import can_compile
-    from minisora.pipeline import MiniSora
-    from minisora.train.folder import read_folder
-    from minisora.train.recipe import train_model
-    from minisora.world.scene import check_choice
+    """Train a model, from nothing or --from another, in four stages.
 
-    check_choice("preset", preset, PRESETS)
-    chosen, out = PRESETS[preset], out or Path("runs") / preset
-    stages = {
+    The stages are compressor, text encoder, prompt upsampler and transformer. Ctrl-C keeps what
+    was learned; --resume goes on.
+    """
+    from minisora.pipeline import MiniSora
+    from minisora.train.recipe import train_model
+
+    minutes = {
         "train_vae": vae_minutes,
         "train_language": language_minutes,
         "train_upsampler": upsampler_minutes,
         "train_dit": dit_minutes,
     }
-    for stage, minutes in stages.items():
-        if minutes is not None:
-            chosen = replace(chosen, **{stage: replace(getattr(chosen, stage), minutes=minutes)})
-    for name, value in (("vae_clips", vae_clips), ("cached_clips", cached_clips)):
-        chosen = replace(chosen, **{name: value}) if value is not None else chosen
-    shape = (chosen.num_frames, chosen.height, chosen.width, chosen.fps)
-    folder = read_folder(data, *shape, skip_bad, chosen.text.max_length - 1) if data else None
-    if folder:
-        typer.echo(
-            "\n".join(
-                [
-                    f"{len(folder.videos)} clips in {data}",
-                    *(f"left out {file}: {why}" for file, why in folder.skipped.items()),
-                ]
-            )
-        )
-    left_out = {"train_language": start, "train_upsampler": folder}
-    total = sum(getattr(chosen, stage).minutes for stage in stages if not left_out.get(stage))
-    typer.echo(
-        f"training {preset} in {out}: {total:.0f} minutes of training, and some for its clips and samples; stop with Ctrl-C"
-    )
-    compile = (
-        min(chosen.train_vae.minutes, chosen.train_dit.minutes) >= 4 and can_compile()
-        if compile is None
-        else compile
-    )
-    first = MiniSora.load(start, "cpu") if start else None
+    clips = {"vae_clips": vae_clips, "cached_clips": cached_clips}
+    asked = {
+        "preset": preset,
+        "from": str(Path(start).resolve()) if start and Path(start).is_dir() else start,
+        "data": str(data.resolve()) if data else None,
+        "skip-bad": skip_bad,
+        "evaluate-every": evaluate_every,
+        "compile": compile,
+    }
+    out = out or Path("runs") / (preset or "tiny")
+    chosen, options = _resumed(out, asked) if resume else _begun(asked)
+    chosen = _with_flags(chosen, minutes, clips)
+    folder = _read_folder(options, chosen) if options["data"] else None
+    _announce(chosen, options, out, resume, folder)
+
     train_model(
         chosen,
         out,
-        start=first,
+        start=MiniSora.load(options["from"], "cpu") if options["from"] else None,
         folder=folder,
         resume=resume,
         device=device,
-        compile=compile,
-        evaluate_every=evaluate_every,
+        compile=_should_compile(options["compile"], chosen),
+        evaluate_every=options["evaluate-every"] or 60.0,
+        options=options,
     )
     example = folder.captions[0][0] if folder else "a small blue star spinning"
-    typer.echo(
-        f"done: minisora generate {json.dumps(example, ensure_ascii=False)} --model {out / 'model'}"
+    command = ["minisora", "generate", example, "--model", str(out / "model")]
+    typer.echo(f"done: {shlex.join(command)}")
+
+
+def _begun(asked: dict[str, Any]) -> tuple["Preset", dict[str, Any]]:
+    """The preset and the options of a new run."""
+    from minisora.config import PRESETS
+    from minisora.world.scene import check_choice
+
+    options = {**asked, "preset": asked["preset"] or "tiny"}
+    check_choice("preset", options["preset"], PRESETS)
+    return PRESETS[options["preset"]], options
+
+
+def _resumed(out: Path, asked: dict[str, Any]) -> tuple["Preset", dict[str, Any]]:
+    """The preset and the options of a run that goes on: what it remembers, and no contradiction."""
+    from minisora.train.run import read_run
+
+    run = read_run(out)
+    if run is None:
+        raise ValueError(
+            f"{out} holds no training to go on with (it has no run.json); "
+            "name its folder with --out, or leave out --resume"
+        )
+    options = dict(asked)
+    for name, value in asked.items():
+        former = run.options.get(name)
+        if value is None:
+            options[name] = former
+        elif name in FIXED and value != former:
+            raise ValueError(
+                f"--{name} {value} contradicts the run in {out}, which was begun with "
+                f"{'--' + name + ' ' + str(former) if former else 'no --' + name}; "
+                "leave it out, or train into another folder"
+            )
+    return run.preset, options
+
+
+def _with_flags(
+    preset: "Preset", minutes: dict[str, float | None], clips: dict[str, int | None]
+) -> "Preset":
+    """The preset with the numbers that were typed."""
+    changes: dict[str, Any] = {name: count for name, count in clips.items() if count is not None}
+    for stage, value in minutes.items():
+        if value is not None:
+            changes[stage] = replace(getattr(preset, stage), minutes=value)
+    return replace(preset, **changes)
+
+
+def _read_folder(options: dict[str, Any], preset: "Preset") -> "Folder":
+    """The reader's clips, and what is left out of them."""
+    from minisora.train.folder import read_folder
+
+    folder = read_folder(
+        options["data"],
+        preset.num_frames,
+        preset.height,
+        preset.width,
+        preset.fps,
+        skip=bool(options["skip-bad"]),
+        max_words=preset.text.max_length - 1,
     )
+    typer.echo(f"{len(folder.videos)} clips in {options['data']}")
+    for file, reason in folder.skipped.items():
+        typer.echo(f"left out {file}: {reason}")
+    return folder
+
+
+def _announce(
+    preset: "Preset", options: dict[str, Any], out: Path, resume: bool, folder: "Folder | None"
+) -> None:
+    """Say what begins and how long it takes."""
+    stages = ["train_vae", "train_dit"]
+    if not options["from"]:
+        stages.append("train_language")
+    if not folder:
+        stages.append("train_upsampler")
+    minutes = sum(getattr(preset, stage).minutes for stage in stages)
+    begin = "going on with" if resume else "training"
+    typer.echo(
+        f"{begin} {options['preset']} in {out}: {minutes:.0f} minutes of training, "
+        "and some for its clips and samples; stop with Ctrl-C"
+    )
+
+
+def _should_compile(wanted: bool | None, preset: "Preset") -> bool:
+    """What was asked for, or whether it pays."""
+    from minisora.device import can_compile
+
+    if wanted is not None:
+        return wanted
+    stages = (preset.train_vae, preset.train_dit)
+    long = all(stage.steps is None and stage.minutes >= COMPILE_FROM for stage in stages)
+    return long and can_compile()

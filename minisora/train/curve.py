@@ -2,49 +2,64 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from minisora.checkpoints import write_text
 
+BEFORE = "before"  # the stage name of the time that went into the model a training goes on from
+
 
 class Curve:
-    """Minutes from nothing, over all stages, and what the model could do by then; kept in `curve.json`."""
+    """Minutes over all stages, and what the model could do by then; kept in `curve.json`."""
 
     def __init__(self, run_dir: Path, resume: bool, before: Sequence[dict] = ()):
         """before: the points of the model that the training goes on from."""
         self.path = run_dir / "curve.json"
-        kept = (
-            {"seconds": {"before": 60 * before[-1]["minutes"]}, "points": list(before)}
-            if before
-            else {}
-        )
-        kept = (
-            json.loads(self.path.read_text(encoding="utf-8"))
-            if resume and self.path.is_file()
-            else kept
-        )
-        self.seconds: dict[str, float] = kept.get("seconds", {})
-        self.points: list[dict] = kept.get("points", [])
+        self.seconds: dict[str, float] = {}
+        self.points: list[dict] = list(before)
+        if before:
+            self.seconds[BEFORE] = 60 * before[-1]["minutes"]
+        if resume and self.path.is_file():
+            kept = json.loads(self.path.read_text(encoding="utf-8"))
+            self.seconds = kept["seconds"]
+            self.points = kept["points"]
 
     @contextmanager
-    def stage(self, name: str):
-        """Adds the time of a `with` block, unless an earlier run already did."""
+    def stage(self, name: str) -> Iterator[None]:
+        """Add the time of a `with` block; what a stopped run spent on it stays counted."""
         began = time.perf_counter()
         try:
             yield
         finally:
-            self.seconds.setdefault(name, time.perf_counter() - began)
+            spent = time.perf_counter() - began
+            self.seconds[name] = self.seconds.get(name, 0.0) + spent
             self.write()
 
-    def add(self, stage: str, seconds: float, **figures) -> None:
+    def spend(self, stage: str, seconds: float) -> None:
+        """Say how long a training has taken so far, over all its runs."""
         self.seconds[stage] = seconds
+        self.write()
+
+    def add(self, stage: str, seconds: float, **figures: Any) -> None:
+        """Add a point. A later point of the same stage was made by a run that was killed."""
+        self.spend(stage, seconds)
         minutes = round(sum(self.seconds.values()) / 60, 2)
+        self.points = [p for p in self.points if p["stage"] != stage or p["minutes"] < minutes]
         self.points.append({"stage": stage, "minutes": minutes, **figures})
         self.write()
 
+    def forget(self, stage: str) -> None:
+        """Drop the points and the time of a stage that is trained anew."""
+        before = self.seconds.get(BEFORE, 0.0) / 60
+        kept = [p for p in self.points if p["stage"] != stage or p["minutes"] <= before]
+        self.points = kept
+        self.seconds.pop(stage, None)
+        self.write()
+
     def write(self) -> None:
-        write_text(
-            self.path, json.dumps({"seconds": self.seconds, "points": self.points}, indent=1) + "\n"
-        )
+        """Write `curve.json`."""
+        curve = {"seconds": self.seconds, "points": self.points}
+        write_text(self.path, json.dumps(curve, indent=1) + "\n")

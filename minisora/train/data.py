@@ -1,13 +1,19 @@
-"""What trainings read: sources of clips, buckets of one size each, cached latents."""
+"""What trainings read: sources of clips, buckets of one size each, cached latents.
+
+toy world or folder ──► Source: a bucket for each size ── cached_latents ──► Latents of each bucket
+"""
 
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
+from typing import Protocol
 
 import torch
 from tqdm.auto import tqdm
 
+from minisora.checkpoints import load_tensors, save_tensors
 from minisora.config import Preset
 from minisora.device import autocast
 from minisora.measure.clips import test_scenes
@@ -18,86 +24,156 @@ from minisora.world.captions import VOCABULARY, caption, detailed_caption
 from minisora.world.dataset import ToyWorld
 from minisora.world.render import render
 
+Captioned = tuple[torch.Tensor, list[list[str]]]  # videos (B, 3, T, H, W), captions of each clip
+HELD_BACK = 128  # clips that the compressor is measured on, at most
+HOLD_OUT_EVERY = 10  # of a folder's films, every tenth is held back …
+FILMS_TO_HOLD_OUT = 20  # … where there are so many
+
+# ------------------------------------------------------------------------------------------ latents
+
 
 @dataclass
 class Latents:
-    """Clips of one size that were encoded once: what the other trainings read."""
+    """Clips of one size that were encoded once: what the stages after the compressor read."""
 
     latents: torch.Tensor  # (M, Cz, Tz, Hz, Wz), normalised, float16
     ids: torch.Tensor  # (M, captions a clip, S) word numbers, padded with 0
-    share: float = 1.0  # of the steps, beside clips of other sizes
-    paired: bool = False  # whether caption 2j + 1 is caption 2j with places, as in the toy world
+    fraction: float = 1.0  # of the steps, beside clips of other sizes
+    paired: bool = False  # whether caption 2j + 1 is caption 2j with positions, as in the toy world
 
     def draw(
         self, batch_size: int, generator: torch.Generator, detailed_fraction: float | None = None
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """A batch: latents (B, Cz, Tz, Hz, Wz), ids and attention_mask (B, S) of one of each clip's captions, with places in this share of them
-        where captions come in pairs (None: every caption is as likely as another)."""
+        """Draw a batch of clips, each with one of its captions.
+
+        Args:
+            detailed_fraction: of the captions, how many say positions, where captions come in
+                pairs; None: every caption is as likely as another.
+
+        Returns:
+            latents (B, Cz, Tz, Hz, Wz), ids (B, S) and attention_mask (B, S).
+        """
         device = generator.device
-        rows = torch.randint(
-            len(self.latents), (batch_size,), generator=generator, device=device
-        ).cpu()
-        which = torch.randint(
-            self.ids.shape[1], (batch_size,), generator=generator, device=device
-        ).cpu()
+        rows = self._below(len(self.latents), batch_size, generator)
+        which = self._below(self.ids.shape[1], batch_size, generator)
         if self.paired and detailed_fraction is not None:
-            which = (
-                which // 2 * 2
-                + (
-                    torch.rand(batch_size, generator=generator, device=device) < detailed_fraction
-                ).cpu()
-            )
+            chance = torch.rand(batch_size, generator=generator, device=device)
+            detailed = (chance < detailed_fraction).cpu()
+            which = which // 2 * 2 + detailed
         ids = self.ids[rows, which].to(device).long()
         return self.latents[rows].to(device).float(), ids, ids != PAD
+
+    def draw_pairs(
+        self, batch_size: int, generator: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Draw plain captions and the same ones with positions: ids (B, S) twice."""
+        rows = self._below(len(self.ids), batch_size, generator)
+        which = 2 * self._below(self.ids.shape[1] // 2, batch_size, generator)
+        plain, detailed = self.ids[rows, which], self.ids[rows, which + 1]
+        return plain.to(generator.device).long(), detailed.to(generator.device).long()
+
+    @staticmethod
+    def _below(most: int, count: int, generator: torch.Generator) -> torch.Tensor:
+        """Whole numbers below `most`, drawn on the generator's device, for tensors on the CPU."""
+        return torch.randint(most, (count,), generator=generator, device=generator.device).cpu()
 
 
 @torch.no_grad()
 def cache_latents(
     vae: VideoVAE,
     tokenizer: Tokenizer,
-    clips: Callable[[int, int], tuple[torch.Tensor, list[list[str]]]],
+    clips: Callable[[int, int], Captioned],
     count: int,
     progress: bool = True,
     chunk: int = 32,
-    share: float = 1.0,
+    fraction: float = 1.0,
     paired: bool = False,
     measure: bool = True,
 ) -> Latents:
-    """Encode `count` clips, measure the latents' mean and standard deviation into the VAE (unless not `measure`), and keep them normalised.
+    """Encode `count` clips and keep them normalised.
 
     Args:
-        clips: (start, size) → videos (size, 3, T, H, W) in [-1, 1] and as many captions for every clip. share, paired: see `Latents`.
+        clips: (start, size) → videos (size, 3, T, H, W) in [-1, 1] and as many captions for each.
+        fraction, paired: see `Latents`.
+        measure: write the latents' mean and standard deviation into the VAE before normalising.
     """
     device = next(vae.parameters()).device
     means, captions = [], []
-    bar = tqdm(total=count, desc="latents", unit="clip", disable=not progress)
-    for start in range(0, count, chunk):
-        videos, several = clips(start, min(chunk, count - start))
-        with autocast(device):
-            means.append(vae.encode(videos.to(device)).mean.cpu())
-        captions += several
-        bar.update(len(videos))
-    bar.close()
+    with tqdm(total=count, desc="latents", unit="clip", disable=not progress) as bar:
+        for start in range(0, count, chunk):
+            videos, several = clips(start, min(chunk, count - start))
+            with autocast(device):
+                means.append(vae.encode(videos.to(device)).mean)
+            captions += several
+            bar.update(len(videos))
     latents = torch.cat(means)
     if measure:
         vae.latents_mean.copy_(latents.mean((0, 2, 3, 4)))
         vae.latents_std.copy_(latents.std((0, 2, 3, 4)))
-    latents = vae.cpu().normalise(latents).half()
-    vae.to(device)
+    latents = vae.normalise(latents).half().cpu()
     ids, _ = tokenizer([prompt for several in captions for prompt in several])
-    return Latents(latents, ids.view(count, -1, ids.shape[-1]).to(torch.int16), share, paired)
+    return Latents(latents, ids.view(count, -1, ids.shape[-1]).to(torch.int16), fraction, paired)
 
 
-def _pick(shares: torch.Tensor, generator: torch.Generator) -> int:
-    """The number of one of several sizes, each drawn as often as its share says."""
-    return (
-        int(torch.multinomial(shares.to(generator.device), 1, generator=generator))
-        if len(shares) > 1
-        else 0
-    )
+def cached_latents(
+    vae: VideoVAE,
+    tokenizer: Tokenizer,
+    source: "Source",
+    path: Path,
+    compressor: str,
+    progress: bool = True,
+    measure: bool = True,
+) -> list[Latents]:
+    """Encode every bucket of a source and keep the latents in a file, or read that file.
+
+    Args:
+        compressor: checksum of the VAE's weights; a file of another compressor is made again.
+    """
+    kept, note = load_tensors(path) if path.is_file() else ({}, {})
+    if note.get("compressor") == compressor:
+        vae.latents_mean.copy_(kept["mean"])
+        vae.latents_std.copy_(kept["std"])
+        return [
+            Latents(kept[f"latents.{i}"], kept[f"ids.{i}"], bucket.fraction, source.judged)
+            for i, bucket in enumerate(source.buckets)
+        ]
+
+    data = []
+    for i, bucket in enumerate(source.buckets):
+        latents = cache_latents(
+            vae,
+            tokenizer,
+            bucket.clips,
+            bucket.count,
+            progress=progress,
+            fraction=bucket.fraction,
+            paired=source.judged,
+            measure=measure and i == 0,
+        )
+        data.append(latents)
+    tensors = {"mean": vae.latents_mean, "std": vae.latents_std}
+    for i, latents in enumerate(data):
+        tensors |= {f"latents.{i}": latents.latents, f"ids.{i}": latents.ids}
+    save_tensors(path, tensors, {"compressor": compressor})
+    return data
 
 
-SAMPLE_PROMPTS = [  # drawn from one seed at every look, so that the pictures can be compared
+def fractions_of_sizes(count: int, other_fraction: float) -> torch.Tensor:
+    """How often each of several sizes is drawn; `other_fraction` is for each after the first."""
+    return torch.tensor([1 - other_fraction * (count - 1)] + [other_fraction] * (count - 1))
+
+
+def draw_size(fractions: torch.Tensor, generator: torch.Generator) -> int:
+    """The number of one of several sizes, each drawn as often as its fraction says."""
+    if len(fractions) == 1:
+        return 0
+    chances = fractions.to(generator.device)
+    return int(torch.multinomial(chances, 1, generator=generator))
+
+
+# ------------------------------------------------------------------------------------------ sources
+
+SAMPLE_PROMPTS = [  # drawn from one seed at every evaluation, so that the pictures can be compared
     "a large red circle bouncing on a navy background",
     "a small yellow star spinning on a black grid",
     "a large green heart growing on a white gradient",
@@ -105,37 +181,23 @@ SAMPLE_PROMPTS = [  # drawn from one seed at every look, so that the pictures ca
 ]
 
 
-def world_of(preset: Preset, size: tuple[int, int, int] | None = None, **options) -> ToyWorld:
-    """The toy world as a preset wants it. size: frames, rows, columns; the preset's where None."""
-    num_frames, height, width = size or (preset.num_frames, preset.height, preset.width)
-    return ToyWorld(
-        pair_fraction=preset.pair_fraction,
-        num_frames=num_frames,
-        height=height,
-        width=width,
-        fps=preset.fps,
-        **options,
-    )
+class Clips(Protocol):
+    """Clips of one size, counted from 0."""
 
+    def __call__(self, start: int, count: int) -> Captioned:
+        """Videos in [-1, 1] and the captions of each."""
 
-def render_pool(world: ToyWorld, count: int) -> torch.Tensor:
-    """The first `count` clips as (count, 3, T, H, W) uint8."""
-    chunks = [
-        render([world.scene(j) for j in range(i, min(i + 64, count))], **world.shape)
-        for i in range(0, count, 64)
-    ]
-    return torch.cat([((chunk + 1) * 127.5).round().byte() for chunk in chunks])
+    def pool(self, count: int) -> torch.Tensor:
+        """The first `count` videos at most, without captions: (M, 3, T, H, W) uint8."""
 
 
 @dataclass(frozen=True)
 class Bucket:
     """Clips of one size for the stages after the compressor."""
 
-    clips: Callable[
-        [int, int], tuple[torch.Tensor, list[list[str]]]
-    ]  # (start, how many) → videos in [-1, 1] and their captions
+    clips: Clips
     count: int  # how many there are
-    share: float = 1.0  # of the transformer's steps
+    fraction: float = 1.0  # of the transformer's steps
 
 
 @dataclass(frozen=True)
@@ -143,77 +205,132 @@ class Source:
     """Where a training takes its clips from."""
 
     vocabulary: tuple[str, ...]
-    pools: Callable[
-        [int], list[torch.Tensor]
-    ]  # how many of the first size at most → (M, 3, T, H, W) uint8 of every size, for the compressor
     buckets: list[Bucket]  # the first is the preset's own size
+    pool_counts: list[int]  # clips of each bucket that the compressor learns from
     held_back: torch.Tensor  # (B, 3, T, H, W) in [-1, 1], to measure the compressor on
-    samples: list[str]  # prompts of the pictures at every look
-    judged: bool  # whether these are clips of the toy world: the judge can read them, and captions come in pairs, without places and with
+    samples: list[str]  # prompts of the pictures at every evaluation
+    judged: bool  # clips of the toy world: the judge can read them, and captions come in pairs
+
+    def pools(self) -> list[torch.Tensor]:
+        """Videos of every size for the compressor, (M, 3, T, H, W) uint8."""
+        return [b.clips.pool(n) for b, n in zip(self.buckets, self.pool_counts, strict=True)]
+
+
+def world_of(
+    preset: Preset, size: tuple[int, int, int] | None = None, first_seed: int = 0
+) -> ToyWorld:
+    """The toy world as a preset wants it. size: frames, rows, columns; the preset's where None."""
+    num_frames, height, width = size or (preset.num_frames, preset.height, preset.width)
+    return ToyWorld(
+        first_seed=first_seed,
+        pair_fraction=preset.pair_fraction,
+        num_frames=num_frames,
+        height=height,
+        width=width,
+        fps=preset.fps,
+    )
+
+
+def render_pool(world: ToyWorld, count: int) -> torch.Tensor:
+    """The first `count` clips as (count, 3, T, H, W) uint8."""
+    chunks = []
+    for start in range(0, count, 64):
+        scenes = [world.scene(i) for i in range(start, min(start + 64, count))]
+        chunks.append(((render(scenes, **world.shape) + 1) * 127.5).round().byte())
+    return torch.cat(chunks)
+
+
+@dataclass(frozen=True)
+class WorldClips:
+    """Clips of the toy world; every caption comes without positions and with them."""
+
+    world: ToyWorld
+    captions_per_clip: int
+
+    def __call__(self, start: int, count: int) -> Captioned:
+        scenes = [self.world.scene(i) for i in range(start, start + count)]
+        forms = (caption, partial(detailed_caption, **self.world.shape))
+        several = []
+        for scene in scenes:
+            captions = []
+            for k in range(0, self.captions_per_clip, 2):
+                captions += [form(scene, random.Random(f"{k} {scene.seed}")) for form in forms]
+            several.append(captions)
+        return render(scenes, **self.world.shape), several
+
+    def pool(self, count: int) -> torch.Tensor:
+        return render_pool(self.world, count)
 
 
 def world_source(preset: Preset) -> Source:
     """The toy world, without end, in the preset's size and in the others."""
-    world, others = world_of(preset), preset.other_sizes
-    worlds = [
-        world,
-        *(world_of(preset, size, first_seed=(i + 1) * 10_000_000) for i, size in enumerate(others)),
-    ]
-
     if preset.captions_per_clip % 2:
         raise ValueError(
-            f"captions_per_clip={preset.captions_per_clip} is odd; in the toy world every sentence comes without places and with them"
+            f"captions_per_clip={preset.captions_per_clip} is odd; "
+            "in the toy world every sentence comes without positions and with them"
         )
+    worlds = [world_of(preset)]
+    for i, size in enumerate(preset.other_sizes):
+        worlds.append(world_of(preset, size, first_seed=(i + 1) * 10_000_000))
+    others = len(preset.other_sizes)
+    fractions = [1 - preset.other_fraction * others] + [preset.other_fraction] * others
+    cells = [_cells(world) for world in worlds]
 
-    def clips(world: ToyWorld, start: int, count: int):
-        scenes = [world.scene(i) for i in range(start, start + count)]
-        forms = caption, partial(detailed_caption, **world.shape)
-        several = [
-            [
-                form(s, random.Random(f"{k} {s.seed}"))
-                for k in range(0, preset.captions_per_clip, 2)
-                for form in forms
-            ]
-            for s in scenes
-        ]
-        return render(scenes, **world.shape), several
+    def counts(most: int) -> list[int]:
+        """Clips of each size: as many as its fraction says, and the more the smaller they are."""
+        sizes = zip(fractions, cells, strict=True)
+        return [max(int(most * f / fractions[0] * cells[0] / n), 1) for f, n in sizes]
 
-    shares = [1 - preset.other_fraction * len(others)] + [preset.other_fraction] * len(others)
-    cells = [
-        (w.shape["num_frames"] + 3) // 4 * w.shape["height"] * w.shape["width"] for w in worlds
-    ]  # the smaller, the more clips
-    counts = lambda most: [
-        max(int(most * s / shares[0] * cells[0] / n), 1) for s, n in zip(shares, cells, strict=True)
-    ]
-    buckets = [
-        Bucket(partial(clips, w), *numbers)
-        for w, *numbers in zip(worlds, counts(preset.cached_clips), shares, strict=True)
-    ]
-    pools = lambda most: [
-        render_pool(w, count) for w, count in zip(worlds, counts(most), strict=True)
-    ]
-    held_back = render(test_scenes("solo", "seen", 64) + test_scenes("pair", "seen", 64))
-    return Source(VOCABULARY, pools, buckets, held_back, SAMPLE_PROMPTS, True)
+    buckets = []
+    for world, count, fraction in zip(worlds, counts(preset.cached_clips), fractions, strict=True):
+        buckets.append(Bucket(WorldClips(world, preset.captions_per_clip), count, fraction))
+    shape = worlds[0].shape
+    scenes = []
+    for family in ("solo", "pair"):
+        scenes += test_scenes(family, "seen", HELD_BACK // 2, **shape)
+    held_back = render(scenes, **shape)
+    pool_counts = counts(preset.vae_clips)
+    return Source(VOCABULARY, buckets, pool_counts, held_back, SAMPLE_PROMPTS, True)
 
 
-def folder_source(folder: Folder) -> Source:
-    """A reader's own clips; of twenty or more, every tenth is held back."""
-    rows = torch.arange(len(folder.videos))
-    kept = rows[rows % 10 != 0] if len(rows) >= 20 else rows
-    most = max(len(several) for several in folder.captions)
+def _cells(world: ToyWorld) -> int:
+    """What a clip of this world costs: latent frames · rows · columns."""
+    frames = (world.shape["num_frames"] + 3) // 4
+    return frames * world.shape["height"] * world.shape["width"]
 
-    def clips(start: int, count: int):
-        picks = kept[start : start + count].tolist()
-        several = [(folder.captions[i] * most)[:most] for i in picks]  # as many for each
-        return folder.videos[picks].float() / 127.5 - 1, several
 
-    held_back = folder.videos[rows[rows % 10 == 0]][:128].float() / 127.5 - 1
-    samples = list(dict.fromkeys(several[0] for several in folder.captions))[:4]
-    return Source(
-        folder.vocabulary,
-        lambda most: [folder.videos[kept[:most]]],
-        [Bucket(clips, len(kept))],
-        held_back,
-        samples,
-        False,
-    )
+@dataclass(frozen=True)
+class FolderClips:
+    """A reader's own clips, with as many captions for each: a clip that has fewer repeats them."""
+
+    folder: Folder
+    rows: list[int]  # of the folder's clips
+
+    def __call__(self, start: int, count: int) -> Captioned:
+        rows = self.rows[start : start + count]
+        most = max(len(captions) for captions in self.folder.captions)
+        captions = [(self.folder.captions[i] * most)[:most] for i in rows]
+        return self.folder.videos[rows].float() / 127.5 - 1, captions
+
+    def pool(self, count: int) -> torch.Tensor:
+        return self.folder.videos[self.rows[:count]]
+
+
+def folder_source(folder: Folder, most: int) -> Source:
+    """A reader's own clips.
+
+    Of twenty films or more, every tenth is held back with all its clips. Of fewer films none is,
+    and the compressor is measured on clips that it has learned from.
+
+    Args:
+        most: clips for the compressor.
+    """
+    films = list(dict.fromkeys(folder.files))
+    measured = set(films[::HOLD_OUT_EVERY])
+    held_out = measured if len(films) >= FILMS_TO_HOLD_OUT else set()
+    kept = [i for i, file in enumerate(folder.files) if file not in held_out]
+    rows = [i for i, file in enumerate(folder.files) if file in measured]
+    held_back = folder.videos[rows[:HELD_BACK]].float() / 127.5 - 1
+    samples = list(dict.fromkeys(captions[0] for captions in folder.captions))[:4]
+    bucket = Bucket(FolderClips(folder, kept), len(kept))
+    return Source(folder.vocabulary, [bucket], [most], held_back, samples, False)

@@ -1,11 +1,11 @@
 """Your own clips: a folder with films and a table of captions becomes what the trainings read.
 
-    FOLDER/captions.csv:  file,caption          ── read_folder ──► Folder: videos (M, 3, T, H, W) uint8, captions, vocabulary
+    FOLDER/captions.csv:  file,caption          ── read_folder ──► Folder: videos, captions, words
                           walk.gif,a man walks
                           walk.gif,someone on foot
 
-A file may stand in several lines, once for each of its captions. Every film is read whole or not at all, and what is wrong with a file is
-said by name.
+A file may stand in several lines, once for each of its captions. Every film is read whole or not at
+all, and what is wrong with a file is said by name.
 """
 
 import csv
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 
+from minisora.config import TextConfig
 from minisora.show.media import as_video
 from minisora.world.captions import words_of
 
@@ -29,12 +30,12 @@ class Folder:
 
     @property
     def vocabulary(self) -> tuple[str, ...]:
-        """All words of all captions."""
-        return tuple(
-            sorted(
-                {word for several in self.captions for text in several for word in words_of(text)}
-            )
-        )
+        """All words of all captions, sorted."""
+        words: set[str] = set()
+        for captions in self.captions:
+            for caption in captions:
+                words.update(words_of(caption))
+        return tuple(sorted(words))
 
 
 def read_folder(
@@ -44,58 +45,76 @@ def read_folder(
     width: int = 32,
     fps: float = 8.0,
     skip: bool = False,
-    max_words: int = 47,
+    max_words: int = TextConfig.max_length - 1,
 ) -> Folder:
-    """Read `captions.csv` and the films that it names; a long film gives several clips, cut one after the other.
+    """Read `captions.csv` and the films that it names; a long film is cut into several clips.
 
     Args:
-        num_frames, height, width, fps: of the clips; films are cropped to the middle, resized, and picked at that rate.
-        skip: leave out files that cannot be used, and name them in `skipped`; otherwise they are an error.
-        max_words: of a caption.
+        num_frames, height, width, fps: of the clips; films are cropped to the middle, resized, and
+            read at that rate.
+        skip: leave out files that cannot be used, and name them in `skipped`; otherwise they are
+            an error.
+        max_words: of a caption; one less than `TextConfig.max_length`, because EOS takes a place.
 
     Raises:
-        ValueError: no table, no usable film, or (without `skip`) files that cannot be used, each named with the reason.
+        ValueError: no table, no usable film, or (without `skip`) files that cannot be used, each
+            named with the reason.
     """
     folder = Path(folder)
     table = folder / "captions.csv"
     if not table.is_file():
         raise ValueError(
-            f"{folder} has no captions.csv; it should have a line 'file,caption' and then one line for each clip"
+            f"{folder} has no captions.csv; it should have a line 'file,caption' "
+            "and then one line for each clip"
         )
-    captions = _captions(table)
-    videos, texts, files, skipped = [], [], [], {}
-    for name, several in captions.items():
+    captions_of_files = _read_captions(table)
+    videos, captions, files = [], [], []
+    skipped = {}
+    for name, texts in captions_of_files.items():
         try:
-            if not several:
-                raise ValueError("its caption is empty")
-            for text in several:
-                if len(words_of(text)) > max_words:
-                    raise ValueError(
-                        f"a caption of {len(words_of(text))} words is too long; at most {max_words} fit"
-                    )
-            film = as_video(folder / name, height, width, fps)
-            if film.shape[1] < num_frames:
-                raise ValueError(
-                    f"{film.shape[1]} frames at {fps:g} a second are too few; a clip has {num_frames}"
-                )
+            _check_captions(texts, max_words)
+            film = _read_film(folder / name, num_frames, height, width, fps)
         except ValueError as error:
             skipped[name] = str(error)
             continue
         for start in range(0, film.shape[1] - num_frames + 1, num_frames):
-            videos.append(((film[:, start : start + num_frames] + 1) * 127.5).round().byte())
-            texts.append(several)
+            clip = film[:, start : start + num_frames]
+            videos.append(((clip + 1) * 127.5).round().byte())
+            captions.append(texts)
             files.append(name)
-    said = "; ".join(f"{name}: {reason}" for name, reason in skipped.items())
+
+    reasons = "; ".join(f"{name}: {reason}" for name, reason in skipped.items())
     if skipped and not skip:
         raise ValueError(
-            f"{len(skipped)} of {len(captions)} files cannot be used ({said}); mend them, or leave them out with skip=True (--skip-bad)"
+            f"{len(skipped)} of {len(captions_of_files)} files cannot be used ({reasons}); "
+            "mend them, or leave them out with skip=True (--skip-bad)"
         )
     if not videos:
-        raise ValueError(f"{table} names no clip that can be used" + f" ({said})" * bool(said))
-    return Folder(torch.stack(videos), texts, files, skipped)
+        why = f" ({reasons})" if reasons else ""
+        raise ValueError(f"{table} names no clip that can be used{why}")
+    return Folder(torch.stack(videos), captions, files, skipped)
 
 
-def _captions(table: Path) -> dict[str, list[str]]:
+def _check_captions(captions: list[str], max_words: int) -> None:
+    if not captions:
+        raise ValueError("its caption is empty")
+    for caption in captions:
+        count = len(words_of(caption))
+        if count > max_words:
+            raise ValueError(f"a caption of {count} words is too long; at most {max_words} fit")
+
+
+def _read_film(path: Path, num_frames: int, height: int, width: int, fps: float) -> torch.Tensor:
+    """A whole film, (3, T, H, W) in [-1, 1], of at least `num_frames` frames."""
+    film = as_video(path, height, width, fps)
+    if film.shape[1] < num_frames:
+        raise ValueError(
+            f"{film.shape[1]} frames at {fps:g} a second are too few; a clip has {num_frames}"
+        )
+    return film
+
+
+def _read_captions(table: Path) -> dict[str, list[str]]:
     """File → its captions."""
     try:
         with open(table, newline="", encoding="utf-8-sig") as file:
@@ -110,10 +129,11 @@ def _captions(table: Path) -> dict[str, list[str]]:
     for row in rows:
         if None in row:
             raise ValueError(
-                f"{table}: the line of {row['file']!r} has too many columns; put a caption that has commas in quotes"
+                f"{table}: the line of {row['file']!r} has too many columns; "
+                "put a caption that has commas in quotes"
             )
-        text = (row["caption"] or "").strip()
-        captions.setdefault((row["file"] or "").strip(), []).extend(
-            [text] if words_of(text) else []
-        )
+        of_file = captions.setdefault((row["file"] or "").strip(), [])
+        caption = (row["caption"] or "").strip()
+        if words_of(caption):
+            of_file.append(caption)
     return captions
