@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -103,28 +104,42 @@ OLD_FIELDS = {  # of a preset and its parts, as models that were saved before 0.
 }
 
 
-def upgrade_note(note: dict) -> dict:
-    """A `model.json` of any version as this version writes it."""
+def upgrade_note(note: Any) -> dict[str, Any]:
+    """A `model.json` of any version as this version writes it.
+
+    Raises:
+        ValueError: what is not a model's note at all.
+    """
+    if not isinstance(note, dict) or not isinstance(note.get("preset"), dict):
+        raise ValueError("it has no preset")
     preset = _renamed(note["preset"])
+    for name, part in preset.items():
+        if isinstance(part, dict):
+            preset[name] = _renamed(part)
     preset.setdefault("upsampler", None)  # the first models went without
-    sha256 = _renamed(note.get("sha256", {}))
+    sha256 = note.get("sha256", {})
+    if not isinstance(sha256, dict):
+        raise ValueError("its checksums are not names and values")
     metadata = note.get("metadata", note.get("facts", {}))
-    return {**note, "preset": preset, "sha256": sha256, "metadata": metadata}
+    return {**note, "preset": preset, "sha256": _renamed(sha256), "metadata": metadata}
 
 
-def _renamed(values: dict) -> dict:
-    return {
-        OLD_FIELDS.get(name, name): _renamed(value) if isinstance(value, dict) else value
-        for name, value in values.items()
-    }
+def _renamed(values: dict[str, Any]) -> dict[str, Any]:
+    return {OLD_FIELDS.get(name, name): value for name, value in values.items()}
 
 
 def upgrade_tensors(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Weights of any version under the names of this version."""
-    return {
-        f"{name.removesuffix('.table')}.scale_shift_table" if name.endswith(".table") else name: x
-        for name, x in tensors.items()
-    }
+    # the prompt upsampler was a text encoder once; now it has one
+    old_upsampler = "head.weight" in tensors and "embed.weight" in tensors
+    upgraded = {}
+    for name, tensor in tensors.items():
+        if name.endswith(".table"):
+            name = f"{name.removesuffix('.table')}.scale_shift_table"
+        if old_upsampler and not name.startswith("head."):
+            name = f"text.{name}"
+        upgraded[name] = tensor
+    return upgraded
 
 
 def part_path(folder: Path, part: str) -> Path:

@@ -1,41 +1,46 @@
-"""Every number that decides a model or a training, with a comment where its name does not say it. A preset is one of each; `__init__.py` explains the words."""
+"""Every number that decides a model or a training, and the bounds of each.
 
-from dataclasses import asdict, dataclass, field
+A `Preset` is one whole choice: the sizes of the clips, of the four networks, and of the four
+trainings. notebooks/glossary.md explains the words. A value that no model can have is refused when
+it is set.
+"""
 
-GUIDANCE_SCALE = 2.0  # 1 is the prompt alone, 2 goes twice as far from the null prompt; data/LOG.md has the comparison
-STEPS = {  # from noise to clip, by how much the condition leaves open
-    "upsampled": 4,  # the prompt says where things are
-    "typed": 20,  # it does not
-    "conditioned": 2,  # some tokens start clean
-}
+import difflib
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+GUIDANCE_SCALE = 2.0  # 1 is the prompt alone; data/LOG.md has the comparison
+STEPS = {"upsampled": 4, "typed": 20, "conditioned": 2}  # the less is left open, the fewer steps
 
 
 @dataclass(frozen=True)
 class VAEConfig:
-    patch_size: tuple[int, int, int] = (
-        4,
-        4,
-        4,
-    )  # frames, rows, columns that one latent cell stands for
+    patch_size: tuple[int, int, int] = (4, 4, 4)  # frames, rows, columns of one latent cell
     latent_channels: int = 12  # numbers a cell
-    hidden_size: int = 128  # channels inside
-    encoder_depth: int = 2  # MLPs in the encoder, each added to what came in (residual)
+    hidden_size: int = 128
+    encoder_depth: int = 2  # residual MLPs in the encoder
     depth: int = 4  # transformer blocks in the decoder
     num_heads: int = 4
-    window: int = 3  # latent frames that a frame looks at: itself and the two before it
+    window: int = 3  # latent frames that a frame attends to: itself and the two before it
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 @dataclass(frozen=True)
 class TextConfig:
-    hidden_size: int = 128  # channels a word
+    hidden_size: int = 128
     depth: int = 2
     num_heads: int = 4
-    max_length: int = 64  # words of the longest prompt, with the end mark
+    max_length: int = 64  # words of the longest prompt, EOS included
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 @dataclass(frozen=True)
 class DiTConfig:
-    patch_size: tuple[int, int, int] = (1, 2, 2)  # latent frames, rows, columns a token
+    patch_size: tuple[int, int, int] = (1, 2, 2)  # latent frames, rows, columns of one token
     latent_channels: int = 12
     hidden_size: int = 256
     depth: int = 6
@@ -43,22 +48,26 @@ class DiTConfig:
     mlp_ratio: float = 4.0  # numbers inside an MLP for each that goes in
     text_size: int = 128  # TextConfig.hidden_size
 
+    def __post_init__(self) -> None:
+        check_fields(self)
+
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """One stage of a training. The budget is `minutes` of training time, or exactly `steps` where that is given."""
+    """One training stage. It takes `minutes` of training time, or exactly `steps` where that is set."""
 
     minutes: float = 5.0
     steps: int | None = None
     batch_size: int = 64
-    learning_rate: float = (
-        1e-3  # peak; warmed up, held, and brought to zero over the last `cooldown_fraction`
-    )
+    learning_rate: float = 1e-3  # the peak, after `warmup_steps` and before the cooldown
     warmup_steps: int = 100
-    cooldown_fraction: float = 0.4
-    ema_decay: float = 0.995  # of the averaged weights that are shipped: about the last 200 steps, because the training is short
+    cooldown_fraction: float = 0.4  # the last part of the stage, in which the rate falls to zero
+    ema_decay: float = 0.995  # of the averaged weights, which are shipped: about the last 200 steps
     save_every: float = 60.0  # seconds between checkpoints
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 @dataclass(frozen=True)
@@ -67,60 +76,228 @@ class Preset:
     height: int = 32
     width: int = 32
     fps: int = 8
-    pair_fraction: float = 0.25  # share of training clips with two objects
+    pair_fraction: float = 0.25  # of the training clips: those with two objects
     vae_clips: int = 6_000  # clips that the compressor learns from
-    cached_clips: int = 14_000  # clips whose latents are kept for the stages after the compressor
-    other_sizes: tuple[tuple[int, int, int], ...] = (
+    cached_clips: int = 14_000  # clips that the later stages learn from, as stored latents
+    other_sizes: tuple[tuple[int, int, int], ...] = (  # frames, rows, columns
         (1, 32, 32),
         (33, 32, 32),
         (17, 24, 40),
         (17, 40, 24),
-    )  # frames, rows, columns
-    other_fraction: float = (
-        0.05  # of the compressor's and the transformer's steps, for each of these
     )
-    captions_per_clip: int = (
-        4  # for each cached clip; every second one is the one before it, and says where things are
-    )
-    detailed_fraction: float = (
-        0.4  # of the captions that the transformer learns from, for those that say where things are
-    )
+    other_fraction: float = 0.05  # of the compressor's and the transformer's steps, for each size
+    captions_per_clip: int = 4  # in pairs: a caption, and the same one with positions
+    detailed_fraction: float = 0.4  # of the transformer's captions: those with positions
     kl_weight: float = 1e-2  # per number of a clip, against a mean squared error
-    curriculum_steps: int = 5_000  # of the transformer, at first: text to video in the preset's own size, and nothing else
+    curriculum_steps: int = 5_000  # first steps of the transformer: text to video in one size only
     curriculum_detailed_fraction: float = 0.8  # `detailed_fraction` in these steps
     prompt_dropout_prob: float = 0.1
-    shift: float = 3.0  # noise levels are moved towards noise, where place and motion are settled: σ ← shift·σ / (1 + (shift - 1)·σ)
-    noise_augmentation: float = 0.1  # most noise put on given tokens, still called clean: in a long clip they are the model's own work
+    shift: float = 3.0  # moves noise levels towards noise, which decides positions and motion
+    noise_augmentation: float = 0.1  # most noise on conditioning tokens, which still count as clean
     vae: VAEConfig = field(default_factory=VAEConfig)
     text: TextConfig = field(default_factory=TextConfig)
-    dit: DiTConfig = field(
-        default_factory=lambda: DiTConfig(hidden_size=160)
-    )  # a smaller one learns more in twenty minutes
-    upsampler: TextConfig | None = TextConfig(
-        depth=3
-    )  # the language model that makes prompts longer, to `text.max_length`; None goes without
-    train_vae: TrainConfig = TrainConfig(minutes=4.5, batch_size=4, learning_rate=4e-3)
-    train_language: TrainConfig = TrainConfig(minutes=0.2, batch_size=128, warmup_steps=20)
-    train_upsampler: TrainConfig = TrainConfig(minutes=2.0, batch_size=32, learning_rate=6e-3)
-    train_dit: TrainConfig = TrainConfig(
-        minutes=11.7, batch_size=16, learning_rate=1.2e-2, warmup_steps=50, cooldown_fraction=0.8
+    dit: DiTConfig = field(default_factory=lambda: DiTConfig(hidden_size=160))
+    upsampler: TextConfig | None = field(  # None: no prompt upsampler
+        default_factory=lambda: TextConfig(depth=3)
+    )
+    train_vae: TrainConfig = field(
+        default_factory=lambda: TrainConfig(minutes=4.5, batch_size=4, learning_rate=4e-3)
+    )
+    train_language: TrainConfig = field(
+        default_factory=lambda: TrainConfig(minutes=0.2, batch_size=128, warmup_steps=20)
+    )
+    train_upsampler: TrainConfig = field(
+        default_factory=lambda: TrainConfig(minutes=2.0, batch_size=32, learning_rate=6e-3)
+    )
+    train_dit: TrainConfig = field(
+        default_factory=lambda: TrainConfig(
+            minutes=11.7,
+            batch_size=16,
+            learning_rate=1.2e-2,
+            warmup_steps=50,
+            cooldown_fraction=0.8,
+        )
     )
 
-    def to_dict(self) -> dict:
+    def __post_init__(self) -> None:
+        check(self)
+
+    def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: dict) -> "Preset":
-        """Undo `to_dict`, also after JSON has turned tuples into lists. An unknown field is a TypeError."""
-        kinds = {"vae": VAEConfig, "text": TextConfig, "dit": DiTConfig, "upsampler": TextConfig}
-        kinds |= {name: TrainConfig for name in values if name.startswith("train_")}
-        fixed = lambda v: tuple(map(fixed, v)) if isinstance(v, (list, tuple)) else v
-        part = lambda k, v: (
-            kinds[k](**{n: fixed(x) for n, x in v.items()})
-            if k in kinds and v is not None
-            else fixed(v)
+    def from_dict(cls, values: dict[str, Any]) -> "Preset":
+        """Undo `to_dict`, also after JSON has turned tuples into lists.
+
+        Raises:
+            ValueError: an unknown name, or a value that no model can have.
+        """
+        if not isinstance(values, dict):
+            raise ValueError(f"a preset consists of names and values; {values!r:.40} does not")
+        values = dict(values)
+        for name, kind in PARTS.items():
+            if isinstance(values.get(name), dict):
+                values[name] = _from_dict(kind, values[name])
+        return _from_dict(cls, values)
+
+
+PARTS = {
+    "vae": VAEConfig,
+    "text": TextConfig,
+    "dit": DiTConfig,
+    "upsampler": TextConfig,
+    "train_vae": TrainConfig,
+    "train_language": TrainConfig,
+    "train_upsampler": TrainConfig,
+    "train_dit": TrainConfig,
+}
+
+
+def _from_dict(kind: Any, values: dict[str, Any]) -> Any:
+    known = [f.name for f in fields(kind)]
+    for name in values:
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, n=1, cutoff=0) or known
+            raise ValueError(f"{kind.__name__} has no field {name!r}; the nearest is {near[0]!r}")
+    return kind(**{name: _as_tuple(value) for name, value in values.items()})
+
+
+def _as_tuple(value: Any) -> Any:
+    """Lists, and lists in a list, as tuples."""
+    if not isinstance(value, (list, tuple)):
+        return value
+    return tuple(tuple(item) if isinstance(item, list) else item for item in value)
+
+
+# ------------------------------------------------------------------------------------------ checks
+
+
+BOUNDS: dict[str, tuple[float, float]] = {  # least and largest value of every field
+    "num_frames": (1, 4097),
+    "height": (1, 4096),
+    "width": (1, 4096),
+    "fps": (1, 240),
+    "pair_fraction": (0, 1),
+    "vae_clips": (1, 10**9),
+    "cached_clips": (1, 10**9),
+    "other_fraction": (0, 1),
+    "captions_per_clip": (1, 1000),
+    "detailed_fraction": (0, 1),
+    "kl_weight": (0, 1000),
+    "curriculum_steps": (0, 10**9),
+    "curriculum_detailed_fraction": (0, 1),
+    "prompt_dropout_prob": (0, 1),
+    "shift": (0.01, 100),
+    "noise_augmentation": (0, 1),
+    "patch_size": (1, 16),
+    "latent_channels": (1, 256),
+    "hidden_size": (2, 10_000),
+    "encoder_depth": (0, 64),
+    "depth": (1, 256),
+    "num_heads": (1, 256),
+    "window": (1, 1000),
+    "max_length": (2, 4096),
+    "mlp_ratio": (0.1, 16),
+    "text_size": (1, 10_000),
+    "minutes": (0, 10**6),
+    "steps": (1, 10**9),
+    "batch_size": (1, 10**6),
+    "learning_rate": (0, 10),
+    "warmup_steps": (0, 10**9),
+    "cooldown_fraction": (0, 1),
+    "ema_decay": (0, 1),
+    "save_every": (0, 10**9),
+    "seed": (0, 2**63 - 1),
+}
+MOST_WEIGHTS = 10**8  # depth × hidden_size²; about 1.5 billion weights
+
+
+def check_number(name: str, value: Any, whole: bool = True) -> None:
+    """Refuse what is not a number within the bounds of its field; NaN is within no bounds."""
+    least, most = BOUNDS[name]
+    right_type = isinstance(value, int) if whole else isinstance(value, (int, float))
+    if isinstance(value, bool) or not right_type or not least <= value <= most:
+        kind = "a whole number" if whole else "a number"
+        raise ValueError(f"{name}={value!r:.40} should be {kind} from {least:g} to {most:g}")
+
+
+def check_fields(config: Any) -> None:
+    """Check every number of one configuration, and that its sizes fit together."""
+    for f in fields(config):
+        value = getattr(config, f.name)
+        if f.name == "patch_size":
+            _check_size(f.name, value, ("patch_size",) * 3)
+        elif f.type in (int, float):
+            check_number(f.name, value, whole=f.type is int)
+        elif f.name == "steps" and value is not None:
+            check_number(f.name, value)
+    if hasattr(config, "num_heads"):
+        hidden, heads = config.hidden_size, config.num_heads
+        if hidden % (2 * heads):
+            nearest = max(round(hidden / (2 * heads)), 1) * 2 * heads
+            raise ValueError(
+                f"hidden_size={hidden} does not divide into {heads} heads of an even size; "
+                f"{nearest} would"
+            )
+        if config.depth * hidden**2 > MOST_WEIGHTS:
+            raise ValueError(
+                f"depth={config.depth} and hidden_size={hidden} make too large a network; "
+                f"depth × hidden_size² should be at most {MOST_WEIGHTS:g}"
+            )
+
+
+def check(preset: Preset) -> None:
+    """Check every number of a preset, and that its parts fit together.
+
+    Raises:
+        ValueError: what is wrong, and what would do.
+    """
+    for name, kind in PARTS.items():
+        part = getattr(preset, name)
+        missing_upsampler = name == "upsampler" and part is None
+        if not isinstance(part, kind) and not missing_upsampler:
+            raise ValueError(f"{name}={part!r:.40} should be a {kind.__name__}")
+    check_fields(preset)
+    if preset.dit.text_size != preset.text.hidden_size:
+        raise ValueError(
+            f"dit.text_size={preset.dit.text_size} should be text.hidden_size={preset.text.hidden_size}"
         )
-        return cls(**{k: part(k, v) for k, v in values.items()})
+    if preset.dit.latent_channels != preset.vae.latent_channels:
+        raise ValueError(
+            f"dit.latent_channels={preset.dit.latent_channels} should be "
+            f"vae.latent_channels={preset.vae.latent_channels}"
+        )
+    if not isinstance(preset.other_sizes, tuple):
+        raise ValueError(f"other_sizes={preset.other_sizes!r:.40} should be a tuple of sizes")
+    if preset.other_fraction * len(preset.other_sizes) >= 1:
+        raise ValueError(
+            f"other_fraction={preset.other_fraction} for each of {len(preset.other_sizes)} sizes "
+            "leaves no step for the preset's own size"
+        )
+    for size in [(preset.num_frames, preset.height, preset.width), *preset.other_sizes]:
+        _check_size("other_sizes", size, ("num_frames", "height", "width"))
+        _check_clip(preset, size)
+
+
+def _check_size(name: str, size: Any, bounds: tuple[str, str, str]) -> None:
+    if not isinstance(size, tuple) or len(size) != 3:
+        raise ValueError(f"{name}: {size!r:.40} should be three numbers: frames, rows, columns")
+    for bound, number in zip(bounds, size, strict=True):
+        check_number(bound, number)
+
+
+def _check_clip(preset: Preset, size: tuple[int, int, int]) -> None:
+    """A clip has 4k + 1 frames, and sides that a token divides."""
+    frames, *sides = size
+    cell, token = preset.vae.patch_size, preset.dit.patch_size
+    if (frames - 1) % cell[0]:
+        raise ValueError(f"num_frames={frames} should be {cell[0]}k + 1")
+    latent_frames = (frames - 1) // cell[0] + 1
+    if latent_frames % token[0]:
+        raise ValueError(f"{latent_frames} latent frames do not divide into tokens of {token[0]}")
+    for axis, name, side in zip((1, 2), ("height", "width"), sides, strict=True):
+        if side % (cell[axis] * token[axis]):
+            raise ValueError(f"{name}={side} should be a multiple of {cell[axis] * token[axis]}")
 
 
 PRESETS = {"tiny": Preset()}

@@ -2,49 +2,90 @@
 
     tokens (B, N, P), sigma (B, N), positions (N, 3), prompt_embeds (B, S, D_text) ──► velocity (B, N, P)
 
-A DiT (arXiv:2212.09748, figure 3) with three changes that video systems made since: the noise level belongs to a **token**, not to
-a clip (arXiv:2407.01392); positions are explicit, rotary and added; and the modulation (adaLN, adaptive layer norm: the noise level decides
-by how much what enters a layer is scaled and shifted, and what leaves it is let through) has one big matrix for all blocks, each with a small
-table of its own (adaLN-single, arXiv:2310.00426, section 2.3; the video model Wan does the same). Words come in through cross-attention,
-where those that say where something is have positions as patches do. Frame count, height and width appear nowhere: a video is a bag of tokens.
+A DiT (arXiv:2212.09748, figure 3) with three changes that video models made since:
+
+1. The noise level belongs to a token, not to a clip (arXiv:2407.01392). 2. Positions are explicit:
+rotary in attention, and added to the tokens. 3. adaLN-single (arXiv:2310.00426, section 2.3, and
+the video model Wan). In DiT's adaLN the noise level
+   decides how the input of a layer is shifted and scaled, and by how much its output is multiplied
+   (the gate). Here one large matrix computes these six vectors for all blocks, and each block adds
+   a small table of its own.
+
+The prompt enters through cross-attention, in which words that say where something is have positions
+as patches do. Frame count, height and width appear nowhere: a video is a sequence of tokens with
+positions.
 """
+
+import math
 
 import torch
 import torch.nn as nn
 
 from minisora.config import DiTConfig
-from minisora.layers import MLP, Attention, NoiseEmbedder, PositionEmbedder, RMSNorm, rotary_angles
+from minisora.layers import (
+    MLP,
+    Attention,
+    NoiseEmbedder,
+    PositionEmbedder,
+    RMSNorm,
+    Rotary,
+    rotary_angles,
+)
+
+WORDS_IN_A_PATCH = (1.0, 4.0, 4.0)  # words say positions more finely than a patch is wide
 
 
 def modulate(x: torch.Tensor, shift: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    """Scale and shift: x · (1 + scale) + shift."""
     return x * (1 + scale) + shift
 
 
 class DiTBlock(nn.Module):
-    """Self-attention among tokens, cross-attention to the prompt, MLP; the first and the last are shifted, scaled and gated by the noise level."""
+    """Self-attention among tokens, cross-attention to the prompt, MLP.
+
+    The noise level shifts, scales and gates the first and the last.
+    """
 
     def __init__(self, config: DiTConfig):
         super().__init__()
         D = config.hidden_size
-        self.norm1, self.attention = RMSNorm(D), Attention(D, config.num_heads)
-        self.norm2, self.cross_attention = (
-            RMSNorm(D),
-            Attention(D, config.num_heads, context_size=config.text_size),
-        )
-        self.norm3, self.mlp = RMSNorm(D), MLP(D, config.mlp_ratio)
+        self.norm1 = RMSNorm(D)
+        self.attention = Attention(D, config.num_heads)
+        self.norm2 = RMSNorm(D)
+        self.cross_attention = Attention(D, config.num_heads, context_size=config.text_size)
+        self.norm3 = RMSNorm(D)
+        self.mlp = MLP(D, config.mlp_ratio)
         self.scale_shift_table = nn.Parameter(torch.zeros(6 * D))
 
     def forward(
-        self, x, modulation, prompt_embeds, self_mask, cross_mask, rotary, cross_rotary=(None, None)
-    ):
-        shift1, scale1, gate1, shift2, scale2, gate2 = (
-            modulation + self.scale_shift_table.to(modulation.dtype)
-        ).chunk(6, dim=-1)  # (B, N, D) each
-        x = x + gate1 * self.attention(
-            modulate(self.norm1(x), shift1, scale1), mask=self_mask, rotary=rotary
-        )
-        x = x + self.cross_attention(self.norm2(x), prompt_embeds, cross_mask, *cross_rotary)
-        return x + gate2 * self.mlp(modulate(self.norm3(x), shift2, scale2))
+        self,
+        x: torch.Tensor,
+        modulation: torch.Tensor,
+        prompt_embeds: torch.Tensor,
+        self_mask: torch.Tensor | None,
+        cross_mask: torch.Tensor,
+        rotary: Rotary | None,
+        cross_rotary: Rotary | None = None,
+        word_rotary: Rotary | None = None,
+    ) -> torch.Tensor:
+        """x (B, N, D) → (B, N, D).
+
+        Args:
+            modulation: (B, N, 6·D), or (B, 1, 6·D) where all tokens of a row have one level.
+            prompt_embeds: (B, S, D_text).
+            self_mask, cross_mask: as `mask` in `attention`.
+            rotary: of the tokens, among tokens.
+            cross_rotary, word_rotary: of the tokens and of the words, in cross-attention.
+        """
+        table = self.scale_shift_table.to(modulation.dtype)
+        six = (modulation + table).chunk(6, dim=-1)  # (B, N, D) each
+        shift1, scale1, gate1, shift2, scale2, gate2 = six
+        h = modulate(self.norm1(x), shift1, scale1)
+        x = x + gate1 * self.attention(h, mask=self_mask, rotary=rotary)
+        h = self.norm2(x)
+        x = x + self.cross_attention(h, prompt_embeds, cross_mask, cross_rotary, word_rotary)
+        h = modulate(self.norm3(x), shift2, scale2)
+        return x + gate2 * self.mlp(h)
 
 
 class FinalLayer(nn.Module):
@@ -53,25 +94,24 @@ class FinalLayer(nn.Module):
     def __init__(self, config: DiTConfig, token_size: int):
         super().__init__()
         D = config.hidden_size
-        self.norm, self.linear = RMSNorm(D), nn.Linear(D, token_size)
+        self.norm = RMSNorm(D)
+        self.linear = nn.Linear(D, token_size)
         self.modulation = nn.Sequential(nn.SiLU(), nn.Linear(D, 2 * D))
 
     def forward(self, x: torch.Tensor, noise_embeds: torch.Tensor) -> torch.Tensor:
+        """x and noise_embeds (B, N, D) → (B, N, P)."""
         shift, scale = self.modulation(noise_embeds).chunk(2, dim=-1)
         return self.linear(modulate(self.norm(x), shift, scale))
 
 
 class DiT(nn.Module):
+    """The whole transformer: embedders, blocks and the final layer."""
+
     def __init__(self, config: DiTConfig = DiTConfig()):  # noqa: B008
         super().__init__()
         self.config = config
         D = config.hidden_size
-        token_size = (
-            config.latent_channels
-            * config.patch_size[0]
-            * config.patch_size[1]
-            * config.patch_size[2]
-        )
+        token_size = config.latent_channels * math.prod(config.patch_size)
         self.x_embedder = nn.Linear(token_size, D)
         self.position_embedder = PositionEmbedder(D)
         self.t_embedder = NoiseEmbedder(D)
@@ -81,24 +121,32 @@ class DiT(nn.Module):
         self.initialise()
 
     def initialise(self) -> None:
-        """
-        | weights                                   | initial value           | why                                             |
-        | ----------------------------------------- | ----------------------- | ----------------------------------------------- |
-        | linear                                    | Xavier uniform, bias 0  | as DiT; the size of what passes stays the same  |
-        | t_embedder                                | normal, std 0.02        | as DiT                                          |
-        | modulation, cross-attention's last linear | zero                    | every block starts as the identity (adaLN-Zero) |
-        | final layer                               | zero                    | the first velocity is zero                      |
+        """Set every weight to its initial value.
+
+        | weights                                   | initial value          | why                           |
+        | ----------------------------------------- | ---------------------- | ----------------------------- |
+        | linear                                    | Xavier uniform, bias 0 | keeps the size of the values  |
+        | t_embedder                                | normal, std 0.02       | as DiT                        |
+        | modulation, cross-attention's last linear | zero                   | a block starts as the identity |
+        | final layer                               | zero                   | the first velocity is zero    |
+
+        The third row is DiT's adaLN-Zero.
         """
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.xavier_uniform_(module.weight)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-        for layer in (self.t_embedder.mlp[0], self.t_embedder.mlp[2]):
-            nn.init.normal_(layer.weight, std=0.02)
-        silent = [self.modulation[1], self.final_layer.modulation[1], self.final_layer.linear]
-        for layer in silent + [block.cross_attention.to_out for block in self.blocks]:
-            nn.init.zeros_(layer.weight)
+        for module in self.t_embedder.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.normal_(module.weight, std=0.02)
+        zero = [*self.modulation.parameters(), *self.final_layer.modulation.parameters()]
+        zero += self.final_layer.linear.parameters()
+        for module in self.modules():
+            if isinstance(module, DiTBlock):
+                zero += module.cross_attention.to_out.parameters()
+        for weight in zero:
+            nn.init.zeros_(weight)
 
     def forward(
         self,
@@ -110,36 +158,45 @@ class DiT(nn.Module):
         prompt_positions: torch.Tensor | None = None,
         self_mask: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Predict the velocity of every token.
+        """Predict the velocity of every token: noise − x_0, the clean tokens.
 
         Args:
-            tokens: (B, N, P) at noise level sigma: (B, N) in [0, 1]; 0 marks a token that is given. (B, 1) where a row has one level.
-            positions: (N, 3) or (B, N, 3) as frame, row, column; any real numbers.
-            prompt_embeds: (B, S, D_text). attention_mask: (B, S), or (B, N, S) where tokens of a row have prompts of their own.
-            prompt_positions: (B, S, 3), where the words are; None is zero for all, which is right for words that have no place.
-            self_mask: (B, N, N), True where a token may look at another; None lets all look at all.
+            tokens: (B, N, P), each at its noise level. sigma: (B, N) in [0, 1]; 0 marks a
+            conditioning token. (B, 1) where a row has one level. positions: (N, 3) or (B, N, 3) as
+            frame, row, column; any real numbers. prompt_embeds: (B, S, D_text). attention_mask: (B,
+            S), True for words; or (B, N, S), the words that each token may attend to.
+            prompt_positions: (B, S, 3), of the words; None is zero for all. self_mask: (B, N, N),
+            True where a token may attend to another; None lets all attend to all.
 
         Returns:
-            velocity (B, N, P) = noise - x_0, the clean tokens.
+            velocity (B, N, P).
         """
+        B, S, _ = prompt_embeds.shape
         head_size = self.config.hidden_size // self.config.num_heads
+        if prompt_positions is None:
+            prompt_positions = prompt_embeds.new_zeros(B, S, 3)
+        if self_mask is not None:
+            self_mask = self_mask[:, None]  # (B, 1, N, N)
+        cross_mask = attention_mask.view(B, 1, -1, S)  # (B, 1, 1 or N, S)
+
         rotary = rotary_angles(positions, head_size)
-        words = (
-            prompt_embeds.new_zeros(*prompt_embeds.shape[:2], 3)
-            if prompt_positions is None
-            else prompt_positions
-        )
-        finer = positions.new_tensor([1.0, 4.0, 4.0])  # words point to parts of a patch
-        cross_rotary = [
-            rotary_angles(p * finer, head_size, fraction=0.5) for p in (positions, words)
-        ]  # half of a head's pairs, for where; the rest for what
-        cross_mask = (
-            attention_mask[:, None, None] if attention_mask.ndim == 2 else attention_mask[:, None]
-        )
-        self_mask = None if self_mask is None else self_mask[:, None]
+        # half of each head's pairs compare positions; the other half compare meanings
+        finer = positions.new_tensor(WORDS_IN_A_PATCH)
+        cross_rotary = rotary_angles(positions * finer, head_size, fraction=0.5)
+        word_rotary = rotary_angles(prompt_positions * finer, head_size, fraction=0.5)
+
         noise_embeds = self.t_embedder(sigma)  # (B, N, D), or (B, 1, D)
-        modulation = self.modulation(noise_embeds)  # (B, N, 6·D)
+        modulation = self.modulation(noise_embeds)  # (B, N, 6·D), or (B, 1, 6·D)
         x = self.x_embedder(tokens) + self.position_embedder(positions)  # (B, N, D)
         for block in self.blocks:
-            x = block(x, modulation, prompt_embeds, self_mask, cross_mask, rotary, cross_rotary)
+            x = block(
+                x,
+                modulation,
+                prompt_embeds,
+                self_mask,
+                cross_mask,
+                rotary,
+                cross_rotary,
+                word_rotary,
+            )
         return self.final_layer(x, noise_embeds).float()  # (B, N, P)

@@ -1,19 +1,30 @@
-"""The parts that every transformer here is made of: norm, attention, MLP, rotary positions, the noise-level embedding.
+"""The parts of every transformer here: norm, attention, MLP, rotary positions, and embedders.
 
-A token is here any vector in a row: a patch, a cell or a word. Sources: attention, Eq. (1) of arXiv:1706.03762; RMSNorm, Eq. (4) of
-arXiv:1910.07467; normalised queries and keys, arXiv:2302.05442; rotary positions, Eq. (34) of arXiv:2104.09864, here along three axes.
+    x (B, N, D) ── Attention, MLP ──► (B, N, D)        N tokens: patches, cells or words
+
+Sources: attention, Eq. (1) of arXiv:1706.03762; RMSNorm, Eq. (4) of arXiv:1910.07467; normalised
+queries and keys, arXiv:2302.05442; rotary positions, Eq. (34) of arXiv:2104.09864, here along three
+axes.
 """
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 from einops import rearrange
 
+Rotary = tuple[torch.Tensor, torch.Tensor]  # cos and sin, as from `rotary_angles`
+
 
 class RMSNorm(nn.Module):
-    """Scale every token to a root mean square of one, then by a learned factor a channel."""
+    """Scale every token to a root mean square of one, then each channel by a learned factor.
+
+    As `torch.nn.RMSNorm`, which warns about every bfloat16 input because its weight stays float32.
+    """
 
     def __init__(self, hidden_size: int):
         super().__init__()
@@ -26,31 +37,43 @@ class RMSNorm(nn.Module):
 def attention(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Let every query read from the values whose keys it resembles: softmax(Q Kᵀ / √d) V.
+    """Average the values, each weighted by how well its key fits the query: softmax(Q Kᵀ / √d) V.
 
-    Written out, because in bfloat16 (numbers of 16 bits) on a CPU that is several times faster than torch's own function, and because the map is worth
-    seeing.
+    It is written out, because in bfloat16 on a CPU this is several times faster than torch's own
+    function, and because a reader may want to see the map.
 
     Args:
-        query: (B, heads, N, d); key, value: (B, heads, M, d). mask: True where a query may look, broadcast to (B, heads, N, M).
+        query: (B, heads, N, d).
+        key, value: (B, heads, M, d).
+        mask: True where a query may attend to a key, broadcast to (B, heads, N, M).
 
     Returns:
-        The values read (B, heads, N, d), and the map (B, heads, N, M) whose rows sum to one.
+        The averages (B, heads, N, d), and the attention map (B, heads, N, M), whose rows sum to
+        one.
     """
     scores = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])
     if mask is not None:
-        scores = scores.masked_fill(
-            ~mask, -1e4
-        )  # far below every score, and no NaN where a row may look nowhere
+        # far below every score; −inf would give NaN in a row that may attend to nothing
+        scores = scores.masked_fill(~mask, -1e4)
     attention_map = scores.softmax(dim=-1).to(value.dtype)
     return attention_map @ value, attention_map
 
 
-class Attention(nn.Module):
-    """Multi-head attention from tokens to tokens (self-attention, `context=None`) or to another sequence (cross-attention).
+class DotProductAttention(nn.Module):
+    """`attention` as a module, so that a forward hook can see the map."""
 
-    With `keep_map = True`, the last map (B, heads, N, M) stays in `last_map` for the reader to look at.
-    """
+    def forward(
+        self,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        mask: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        return attention(query, key, value, mask)
+
+
+class Attention(nn.Module):
+    """Multi-head attention, among the tokens (self-attention) or to another sequence (cross-attention)."""
 
     def __init__(self, hidden_size: int, num_heads: int, context_size: int | None = None):
         super().__init__()
@@ -58,39 +81,86 @@ class Attention(nn.Module):
             raise ValueError(
                 f"hidden_size={hidden_size} does not divide into num_heads={num_heads}"
             )
-        self.num_heads, self.head_size = num_heads, hidden_size // num_heads
+        self.num_heads = num_heads
+        head_size = hidden_size // num_heads
         self.to_q = nn.Linear(hidden_size, hidden_size, bias=False)
         self.to_kv = nn.Linear(context_size or hidden_size, 2 * hidden_size, bias=False)
-        self.q_norm, self.k_norm = RMSNorm(self.head_size), RMSNorm(self.head_size)
+        self.q_norm = RMSNorm(head_size)
+        self.k_norm = RMSNorm(head_size)
+        self.attention = DotProductAttention()
         self.to_out = nn.Linear(hidden_size, hidden_size)
-        self.keep_map, self.last_map = False, None
 
-    def forward(self, x, context=None, mask=None, rotary=None, context_rotary=None):
-        """x (B, N, D), context (B, M, C) or None, mask as in `attention`, rotary and context_rotary from `rotary_angles` → (B, N, D).
+    def forward(
+        self,
+        x: torch.Tensor,
+        context: torch.Tensor | None = None,
+        mask: torch.Tensor | None = None,
+        rotary: Rotary | None = None,
+        context_rotary: Rotary | None = None,
+    ) -> torch.Tensor:
+        """Let the tokens x attend to each other, or to a context.
 
-        What is read from a context with places turns with its place, and back with the reader's: it says how far away it is, and in which
+        A context with positions of its own gives its values rotated by them, and each token rotates
+        what it read back by its own position. So a value says how far away it lies, and in which
         direction (arXiv:2310.10375, section 3).
+
+        Args:
+            x: (B, N, D).
+            context: (B, M, C); None is x itself.
+            mask: as in `attention`.
+            rotary, context_rotary: of the positions of x and of the context.
+
+        Returns:
+            (B, N, D).
         """
         source = x if context is None else context
         q = rearrange(self.to_q(x), "b n (h d) -> b h n d", h=self.num_heads)
-        k, v = rearrange(
-            self.to_kv(source), "b m (two h d) -> two b h m d", two=2, h=self.num_heads
-        )
-        q, k = self.q_norm(q), self.k_norm(k)
+        kv = self.to_kv(source)
+        k, v = rearrange(kv, "b m (two h d) -> two b h m d", two=2, h=self.num_heads)
+        q = self.q_norm(q)  # (B, heads, N, d)
+        k = self.k_norm(k)  # (B, heads, M, d)
         if rotary is not None:
-            q, k = rotate(q, *rotary), rotate(k, *(context_rotary or rotary))
+            q = rotate(q, *rotary)
+            k = rotate(k, *(context_rotary or rotary))
         if context_rotary is not None:
             v = rotate(v, *context_rotary)
-        out, attention_map = attention(q, k, v, mask)
-        if context_rotary is not None:
-            out = rotate(out, rotary[0], -rotary[1])
-        if self.keep_map:
-            self.last_map = attention_map.detach()
+        out, _ = self.attention(q, k, v, mask)  # (B, heads, N, d)
+        if rotary is not None and context_rotary is not None:
+            cos, sin = rotary
+            out = rotate(out, cos, -sin)  # back
         return self.to_out(rearrange(out, "b h n d -> b n (h d)"))
 
 
+@contextmanager
+def record_attention(network: nn.Module) -> Iterator[dict[str, torch.Tensor]]:
+    """Collect the map of every attention layer while the network runs, through forward hooks.
+
+    with record_attention(dit) as maps:
+        dit(…)
+    maps["blocks.0.attention"]  # (B, heads, N, M), rows sum to one
+    """
+    maps: dict[str, torch.Tensor] = {}
+
+    def keep(name: str) -> Any:
+        def hook(module: nn.Module, inputs: Any, output: tuple[torch.Tensor, torch.Tensor]) -> None:
+            maps[name] = output[1].detach()
+
+        return hook
+
+    hooks = [
+        layer.attention.register_forward_hook(keep(name))
+        for name, layer in network.named_modules()
+        if isinstance(layer, Attention)
+    ]
+    try:
+        yield maps
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
 class MLP(nn.Module):
-    """Two linear layers with a bend between (GELU: negative numbers become almost zero): what a token does on its own."""
+    """Two linear layers with a nonlinearity (GELU) between them: what a token computes on its own."""
 
     def __init__(self, hidden_size: int, mlp_ratio: float = 4.0):
         super().__init__()
@@ -102,59 +172,74 @@ class MLP(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention, then an MLP, each added to what is already there (pre-norm transformer block). Arguments as in `Attention`."""
+    """A pre-norm transformer block: attention, then an MLP, each added to its input."""
 
     def __init__(self, hidden_size: int, num_heads: int):
         super().__init__()
-        self.norm1, self.attention = RMSNorm(hidden_size), Attention(hidden_size, num_heads)
-        self.norm2, self.mlp = RMSNorm(hidden_size), MLP(hidden_size)
+        self.norm1 = RMSNorm(hidden_size)
+        self.attention = Attention(hidden_size, num_heads)
+        self.norm2 = RMSNorm(hidden_size)
+        self.mlp = MLP(hidden_size)
 
     def forward(
-        self, x: torch.Tensor, mask: torch.Tensor | None = None, rotary=None
+        self, x: torch.Tensor, mask: torch.Tensor | None = None, rotary: Rotary | None = None
     ) -> torch.Tensor:
+        """x (B, N, D), mask and rotary as in `Attention` → (B, N, D)."""
         x = x + self.attention(self.norm1(x), mask=mask, rotary=rotary)
         return x + self.mlp(self.norm2(x))
 
 
 def rotary_angles(
     positions: torch.Tensor, head_size: int, theta: float = 16.0, fraction: float = 1.0
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Turn explicit positions into the rotations of a head's channel pairs.
+) -> Rotary:
+    """Turn positions into the angles by which a head's channel pairs are rotated: position × frequency.
 
-    A pair that belongs to an axis turns by position × frequency. Each axis has frequencies from a quarter turn a token down to
-    1/theta of that. The scores of attention then depend on differences of positions alone, so nothing is tied to a frame size.
+    Each axis has some of the pairs. Their frequencies fall from a quarter turn a token to 1/theta
+    of that. Scores of attention then depend on differences of positions alone, so nothing is tied
+    to a frame size.
 
     Args:
-        positions: (..., N, axes) in tokens; any real numbers. head_size: d, at least 2 × axes, even.
-        fraction: of the pairs that turn; the rest stand still, for what has nothing to do with places.
+        positions: (..., N, axes) in tokens; any real numbers. head_size: d, even. fraction: of the
+        pairs that are rotated; the others carry what has nothing to do with positions.
 
     Returns:
-        cos and sin, each (..., N, d / 2). With three axes (frame, row, column), a quarter of the pairs go to the frame, the rest to the sides.
+        cos and sin, each (..., N, d / 2).
     """
-    pairs, axes = int(head_size // 2 * fraction), positions.shape[-1]
-    shares = [pairs // 4, (pairs - pairs // 4) // 2] if axes == 3 else [pairs // axes] * (axes - 1)
-    shares.append(pairs - sum(shares))
+    axes = positions.shape[-1]
+    pairs = int(head_size // 2 * fraction)
     angles = []
-    for axis, count in enumerate(shares):
-        frequencies = (
-            math.pi / 2 * theta ** (-torch.arange(count, device=positions.device) / max(count, 1))
-        )
-        angles.append(positions[..., axis, None].float() * frequencies)
-    angles = F.pad(torch.cat(angles, dim=-1), (0, head_size // 2 - pairs))
-    return angles.cos(), angles.sin()
+    for axis, count in enumerate(_pairs_of_axes(pairs, axes)):
+        falling = torch.arange(count, device=positions.device) / max(count, 1)  # from 0 to below 1
+        frequencies = math.pi / 2 * theta**-falling
+        angles.append(positions[..., axis, None].float() * frequencies)  # (..., N, count)
+    still = head_size // 2 - pairs
+    all_angles = F.pad(torch.cat(angles, dim=-1), (0, still))  # (..., N, d / 2)
+    return all_angles.cos(), all_angles.sin()
+
+
+def _pairs_of_axes(pairs: int, axes: int) -> list[int]:
+    """Channel pairs of each axis. Of frame, row and column, the frame has a quarter."""
+    frame = pairs // 4
+    first = [frame, (pairs - frame) // 2] if axes == 3 else [pairs // axes] * (axes - 1)
+    return [*first, pairs - sum(first)]
 
 
 def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
-    """Turn the pairs (i, i + d/2) of x (B, heads, N, d) by their angles; cos and sin are (N, d/2) or (B, N, d/2)."""
+    """Rotate the channel pairs (i, i + d/2) of x (B, heads, N, d); cos, sin are (N, d/2) or (B, N, d/2)."""
     if cos.ndim == 3:
-        cos, sin = cos[:, None], sin[:, None]
+        cos = cos[:, None]
+        sin = sin[:, None]
+    cos = cos.to(x.dtype)
+    sin = sin.to(x.dtype)
     a, b = x.chunk(2, dim=-1)
-    cos, sin = cos.to(x.dtype), sin.to(x.dtype)
     return torch.cat([a * cos - b * sin, b * cos + a * sin], dim=-1)
 
 
 class NoiseEmbedder(nn.Module):
-    """Noise levels → vectors: sines and cosines of 1000 σ at many frequencies, then a small MLP (`t_embedder` in DiT, which calls the level t)."""
+    """Noise levels → vectors: sines and cosines of 1000 σ at many frequencies, then a small MLP.
+
+    DiT calls it `t_embedder`, because its noise level is a timestep t from 0 to 1000.
+    """
 
     def __init__(self, hidden_size: int, frequency_size: int = 128):
         super().__init__()
@@ -172,20 +257,21 @@ class NoiseEmbedder(nn.Module):
 
 
 class PositionEmbedder(nn.Module):
-    """Places → vectors: sines and cosines of each coordinate at several frequencies, then one linear layer.
+    """Positions → vectors: sines and cosines of each coordinate at several frequencies, then a linear layer.
 
-    Rotary positions tell tokens how far apart they are; this tells a token where it is, which decides much in a small frame: the floor,
-    the border, the first latent frame. Any real coordinates do, so nothing is tied to a frame size.
+    Rotary positions say how far apart two tokens are. This one says where a token is, which matters
+    in a small frame: at the floor, at the border, in the first latent frame.
     """
+
+    frequencies: torch.Tensor
 
     def __init__(self, hidden_size: int, axes: int = 3, frequencies: int = 6):
         super().__init__()
-        self.register_buffer(
-            "frequencies", math.pi / 2 * 0.5 ** torch.arange(frequencies), persistent=False
-        )
+        powers = math.pi / 2 * 0.5 ** torch.arange(frequencies)
+        self.register_buffer("frequencies", powers, persistent=False)
         self.linear = nn.Linear(2 * axes * frequencies, hidden_size)
 
     def forward(self, positions: torch.Tensor) -> torch.Tensor:
-        """positions (..., N, axes) → (..., N, D)."""
+        """positions (..., N, axes), any real numbers → (..., N, D)."""
         angles = (positions[..., None].float() * self.frequencies).flatten(-2)
         return self.linear(torch.cat([angles.cos(), angles.sin()], dim=-1))

@@ -1,85 +1,141 @@
-"""Which tokens are clean: the draw of noise levels in training."""
+"""Which tokens are clean: the draw of noise levels in training.
+
+    grid (t, h, w), one mask for each clip ── draw_sigma ──► sigma (B, N): 0 clean, 1 noise
+
+Training on many masks is what lets one network serve every task. A conditioning mask marks tokens
+that start clean (level 0); all other tokens of the clip are to be generated. Levels of their own
+for parts of a clip are diffusion forcing, arXiv:2407.01392.
+"""
+
+import random
+from collections.abc import Callable
 
 import torch
 
 from minisora.flow import shift_sigma
+from minisora.patchify import Size
 
-MASKS = {  # share of the clips in training
-    "one level": 0.5,
-    "a level a frame": 0.15,
-    "start given": 0.15,
-    "end given": 0.05,
-    "ends given": 0.05,
-    "run given": 0.05,
-    "box made": 0.05,
+MASKS = {  # mask → fraction of the training clips
+    "none": 0.5,  # one level for all tokens
+    "independent levels": 0.15,  # one for each latent frame
+    "start": 0.15,
+    "end": 0.05,
+    "both ends": 0.05,
+    "span": 0.05,
+    "box": 0.05,
 }
+
+
+# ------------------------------------------------ conditioning masks: (t, h, w) bool, True where clean
+
+
+def none(grid: Size, rng: random.Random) -> torch.Tensor:
+    """No token is clean."""
+    return torch.zeros(grid, dtype=torch.bool)
+
+
+def start(grid: Size, rng: random.Random) -> torch.Tensor:
+    """The first latent frames are clean (image to video, extend forward)."""
+    clean = none(grid, rng)
+    clean[: _frame_count(grid, rng)] = True
+    return clean
+
+
+def end(grid: Size, rng: random.Random) -> torch.Tensor:
+    """The last latent frames are clean (extend backward)."""
+    clean = none(grid, rng)
+    clean[grid[0] - _frame_count(grid, rng) :] = True
+    return clean
+
+
+def both_ends(grid: Size, rng: random.Random) -> torch.Tensor:
+    """The first frame or two and the last one are clean (connect, loop). It takes three frames."""
+    clean = none(grid, rng)
+    if grid[0] < 3:
+        return start(grid, rng)
+    first = min(rng.randint(1, 2), grid[0] - 2)
+    clean[:first] = True
+    clean[-1] = True
+    return clean
+
+
+def span(grid: Size, rng: random.Random) -> torch.Tensor:
+    """A run of latent frames anywhere is clean."""
+    clean = none(grid, rng)
+    begin = rng.randrange(grid[0])
+    clean[begin : begin + _frame_count(grid, rng)] = True
+    return clean
+
+
+def box(grid: Size, rng: random.Random) -> torch.Tensor:
+    """All is clean but a box of tokens, the same in every frame (inpaint a region)."""
+    t, h, w = grid
+    height = rng.randint(1, h)
+    width = rng.randint(1, w)
+    top = rng.randint(0, h - height)
+    left = rng.randint(0, w - width)
+    clean = torch.ones(grid, dtype=torch.bool)
+    clean[:, top : top + height, left : left + width] = False
+    return clean
+
+
+def _frame_count(grid: Size, rng: random.Random) -> int:
+    """How many latent frames are clean: one in half of the cases, else any number that leaves one.
+
+    A clip of one frame has none, because something must be left to generate.
+    """
+    most = grid[0] - 1
+    if most == 0:
+        return 0
+    return 1 if rng.random() < 0.5 else rng.randint(1, most)
+
+
+CLEAN_TOKENS: dict[str, Callable[[Size, random.Random], torch.Tensor]] = {
+    "none": none,
+    "independent levels": none,
+    "start": start,
+    "end": end,
+    "both ends": both_ends,
+    "span": span,
+    "box": box,
+}
+
+# ------------------------------------------------------------------------------------------- the draw
 
 
 def draw_sigma(
     batch_size: int,
-    grid: tuple[int, int, int],
+    grid: Size,
     generator: torch.Generator,
     shift: float = 3.0,
-    kinds: dict[str, float] = MASKS,
+    masks: dict[str, float] = MASKS,
 ) -> torch.Tensor:
-    """Noise levels for training, one a token: what makes one network serve every prompt.
+    """Draw a mask for each clip, and the noise levels of its tokens.
 
     Args:
-        kinds: kind → share of the clips. "one level" has the same level throughout; "a level a frame" one of its own in every latent
-            frame (diffusion forcing, arXiv:2407.01392). In the others a part is given, at level 0, and the rest has one level: "start given"
-            and "end given" (one frame in half of the cases, else a random number of them), "ends given" (one or two frames and the last
-            one), "run given" (a random run of frames), "box made" (everything but a random box of tokens, the same in all frames).
+        grid: (t, h, w) tokens of a clip.
+        shift: as in `shift_sigma`.
+        masks: mask → fraction of the clips.
 
     Returns:
-        sigma (B, N) in [0, 1], in the token order of `patchify`.
+        sigma (B, N) in [0, 1], in the token order of `patchify`. At least one token of each clip is
+        above 0.
 
     Raises:
-        ValueError: a kind that is not one of these.
+        ValueError: a mask that is not known.
     """
-    (t, h, w), device = grid, generator.device
-    rand = lambda *shape: torch.rand(*shape, generator=generator, device=device)
-    below = lambda most: (rand(batch_size, 1) * most).floor()  # whole numbers from 0 to most - 1
-    one, apart = rand(batch_size, 1).expand(-1, t), rand(batch_size, t)
-    frame, row, column = (torch.arange(n, device=device).expand(batch_size, -1) for n in grid)
-    some = torch.where(rand(batch_size, 1) < 0.5, 1, 1 + below(t - 1))  # frames that are given
-    begin, tall, wide = below(t), 1 + below(h), 1 + below(w)
-    top, left = (
-        (rand(batch_size, 1) * (h - tall + 1)).floor(),
-        (rand(batch_size, 1) * (w - wide + 1)).floor(),
-    )
-    inside = ((row >= top) & (row < top + tall))[:, None, :, None] & (
-        (column >= left) & (column < left + wide)
-    )[:, None, None, :]
-    whole = lambda frames: frames[:, :, None, None].expand(-1, -1, h, w)
-    given = {
-        "one level": whole(frame < 0),
-        "a level a frame": whole(frame < 0),
-        "start given": whole(frame < some),
-        "end given": whole(frame >= t - some),
-        "ends given": whole((frame < 1 + below(2)) | (frame == t - 1)),
-        "run given": whole((frame >= begin) & (frame < begin + some)),
-        "box made": ~inside.expand(-1, t, -1, -1),
-    }
-    if unknown := set(kinds) - set(given):
-        raise ValueError(
-            f"kind {unknown.pop()!r} of noise levels is not known; it is one of {', '.join(given)}"
-        )
-    choice = torch.multinomial(
-        torch.tensor(list(kinds.values()), device=device),
-        batch_size,
-        replacement=True,
-        generator=generator,
-    )
-    sigma = torch.zeros(batch_size, t, h, w, device=device)
-    for i, name in enumerate(kinds):
-        level = shift_sigma(apart if name == "a level a frame" else one, shift)[:, :, None, None]
-        sigma = torch.where(
-            (choice == i)[:, None, None, None], torch.where(given[name], 0, level), sigma
-        )
-    if t == 1:  # an image that is wholly given teaches nothing
-        sigma = torch.where(
-            (sigma == 0).flatten(1).all(1)[:, None, None, None],
-            shift_sigma(one, shift)[:, :, None, None],
-            sigma,
-        )
-    return sigma.flatten(1)
+    t, h, w = grid
+    device = generator.device
+    for name in masks:
+        if name not in CLEAN_TOKENS:
+            raise ValueError(f"mask {name!r} is not known; it is one of {', '.join(CLEAN_TOKENS)}")
+    seed = torch.randint(2**62, (1,), generator=generator, device=device)
+    rng = random.Random(int(seed))
+    names = rng.choices(list(masks), weights=list(masks.values()), k=batch_size)
+    clean = torch.stack([CLEAN_TOKENS[name](grid, rng) for name in names])  # (B, t, h, w)
+    # in (0, 1], because 0 would mean clean
+    level = 1 - torch.rand(batch_size, t, generator=generator, device=device)
+    independent = torch.tensor([name == "independent levels" for name in names], device=device)
+    level = torch.where(independent[:, None], level, level[:, :1])  # (B, t)
+    level = shift_sigma(level, shift)[:, :, None, None].expand(-1, -1, h, w)
+    return level.masked_fill(clean.to(device), 0).flatten(1)

@@ -1,10 +1,13 @@
-"""Cutting video-shaped tensors into tokens and putting them back together; where each token sits.
+"""Cutting video-shaped tensors into tokens, putting them back together, and saying where each token is.
 
     (B, C, T, H, W) ── patchify ──► tokens (B, N, P), P = C·p_t·p_h·p_w ── unpatchify ──► (B, C, T, H, W)
 
-The VAE cuts pixels into cells and the transformer cuts latents into tokens with the same two functions. Spacetime patches are
-section 3.2.4 of the review (arXiv:2402.17177); arXiv:2103.15691 calls them tubelets.
+The VAE cuts pixels into cells, and the transformer cuts latents into tokens, with the same two
+functions. Spacetime patches: section 3.2.4 of the review, arXiv:2402.17177; arXiv:2103.15691 calls
+them tubelets.
 """
+
+from collections.abc import Sequence
 
 import torch
 from einops import rearrange
@@ -12,8 +15,8 @@ from einops import rearrange
 Size = tuple[int, int, int]
 
 
-def grid_of(shape: Size, patch_size: Size) -> Size:
-    """Patches along frames, rows and columns.
+def grid_of(shape: Sequence[int], patch_size: Size) -> Size:
+    """Count the patches along frames, rows and columns.
 
     Raises:
         ValueError: a side that the patch does not divide; the nearest sides that fit are named.
@@ -22,49 +25,44 @@ def grid_of(shape: Size, patch_size: Size) -> Size:
         if length % patch or length < patch:
             below = max(length // patch, 1) * patch
             raise ValueError(
-                f"{length} {name} do not divide into patches of {patch}; {below} or {below + patch} would"
+                f"{length} {name} do not divide into patches of {patch}; "
+                f"{below} or {below + patch} would"
             )
-    return tuple(length // patch for length, patch in zip(shape, patch_size, strict=True))
+    T, H, W = shape
+    pt, ph, pw = patch_size
+    return T // pt, H // ph, W // pw
 
 
 def patchify(x: torch.Tensor, patch_size: Size) -> torch.Tensor:
-    """Cut x (B, C, T, H, W) into tokens (B, N, P), frames first, then rows, then columns."""
+    """Cut x (B, C, T, H, W) into tokens (B, N, P): frames first, then rows, then columns."""
     grid_of(x.shape[2:], patch_size)
     pt, ph, pw = patch_size
     return rearrange(x, "b c (t pt) (h ph) (w pw) -> b (t h w) (c pt ph pw)", pt=pt, ph=ph, pw=pw)
 
 
 def unpatchify(tokens: torch.Tensor, grid: Size, patch_size: Size) -> torch.Tensor:
-    """Undo `patchify`: tokens (B, N, P) on a grid (t, h, w) with N = t·h·w → (B, C, T, H, W)."""
-    (t, h, w), (pt, ph, pw) = grid, patch_size
+    """Undo `patchify`: tokens (B, N, P) on a grid (t, h, w), N = t·h·w → (B, C, T, H, W)."""
+    t, h, w = grid
+    pt, ph, pw = patch_size
     if tokens.shape[1] != t * h * w:
         raise ValueError(
             f"{tokens.shape[1]} tokens do not fill a grid of {t}×{h}×{w} = {t * h * w}"
         )
-    return rearrange(
-        tokens,
-        "b (t h w) (c pt ph pw) -> b c (t pt) (h ph) (w pw)",
-        t=t,
-        h=h,
-        w=w,
-        pt=pt,
-        ph=ph,
-        pw=pw,
-    )
+    pattern = "b (t h w) (c pt ph pw) -> b c (t pt) (h ph) (w pw)"
+    return rearrange(tokens, pattern, t=t, h=h, w=w, pt=pt, ph=ph, pw=pw)
 
 
-def positions_of(grid: Size, start: Size = (0, 0, 0), device=None) -> torch.Tensor:
-    """Place of every token, (N, 3) as frame, row, column, in the order of `patchify`.
+def positions_of(
+    grid: Size, start: Size = (0, 0, 0), device: torch.device | None = None
+) -> torch.Tensor:
+    """Frame, row and column of every token, (N, 3), in the order of `patchify`.
 
-    Rows and columns count from the middle of the frame, so that a wider or taller frame adds places at its edges; frames count
-    from zero. `start` is added.
+    Rows and columns count from the middle of the frame, so that a wider or taller frame adds
+    positions at its edges. Frames count from zero. `start` is added.
     """
-    t, h, w = (torch.arange(n, device=device).float() + s for n, s in zip(grid, start, strict=True))
-    h, w = h - (grid[1] - 1) / 2, w - (grid[2] - 1) / 2
-    return torch.stack(torch.meshgrid(t, h, w, indexing="ij"), dim=-1).reshape(-1, 3)
-
-
-# ---------------------------------------------------------------------------------------------------- several bags in one row
-#
-# Clips of different sizes do not stack. Patch n' Pack (arXiv:2307.06304, section 2) puts their tokens side by side in rows of one length
-# instead, and keeps them apart with masks, so that hardly a place is wasted.
+    t, h, w = grid
+    frames = torch.arange(t, device=device).float() + start[0]
+    rows = torch.arange(h, device=device).float() + start[1] - (h - 1) / 2
+    columns = torch.arange(w, device=device).float() + start[2] - (w - 1) / 2
+    axes = torch.meshgrid(frames, rows, columns, indexing="ij")
+    return torch.stack(axes, dim=-1).reshape(-1, 3)

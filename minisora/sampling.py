@@ -1,22 +1,29 @@
-"""From noise to tokens: samplers as plain functions of (velocity, tokens, sigmas).
+"""From noise to tokens: samplers are functions of (velocity, tokens, sigmas).
 
-A sampler walks down the noise levels. Every token has a level `start` at which it begins: 1 for what is to be made, 0 for what is
-given, between for what is to be redone from a half-noised video (SDEdit, arXiv:2108.01073). On the way a token's level is min(sigma, start), so a given
-token never moves, and no sampler knows what the caller has in mind.
+    tokens (B, N, P) at noise level 1, sigmas (steps + 1,) ── euler, heun, ddim ──► clean tokens (B, N, P)
+
+A sampler walks down the noise levels. Every token has a level `start` at which it begins: 1 if it
+is to be generated, 0 if it is clean already (a conditioning token), between if it comes from a
+half-noised video (SDEdit, arXiv:2108.01073). On the way its level is min(sigma, start). So a
+conditioning token never moves, and a sampler does not have to know the task.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
+import torch.nn as nn
 
 from minisora.flow import clean_from_velocity, noise_from_velocity
 
-Velocity = Callable[
-    [torch.Tensor, torch.Tensor], torch.Tensor
-]  # tokens (B, N, P), sigma (B, N) → velocity (B, N, P)
-Callback = Callable[
-    [int, float, torch.Tensor, torch.Tensor], None
-]  # step, sigma, tokens, guess of x_0
+# tokens (B, N, P), sigma (B, N) → velocity (B, N, P)
+Velocity = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+# step, sigma, tokens, guess of x_0
+Callback = Callable[[int, float, torch.Tensor, torch.Tensor], None]
+Prompt = tuple[torch.Tensor, ...]  # prompt_embeds, attention_mask, prompt_positions
+Generators = torch.Generator | Sequence[torch.Generator] | None
+
+MOST_GUIDANCE = 100.0
 
 
 def euler(
@@ -29,15 +36,18 @@ def euler(
     """Follow the velocity in straight steps: tokens += (σ_next − σ) · velocity.
 
     Args:
-        tokens: (B, N, P) at their starting levels. sigmas: (steps + 1,), falling to 0. start: (B, N) or (B, 1); None is 1 everywhere.
-        callback: called before every step with the guess of x_0.
+        tokens: (B, N, P) at their starting levels.
+        sigmas: (steps + 1,), falling to 0.
+        start: (B, N) or (B, 1), the level at which each token begins; None is 1 everywhere.
+        callback: called before every step with the step, sigma, the tokens and the guess of x_0.
+
+    Returns:
+        clean tokens (B, N, P).
     """
-    start = torch.ones_like(tokens[..., 0]) if start is None else start
-    for step, (sigma, sigma_next) in enumerate(zip(sigmas[:-1], sigmas[1:], strict=True)):
-        now, after = start.clamp(max=sigma), start.clamp(max=sigma_next)  # as start
+    for step, sigma, now, after in _levels(tokens, sigmas, start):
         v = velocity(tokens, now)
         if callback:
-            callback(step, float(sigma), tokens, clean_from_velocity(tokens, v, now[..., None]))
+            callback(step, sigma, tokens, clean_from_velocity(tokens, v, now[..., None]))
         tokens = tokens + (after - now)[..., None] * v
     return tokens
 
@@ -49,16 +59,21 @@ def heun(
     start: torch.Tensor | None = None,
     callback: Callback | None = None,
 ) -> torch.Tensor:
-    """Take Euler's step, look again at its end, and go with the mean of both velocities: two network calls a step, and an error
-    that falls fourfold when steps double. Algorithm 1 of arXiv:2206.00364, in our σ. Arguments as in `euler`."""
-    start = torch.ones_like(tokens[..., 0]) if start is None else start
-    for step, (sigma, sigma_next) in enumerate(zip(sigmas[:-1], sigmas[1:], strict=True)):
-        now, after = start.clamp(max=sigma), start.clamp(max=sigma_next)
+    """Take Euler's step, ask again at its end, and go with the mean of both velocities.
+
+    Two network calls a step, and an error that falls fourfold when steps double. The last step is
+    Euler's, because it ends at σ = 0, where the network was never trained. Algorithm 1 of
+    arXiv:2206.00364, in our σ. Arguments as in `euler`.
+    """
+    for step, sigma, now, after in _levels(tokens, sigmas, start):
         width = (after - now)[..., None]
         v = velocity(tokens, now)
         if callback:
-            callback(step, float(sigma), tokens, clean_from_velocity(tokens, v, now[..., None]))
-        tokens = tokens + width * (v + velocity(tokens + width * v, after)) / 2
+            callback(step, sigma, tokens, clean_from_velocity(tokens, v, now[..., None]))
+        is_last = step == len(sigmas) - 2
+        if not is_last:
+            v = (v + velocity(tokens + width * v, after)) / 2
+        tokens = tokens + width * v
     return tokens
 
 
@@ -69,55 +84,106 @@ def ddim(
     start: torch.Tensor | None = None,
     callback: Callback | None = None,
     eta: float = 0.0,
-    generator: torch.Generator | None = None,
+    generator: Generators = None,
 ) -> torch.Tensor:
-    """Guess x_0 and the noise, and mix them again at the next level. Eq. (12) of arXiv:2010.02502, for x_t = (1 − σ) x_0 + σ noise.
+    """Guess x_0 and the noise, and mix them again at the next level. Eq. (12) of arXiv:2010.02502.
 
-    With eta = 0 this is `euler`, written differently; with eta up to 1, the share eta² of the noise's variance is drawn afresh.
+    It is written for x_t = (1 − σ) x_0 + σ noise. With eta = 0 it is `euler` in other words. With
+    eta up to 1, a fraction eta² of the noise's variance is drawn afresh in every step.
+
+    Args:
+        generator: source of that noise, as in `draw_noise`; the other arguments as in `euler`.
+
+    Raises:
+        ValueError: eta outside of [0, 1].
     """
-    start = torch.ones_like(tokens[..., 0]) if start is None else start
-    for step, (sigma, sigma_next) in enumerate(zip(sigmas[:-1], sigmas[1:], strict=True)):
-        now, after = start.clamp(max=sigma), start.clamp(max=sigma_next)
+    if not 0 <= eta <= 1:
+        raise ValueError(f"eta={eta} should be from 0 (no fresh noise) to 1 (all of it)")
+    for step, sigma, now, after in _levels(tokens, sigmas, start):
         v = velocity(tokens, now)
-        x_0, noise = (
-            clean_from_velocity(tokens, v, now[..., None]),
-            noise_from_velocity(tokens, v, now[..., None]),
-        )
+        x_0 = clean_from_velocity(tokens, v, now[..., None])
+        noise = noise_from_velocity(tokens, v, now[..., None])
         if callback:
-            callback(step, float(sigma), tokens, x_0)
+            callback(step, sigma, tokens, x_0)
         if eta > 0:
-            fresh = torch.randn(tokens.shape, generator=generator, device=tokens.device)
-            noise = (1 - eta**2) ** 0.5 * noise + eta * fresh
+            fresh = draw_noise(tokens.shape, generator, tokens.device)
+            noise = math.sqrt(1 - eta**2) * noise + eta * fresh
         mixed = (1 - after[..., None]) * x_0 + after[..., None] * noise
-        tokens = torch.where(
-            (now > after)[..., None], mixed, tokens
-        )  # given tokens stay as they are
+        moves = (after < now)[..., None]  # conditioning tokens do not
+        tokens = torch.where(moves, mixed, tokens)
     return tokens
 
 
 SAMPLERS = {"euler": euler, "heun": heun, "ddim": ddim}
 
 
-def guided(
-    model,
-    positions: torch.Tensor,
-    prompt: tuple[torch.Tensor, ...],
-    negative: tuple[torch.Tensor, ...],
-    guidance_scale: float,
-) -> Velocity:
-    """Classifier-free guidance (arXiv:2207.12598, Eq. (6)): uncond + guidance_scale · (cond − uncond), velocities without and with the prompt.
+def _levels(
+    tokens: torch.Tensor, sigmas: torch.Tensor, start: torch.Tensor | None
+) -> Iterator[tuple[int, float, torch.Tensor, torch.Tensor]]:
+    """Every step's number and sigma, and the levels of all tokens before and after it, as `start`."""
+    if start is None:
+        start = torch.ones_like(tokens[..., 0])
+    for step, (sigma, sigma_next) in enumerate(zip(sigmas[:-1], sigmas[1:], strict=True)):
+        yield step, float(sigma), start.clamp(max=sigma), start.clamp(max=sigma_next)
+
+
+def draw_noise(
+    shape: Sequence[int], generator: Generators, device: torch.device | str
+) -> torch.Tensor:
+    """Draw normal noise where the generator is, and bring it to the device.
+
+    So one seed gives one noise on every device.
 
     Args:
-        model: a DiT. positions: (N, 3). prompt, negative: prompt_embeds (B, S, D), attention_mask (B, S) and prompt_positions (B, S, 3) of what is
-            wanted and of what to get away from, as from `TextEncoder.read`, padded to the same S.
-        guidance_scale: 1 is the prompt alone, 0 the negative prompt alone; both take one network call instead of a double one.
+        shape: (B, ...).
+        generator: one for the batch, a list of one for each clip, or None.
     """
+    if generator is None:
+        return torch.randn(shape, device=device)
+    if isinstance(generator, torch.Generator):
+        return torch.randn(shape, generator=generator, device=generator.device).to(device)
+    if len(generator) != shape[0]:
+        raise ValueError(f"{shape[0]} clips and {len(generator)} generators do not pair up")
+    clips = [draw_noise((1, *shape[1:]), own, device) for own in generator]
+    return torch.cat(clips)
+
+
+def guided(
+    model: nn.Module,
+    positions: torch.Tensor,
+    prompt: Prompt,
+    negative: Prompt,
+    guidance_scale: float,
+) -> Velocity:
+    """Classifier-free guidance, Eq. (6) of arXiv:2207.12598: uncond + guidance_scale · (cond − uncond).
+
+    Args:
+        model: a DiT. positions: (N, 3). prompt: prompt_embeds (B, S, D), attention_mask (B, S) and
+        prompt_positions (B, S, 3) of what is
+            wanted, as from `TextEncoder.read`.
+        negative: the same of what to move away from, padded to the same S. guidance_scale: 1 is the
+        prompt alone, 0 the negative prompt alone. Both take half of the work.
+
+    Returns:
+        A function for the samplers.
+
+    Raises:
+        ValueError: a guidance scale that is not a number from −100 to 100.
+    """
+    if not -MOST_GUIDANCE <= guidance_scale <= MOST_GUIDANCE:
+        raise ValueError(
+            f"guidance_scale={guidance_scale} should be from {-MOST_GUIDANCE:g} to {MOST_GUIDANCE:g}; "
+            "1 is the prompt alone, 2 is usual"
+        )
 
     def velocity(tokens: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
-        if guidance_scale in (0, 1):
-            return model(tokens, sigma, positions, *(prompt if guidance_scale == 1 else negative))
-        both = (torch.cat([a, b]) for a, b in zip(prompt, negative, strict=True))
-        cond, uncond = model(tokens.repeat(2, 1, 1), sigma.repeat(2, 1), positions, *both).chunk(2)
+        if guidance_scale == 1:
+            return model(tokens, sigma, positions, *prompt)
+        if guidance_scale == 0:
+            return model(tokens, sigma, positions, *negative)
+        both = [torch.cat(parts) for parts in zip(prompt, negative, strict=True)]
+        twice = model(tokens.repeat(2, 1, 1), sigma.repeat(2, 1), positions, *both)
+        cond, uncond = twice.chunk(2)
         return uncond + guidance_scale * (cond - uncond)
 
     return velocity

@@ -27,7 +27,7 @@ from minisora.train.stages import train_dit
 from minisora.world.render import render
 
 RESULTS = Path(__file__).resolve().parents[2] / "data" / "results" / "kinds.json"
-WAYS = {"all kinds": MASKS, "text to video alone": {"one level": 1.0}}
+WAYS = {"all kinds": MASKS, "text to video alone": {"none": 1.0}}
 LEVELS = (0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95)
 WIDTH, RATE = 160, 8e-3  # what learns most in few steps, see data/LOG.md
 

@@ -1,12 +1,14 @@
-"""Commands that make a clip: minisora generate | image | animate | extend | connect | loop | inpaint | edit | restyle | minute."""
+"""Commands that make a clip: each calls a function of `minisora.tasks`.
 
-import inspect
+generate, image, animate, extend, connect, loop, inpaint, video-to-video, long-video
+"""
+
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from minisora import tasks
 from minisora.cli.common import (
     CLIP,
     DEVICE,
@@ -15,18 +17,19 @@ from minisora.cli.common import (
     FRAMES,
     GUIDANCE,
     HEIGHT,
-    MISSING,
+    IMAGE,
     MODEL,
     MORE,
     NEGATIVE,
     OUT,
-    PICTURE,
     PROMPT,
     RATE,
     REGION,
+    SCALE,
     SECONDS,
     SEED,
     SENTENCES,
+    SPAN,
     STEPS,
     STRENGTH,
     UPSAMPLE,
@@ -35,199 +38,401 @@ from minisora.cli.common import (
 )
 from minisora.config import GUIDANCE_SCALE
 
-SHARED = {  # options of every command that makes a clip
-    "out": (OUT, Path("clip.png")),
-    "seed": (SEED, None),
-    "num_inference_steps": (STEPS, 20),
-    "guidance_scale": (GUIDANCE, GUIDANCE_SCALE),
-    "negative_prompt": (NEGATIVE, ""),
-    "height": (HEIGHT, None),
-    "width": (WIDTH, None),
-    "fps": (RATE, 8.0),
-    "preset": (MODEL, "tiny"),
-    "device": (DEVICE, "auto"),
-    "force": (FORCE, False),
-}
-COMMANDS = []
+if TYPE_CHECKING:
+    import torch
+
+LONGEST_SIDE = 128  # of a clip that is read: attention would take hours with much more
+JUDGED = 17  # frames at the end of a long clip that the judge looks at
 
 
-def makes_a_clip(function):
-    """Turn `function(model, its own arguments, **options) → video (1, 3, T, H, W)` into a command with the shared options."""
-
-    def command(**values):
-        from minisora.show.clip import can_save
-
-        out, seed, fps, preset, device, force = (
-            values.pop(name) for name in ("out", "seed", "fps", "preset", "device", "force")
-        )
-        can_save(out, force)
-        if "clip" in values:  # clips come at their own size, or at the one that is asked for
-            size = values.pop("height"), values.pop("width")
-            values |= {
-                name: _clip(values[name], *size, fps)
-                for name in ("clip", "after")
-                if name in values
-            }
-        model, seed, generator = load(preset, device, seed)
-        began = time.perf_counter()
-        video = function(model, generator=generator, **values)[0].cpu()
-        _show(video, values["prompt"], out, seed, time.perf_counter() - began, fps, force)
-
-    own = [
-        p
-        for p in list(inspect.signature(function).parameters.values())[1:-1]
-        if p.name not in SHARED
-    ]
-    shared = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=value, annotation=kind)
-        for name, (kind, value) in SHARED.items()
-    ]
-    command.__signature__ = inspect.Signature([*own, *shared])
-    command.__annotations__ = {p.name: p.annotation for p in (*own, *shared)}
-    command.__name__, command.__doc__ = function.__name__, function.__doc__
-    COMMANDS.append(command)
-    return command
-
-
-@makes_a_clip
 def generate(
-    model, prompt: PROMPT, num_frames: FRAMES = None, upsample: UPSAMPLE = True, **options
-):
-    """Make a clip from a sentence."""
-    usual = (model.preset.num_frames, model.preset.height, model.preset.width)
-    if upsample and all(
-        n in (None, own)
-        for n, own in zip((num_frames, options["height"], options["width"]), usual, strict=True)
-    ):
-        (longer,) = model.upsample(
-            prompt, options["generator"].clone_state()
-        )  # the same noise, expanded or not
-        if longer != prompt:
-            typer.echo(f"the prompt became: {longer}")
-            prompt = longer
-    return model.generate(prompt, upsample=False, num_frames=num_frames, **options)
-
-
-@makes_a_clip
-def image(model, prompt: PROMPT, **options):
-    """Make a picture from a sentence: a clip of one frame."""
-    return tasks.text_to_image(model, prompt, **options)[:, :, None]
-
-
-@makes_a_clip
-def animate(
-    model,
-    image: PICTURE,
     prompt: PROMPT,
+    out: OUT = None,
+    seed: SEED = None,
     num_frames: FRAMES = None,
-    height=None,
-    width=None,
-    **options,
-):
-    """Make a clip that starts with a picture."""
+    upsample: UPSAMPLE = True,
+    num_inference_steps: STEPS = None,
+    guidance_scale: GUIDANCE = GUIDANCE_SCALE,
+    negative_prompt: NEGATIVE = "",
+    height: HEIGHT = None,
+    width: WIDTH = None,
+    fps: RATE = 8.0,
+    scale: SCALE = 8,
+    model: MODEL = "tiny",
+    device: DEVICE = "auto",
+    force: FORCE = False,
+) -> None:
+    """Make a clip from a sentence."""
+    job = Job(out, force, fps, scale, model, device, seed)
+    options = job.sampling(num_inference_steps, guidance_scale, negative_prompt)
+    upsampled = job.upsampled(prompt, num_frames, height, width) if upsample else prompt
+    if upsampled != prompt:
+        typer.echo(f"the prompt became: {upsampled}")
+        job.metadata["upsampled_prompt"] = upsampled
+    options |= {"num_frames": num_frames, "height": height, "width": width, "upsample": False}
+    job.finish(job.model.generate(upsampled, **options), prompt)
+
+
+def image(
+    prompt: PROMPT,
+    out: OUT = None,
+    seed: SEED = None,
+    num_inference_steps: STEPS = None,
+    guidance_scale: GUIDANCE = GUIDANCE_SCALE,
+    negative_prompt: NEGATIVE = "",
+    height: HEIGHT = None,
+    width: WIDTH = None,
+    scale: SCALE = 8,
+    model: MODEL = "tiny",
+    device: DEVICE = "auto",
+    force: FORCE = False,
+) -> None:
+    """Make an image from a sentence: a clip of one frame."""
+    from minisora import tasks
+
+    job = Job(out, force, 8.0, scale, model, device, seed)
+    options = job.sampling(num_inference_steps, guidance_scale, negative_prompt)
+    images = tasks.text_to_image(job.model, prompt, height=height, width=width, **options)
+    job.finish(images[:, :, None], prompt)
+
+
+def animate(
+    image: IMAGE,
+    prompt: PROMPT,
+    out: OUT = None,
+    seed: SEED = None,
+    num_frames: FRAMES = None,
+    num_inference_steps: STEPS = None,
+    guidance_scale: GUIDANCE = GUIDANCE_SCALE,
+    negative_prompt: NEGATIVE = "",
+    height: HEIGHT = None,
+    width: WIDTH = None,
+    fps: RATE = 8.0,
+    scale: SCALE = 8,
+    model: MODEL = "tiny",
+    device: DEVICE = "auto",
+    force: FORCE = False,
+) -> None:
+    """Make a clip that starts with an image."""
+    from minisora import tasks
     from minisora.show.media import as_image
 
-    return tasks.animate(
-        model,
-        as_image(image, height or model.preset.height, width or model.preset.width),
-        prompt,
-        num_frames=num_frames,
-        **options,
-    )
+    job = Job(out, force, fps, scale, model, device, seed)
+    options = job.sampling(num_inference_steps, guidance_scale, negative_prompt)
+    preset = job.model.preset
+    first = as_image(image, height or preset.height, width or preset.width)
+    job.finish(tasks.animate(job.model, first, prompt, num_frames=num_frames, **options), prompt)
 
 
-@makes_a_clip
 def extend(
-    model,
     clip: CLIP,
     prompt: PROMPT,
+    out: OUT = None,
+    seed: SEED = None,
     num_frames: MORE = 8,
     direction: DIRECTION = "forward",
-    **options,
-):
-    """Go on where a clip ends, or say what came before it."""
-    return tasks.extend(model, clip, num_frames, prompt, direction=direction, **options)
-
-
-@makes_a_clip
-def connect(model, clip: CLIP, after: CLIP, prompt: PROMPT, num_frames: MORE = 8, **options):
-    """Lead from one clip into another."""
-    return tasks.connect(model, clip, after, prompt, num_frames, **options)
-
-
-@makes_a_clip
-def loop(model, clip: CLIP, prompt: PROMPT, num_frames: MORE = 8, **options):
-    """Lead from a clip's end back to its beginning."""
-    return tasks.loop(model, clip, prompt, num_frames, **options)
-
-
-@makes_a_clip
-def inpaint(model, clip: CLIP, prompt: PROMPT, missing: MISSING, **options):
-    """Make frames anew that are missing or spoilt."""
-    try:
-        first, _, last = missing.partition("-")
-        first, last = int(first), int(last or first)
-    except ValueError:
-        raise ValueError(
-            f"--missing {missing!r} is not understood; write 5-12, or one number"
-        ) from None
-    return tasks.inpaint(model, clip, prompt, frames=range(first, last + 1), **options)
-
-
-@makes_a_clip
-def edit(model, clip: CLIP, prompt: PROMPT, region: REGION, **options):
-    """Make a region of a clip anew and keep the rest."""
-    return tasks.inpaint(model, clip, prompt, region=region, **options)
-
-
-@makes_a_clip
-def restyle(model, clip: CLIP, prompt: PROMPT, strength: STRENGTH = 0.7, **options):
-    """Change a whole clip as the sentence says."""
-    return tasks.video_to_video(model, clip, prompt, strength, **options)
-
-
-@makes_a_clip
-def minute(model, prompt: SENTENCES, seconds: SECONDS = 60.0, **options):
-    """Make a long clip, window by window."""
-    return tasks.long_video(
-        model, [(seconds / len(prompt), sentence) for sentence in prompt], **options
-    )
-
-
-# ---------------------------------------------------------------------------------------- parts
-
-
-def _clip(path: Path, height: int | None, width: int | None, fps: float):
-    """A clip at a size that the transformer can take in without hours of work."""
-    from minisora.show.media import as_video
-
-    video = as_video(path, height, width, fps)
-    if max(video.shape[2:]) > 128:
-        raise ValueError(
-            f"{path} is {video.shape[2]}×{video.shape[3]}, far from what the model was trained on; resize it with --height 32 --width 32"
-        )
-    return video
-
-
-def _show(
-    video, prompt: str | list[str], out: Path, seed: int, seconds: float, fps: float, force: bool
+    num_inference_steps: STEPS = None,
+    guidance_scale: GUIDANCE = GUIDANCE_SCALE,
+    negative_prompt: NEGATIVE = "",
+    height: HEIGHT = None,
+    width: WIDTH = None,
+    fps: RATE = 8.0,
+    scale: SCALE = 8,
+    model: MODEL = "tiny",
+    device: DEVICE = "auto",
+    force: FORCE = False,
 ) -> None:
+    """Go on where a clip ends, or generate what came before it."""
+    from minisora import tasks
+
+    job = Job(out, force, fps, scale, model, device, seed)
+    options = job.sampling(num_inference_steps, guidance_scale, negative_prompt)
+    video = read_clip(clip, height, width, fps)
+    longer = tasks.extend(job.model, video, num_frames, prompt, direction=direction, **options)
+    job.finish(longer, prompt)
+
+
+def connect(
+    clip: CLIP,
+    after: CLIP,
+    prompt: PROMPT,
+    out: OUT = None,
+    seed: SEED = None,
+    num_frames: MORE = 8,
+    num_inference_steps: STEPS = None,
+    guidance_scale: GUIDANCE = GUIDANCE_SCALE,
+    negative_prompt: NEGATIVE = "",
+    height: HEIGHT = None,
+    width: WIDTH = None,
+    fps: RATE = 8.0,
+    scale: SCALE = 8,
+    model: MODEL = "tiny",
+    device: DEVICE = "auto",
+    force: FORCE = False,
+) -> None:
+    """Lead from one clip into another."""
+    from minisora import tasks
+
+    job = Job(out, force, fps, scale, model, device, seed)
+    options = job.sampling(num_inference_steps, guidance_scale, negative_prompt)
+    first = read_clip(clip, height, width, fps)
+    last = read_clip(after, height, width, fps)
+    job.finish(tasks.connect(job.model, first, last, prompt, num_frames, **options), prompt)
+
+
+def loop(
+    clip: CLIP,
+    prompt: PROMPT,
+    out: OUT = None,
+    seed: SEED = None,
+    num_frames: MORE = 8,
+    num_inference_steps: STEPS = None,
+    guidance_scale: GUIDANCE = GUIDANCE_SCALE,
+    negative_prompt: NEGATIVE = "",
+    height: HEIGHT = None,
+    width: WIDTH = None,
+    fps: RATE = 8.0,
+    scale: SCALE = 8,
+    model: MODEL = "tiny",
+    device: DEVICE = "auto",
+    force: FORCE = False,
+) -> None:
+    """Lead from a clip's end back to its beginning."""
+    from minisora import tasks
+
+    job = Job(out, force, fps, scale, model, device, seed)
+    options = job.sampling(num_inference_steps, guidance_scale, negative_prompt)
+    video = read_clip(clip, height, width, fps)
+    job.finish(tasks.loop(job.model, video, prompt, num_frames, **options), prompt)
+
+
+def inpaint(
+    clip: CLIP,
+    prompt: PROMPT,
+    frames: SPAN = None,
+    region: REGION = None,
+    out: OUT = None,
+    seed: SEED = None,
+    num_inference_steps: STEPS = None,
+    guidance_scale: GUIDANCE = GUIDANCE_SCALE,
+    negative_prompt: NEGATIVE = "",
+    height: HEIGHT = None,
+    width: WIDTH = None,
+    fps: RATE = 8.0,
+    scale: SCALE = 8,
+    model: MODEL = "tiny",
+    device: DEVICE = "auto",
+    force: FORCE = False,
+) -> None:
+    """Generate some frames of a clip, or a region, and keep the rest."""
+    from minisora import tasks
+
+    span = frame_span(frames)
+    if span is None and region is None:
+        raise ValueError("say what to generate: --frames 5-12, or --region TOP LEFT HEIGHT WIDTH")
+    job = Job(out, force, fps, scale, model, device, seed)
+    options = job.sampling(num_inference_steps, guidance_scale, negative_prompt)
+    video = read_clip(clip, height, width, fps)
+    filled = tasks.inpaint(job.model, video, prompt, frames=span, region=region, **options)
+    job.finish(filled, prompt)
+
+
+def video_to_video(
+    clip: CLIP,
+    prompt: PROMPT,
+    strength: STRENGTH = 0.7,
+    out: OUT = None,
+    seed: SEED = None,
+    num_inference_steps: STEPS = None,
+    guidance_scale: GUIDANCE = GUIDANCE_SCALE,
+    negative_prompt: NEGATIVE = "",
+    height: HEIGHT = None,
+    width: WIDTH = None,
+    fps: RATE = 8.0,
+    scale: SCALE = 8,
+    model: MODEL = "tiny",
+    device: DEVICE = "auto",
+    force: FORCE = False,
+) -> None:
+    """Change a whole clip as the sentence says."""
+    from minisora import tasks
+
+    job = Job(out, force, fps, scale, model, device, seed)
+    options = job.sampling(num_inference_steps, guidance_scale, negative_prompt)
+    job.metadata["strength"] = strength
+    video = read_clip(clip, height, width, fps)
+    job.finish(tasks.video_to_video(job.model, video, prompt, strength, **options), prompt)
+
+
+def long_video(
+    prompt: SENTENCES,
+    seconds: SECONDS = 60.0,
+    out: OUT = None,
+    seed: SEED = None,
+    upsample: UPSAMPLE = True,
+    num_inference_steps: STEPS = None,
+    guidance_scale: GUIDANCE = GUIDANCE_SCALE,
+    negative_prompt: NEGATIVE = "",
+    height: HEIGHT = None,
+    width: WIDTH = None,
+    fps: RATE = 8.0,
+    scale: SCALE = 8,
+    model: MODEL = "tiny",
+    device: DEVICE = "auto",
+    force: FORCE = False,
+) -> None:
+    """Make a long clip, window by window."""
+    from minisora import tasks
+
+    job = Job(out, force, fps, scale, model, device, seed)
+    options = job.sampling(num_inference_steps, guidance_scale, negative_prompt)
+    script = [(seconds / len(prompt), sentence) for sentence in prompt]
+    options |= {"fps": fps, "height": height, "width": width, "upsample": upsample}
+    job.finish(tasks.long_video(job.model, script, **options), *prompt)
+
+
+COMMANDS = (
+    generate,
+    image,
+    animate,
+    extend,
+    connect,
+    loop,
+    inpaint,
+    video_to_video,
+    long_video,
+)
+
+
+# ------------------------------------------------------------------------------------------ parts
+
+
+class Job:
+    """One clip in the making: its file is checked first, then the model loaded, the clip sampled.
+
+    Args:
+        out: None takes the first free of clip.png, clip-1.png, clip-2.png and so on.
+        others: the options of the same name.
+    """
+
+    def __init__(
+        self,
+        out: Path | None,
+        force: bool,
+        fps: float,
+        scale: int,
+        model: str,
+        device: str,
+        seed: int | None,
+    ) -> None:
+        from minisora.show.media import MAX_SCALE, can_save
+
+        if not 1 <= scale <= MAX_SCALE:
+            raise ValueError(f"--scale {scale} is not possible; it goes from 1 to {MAX_SCALE}")
+        self.out = out
+        self.force = force
+        self.fps = fps
+        self.scale = scale
+        can_save(self._file(), force, fps)
+        self.model, seed, self.generator = load(model, device, seed)
+        self.metadata: dict[str, Any] = {"seed": seed, "model": model}
+        self.steps: list[int] = []  # of each window
+        self.began = time.perf_counter()
+
+    def sampling(
+        self, num_inference_steps: int | None, guidance_scale: float, negative_prompt: str
+    ) -> dict[str, Any]:
+        """Options of every task."""
+        options = {
+            "num_inference_steps": num_inference_steps,
+            "guidance_scale": guidance_scale,
+            "negative_prompt": negative_prompt,
+        }
+        self.metadata |= options
+        return {**options, "generator": self.generator, "callback": self._count}
+
+    def upsampled(
+        self, prompt: str, num_frames: int | None, height: int | None, width: int | None
+    ) -> str:
+        """The prompt with positions if the clip has the model's own size; the noise stays."""
+        preset = self.model.preset
+        own_size = (
+            num_frames in (None, preset.num_frames)
+            and height in (None, preset.height)
+            and width in (None, preset.width)
+        )
+        return self.model.upsample(prompt, self.generator.clone_state())[0] if own_size else prompt
+
+    def finish(self, videos: "torch.Tensor", *prompts: str) -> None:
+        """Save the clip (1, 3, T, H, W), show it, and say what the judge saw."""
+        from minisora.show.clip import Clip, text_strip
+
+        seconds = time.perf_counter() - self.began
+        video = videos[0].cpu()
+        clip = Clip(video, " / ".join(prompts), self.fps)
+        self.metadata |= {"prompt": clip.caption, "steps": self.steps}
+        out = clip.save(self._file(), self.force, scale=self.scale, metadata=self.metadata)
+        strip = text_strip(clip)
+        if strip:
+            typer.echo(strip)
+        steps = " + ".join(map(str, self.steps[:2])) + (" + …" if len(self.steps) > 2 else "")
+        seed = self.metadata["seed"]
+        typer.echo(
+            f"{out}: {len(clip.frames)} frames in {seconds:.2f} s, seed {seed}, {steps} steps"
+        )
+        typer.echo(what_the_judge_saw(video, prompts[-1], self.fps))
+
+    def _file(self) -> Path:
+        if self.out is not None:
+            return self.out
+        path = Path("clip.png")
+        number = 0
+        while path.exists() and not self.force:
+            number += 1
+            path = Path(f"clip-{number}.png")
+        return path
+
+    def _count(self, step: int, *_: Any) -> None:
+        if step == 0 or not self.steps:
+            self.steps.append(0)
+        self.steps[-1] += 1
+
+
+def what_the_judge_saw(video: "torch.Tensor", prompt: str, fps: float) -> str:
+    """One line: objects and motions that the judge reads, and whether they are as asked."""
     from minisora.measure.judge import read, verdict
-    from minisora.show.clip import Clip, text_strip
     from minisora.world.captions import parse
 
-    sentences = [prompt] if isinstance(prompt, str) else prompt
-    clip = Clip(video, " / ".join(sentences), fps)
-    clip.save(out, force)
-    if strip := text_strip(clip):
-        typer.echo(strip)
-    typer.echo(f"{out}: {video.shape[1]} frames in {seconds:.2f} s, seed {seed}")
     long = video.shape[1] > 49
-    seen = read(video[:, -17:] if long else video, fps)
-    where = ", in its last 17 frames, " if long else " "
+    where = f", in its last {JUDGED} frames," if long else ""
+    seen = read(video[:, -JUDGED:] if long else video, fps)
     try:
-        typer.echo(f"the judge saw{where}{seen}: {verdict(seen, parse(sentences[-1]))}")
+        return f"the judge saw{where} {seen}: {verdict(seen, parse(prompt))}"
     except ValueError as error:
-        typer.echo(
-            f"the judge saw{where}{seen}; it cannot hold that against the prompt, because {error}"
+        return (
+            f"the judge saw{where} {seen}; it cannot hold that against the prompt, because {error}"
         )
+
+
+def frame_span(text: str | None) -> range | None:
+    """The frames that --frames names: 5-12, or one number."""
+    if text is None:
+        return None
+    first, _, last = text.partition("-")
+    try:
+        return range(int(first), int(last or first) + 1)
+    except ValueError:
+        raise ValueError(f"--frames {text!r} is not understood; write 5-12, or 7") from None
+
+
+def read_clip(path: Path, height: int | None, width: int | None, fps: float) -> "torch.Tensor":
+    """A clip at a size that the transformer can take in without hours of work."""
+    from minisora.show.media import as_image, as_video
+
+    sides = as_image(path, height, width).shape[1:]  # before the whole clip is read
+    if max(sides) > LONGEST_SIDE:
+        raise ValueError(
+            f"{path} is {sides[0]}×{sides[1]}, far from what the model was trained on; "
+            "resize it with --height 32 --width 32"
+        )
+    return as_video(path, height, width, fps)

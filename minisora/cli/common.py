@@ -1,48 +1,29 @@
 """What several commands share: their options, each defined once, and their first and last steps."""
 
 import json
+import secrets
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    import torch
+
+    from minisora.pipeline import MiniSora
+
+MAX_SEED = 2**32 - 1  # torch's generators on the CPU take no more of a seed than 32 bits
 
 PROMPT = Annotated[
     str,
     typer.Argument(
-        help='A sentence of the toy world, such as "a large red circle bouncing on a navy background".'
+        help='A sentence of the toy world: "a large red circle bouncing on a navy background".'
     ),
 ]
 SENTENCES = Annotated[
     list[str], typer.Argument(help="One sentence, or several that share the time equally.")
 ]
-SECONDS = Annotated[float, typer.Option(help="Length of the clip, at 8 frames a second.", min=1)]
-MISSING = Annotated[str, typer.Option(help="Frames to make, counted from 0: 5-12, or one number.")]
-OUT = Annotated[
-    Path,
-    typer.Option(help="Where the clip goes: .png (animated), .gif, .webp or .mp4 (extra: video)."),
-]
-SEED = Annotated[
-    int | None,
-    typer.Option(
-        help="Seed of the noise; the same seed gives the same clip. Random, and printed, if left out."
-    ),
-]
-STEPS = Annotated[int, typer.Option(help="Steps from noise to clip.", min=1)]
-GUIDANCE = Annotated[
-    float, typer.Option(help="How hard the prompt pulls: 1 is not at all more than it says.")
-]
-NEGATIVE = Annotated[str, typer.Option(help="What to get away from.")]
-UPSAMPLE = Annotated[
-    bool,
-    typer.Option(
-        help="Let the prompt upsampler add where things are, in the preset's size; places of your own come last in the prompt."
-    ),
-]
-FRAMES = Annotated[int | None, typer.Option(help="Frames, 4k + 1.", min=1)]
-HEIGHT = Annotated[int | None, typer.Option(help="Rows, a multiple of 8.", min=8)]
-WIDTH = Annotated[int | None, typer.Option(help="Columns, a multiple of 8.", min=8)]
-RATE = Annotated[float, typer.Option(help="Frames a second of the files, as judged too.", min=0.5)]
-PICTURE = Annotated[
+IMAGE = Annotated[
     Path,
     typer.Argument(
         help="The first frame: PNG, JPEG, GIF or WebP; cropped to the middle and resized."
@@ -51,29 +32,78 @@ PICTURE = Annotated[
 CLIP = Annotated[
     Path,
     typer.Argument(
-        help="A clip: animated PNG, GIF, WebP or mp4 (extra: video). At its own size, or at --height and --width."
+        help="A clip: animated PNG, GIF, WebP or mp4 (extra: video). "
+        "At its own size, or at --height and --width."
     ),
 ]
-MORE = Annotated[int, typer.Option(help="How many frames more.", min=1)]
-DIRECTION = Annotated[str, typer.Option(help="forward or backward.")]
-REGION = Annotated[
-    tuple[int, int, int, int],
-    typer.Option(help="Top, left, height and width of what is made anew, in pixels."),
+OUT = Annotated[
+    Path | None,
+    typer.Option(
+        help="Where the clip goes: .png (animated), .gif, .webp or .mp4 (extra: video). "
+        "clip.png if left out, or clip-1.png, clip-2.png where that is taken."
+    ),
 ]
-STRENGTH = Annotated[float, typer.Option(help="How much is changed: 0 nothing, 1 everything.")]
+SCALE = Annotated[
+    int,
+    typer.Option(help="Pixels of the file for each pixel of the clip, 1 to 32; none is smoothed."),
+]
+FORCE = Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")]
+SEED = Annotated[
+    int | None,
+    typer.Option(
+        help="Seed of the noise, 0 to 4294967295; the same seed gives the same clip. "
+        "Random, and printed, if left out."
+    ),
+]
+NOISE_SEED = Annotated[int, typer.Option("--seed", help="Seed of the noise.")]
+STEPS = Annotated[
+    int | None,
+    typer.Option(
+        help="Steps from noise to clip, 1 to 1000. If left out: the fewer, the less is left open "
+        "(2 where frames are there already, 4 where the prompt says positions, else 20)."
+    ),
+]
+GUIDANCE = Annotated[
+    float,
+    typer.Option(help="How strongly the prompt guides; 1 is no guidance."),
+]
+NEGATIVE = Annotated[str, typer.Option(help="A sentence that guidance moves away from.")]
+UPSAMPLE = Annotated[
+    bool,
+    typer.Option(
+        help="Let the prompt upsampler add positions, for clips of the model's own size. "
+        "Positions of your own stand at the end of the prompt."
+    ),
+]
+FRAMES = Annotated[int | None, typer.Option(help="Frames, 4k + 1.")]
+MORE = Annotated[int, typer.Option(help="How many frames more.")]
+HEIGHT = Annotated[int | None, typer.Option(help="Rows, a multiple of 8.")]
+WIDTH = Annotated[int | None, typer.Option(help="Columns, a multiple of 8.")]
+RATE = Annotated[float, typer.Option(help="Frames a second, of what is read and written.")]
+SECONDS = Annotated[float, typer.Option(help="Length of the clip.")]
+DIRECTION = Annotated[str, typer.Option(help="forward or backward.")]
+SPAN = Annotated[
+    str | None,
+    typer.Option("--frames", help="Frames to generate, counted from 0: 5-12, or one number."),
+]
+REGION = Annotated[
+    tuple[int, int, int, int] | None,
+    typer.Option(help="Top, left, height and width of a region to generate, in pixels."),
+]
+STRENGTH = Annotated[
+    float, typer.Option(help="Noise level that the clip starts from: 0 keeps all, 1 keeps nothing.")
+]
 MODEL = Annotated[
     str, typer.Option("--model", help="A shipped model's name, or a folder with a model.json.")
 ]
 DEVICE = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
-FORCE = Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")]
-
 COMPILE = Annotated[
     bool | None,
     typer.Option(
-        help="Translate networks to machine code first: a minute each, then faster. Left out: where it pays."
+        help="Translate networks to machine code first: a minute each, then faster. "
+        "If left out: where it pays."
     ),
 ]
-NOISE_SEED = Annotated[int, typer.Option("--seed", help="Seed of the noise.")]
 JSON = Annotated[Path | None, typer.Option("--json", help="Also write the figures to this file.")]
 
 
@@ -83,17 +113,21 @@ def refuse(path: Path | None, force: bool) -> None:
         raise FileExistsError(f"{path} exists; choose another name, or overwrite it with --force")
 
 
-def load(preset: str, device: str, seed: int | None):
+def load(model: str, device: str, seed: int | None) -> "tuple[MiniSora, int, torch.Generator]":
     """A model, the seed (drawn where it is None), and a generator with that seed."""
+    if seed is None:
+        seed = secrets.randbelow(MAX_SEED + 1)
+    if not 0 <= seed <= MAX_SEED:
+        raise ValueError(f"--seed {seed} is not possible; it goes from 0 to {MAX_SEED}")
     import torch
 
     from minisora.pipeline import MiniSora
 
-    seed = torch.seed() % 2**31 if seed is None else seed
-    return MiniSora.load(preset, device), seed, torch.Generator().manual_seed(seed)
+    return MiniSora.load(model, device), seed, torch.Generator().manual_seed(seed)
 
 
-def write_json(path: Path | None, table: dict) -> None:
+def write_json(path: Path | None, table: dict[str, Any]) -> None:
+    """Write figures to a file, if one was named."""
     from minisora.checkpoints import write_text
 
     if path is not None:

@@ -1,8 +1,9 @@
-"""minisora generate | animate | extend | … | train | evaluate | limits | benchmark | lab: thin words around the package."""
+"""minisora: commands that make clips, train, evaluate | limits | benchmark, and lab."""
 
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import typer
 
@@ -12,7 +13,6 @@ from minisora.cli.train import train
 
 app = typer.Typer(
     add_completion=False,
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="A whole Sora, small: text to video on two CPU cores.",
 )
@@ -23,7 +23,8 @@ def lab() -> None:
     first = Path(__file__).resolve().parents[2] / "notebooks" / "00_a_video_from_a_sentence.ipynb"
     if not first.is_file():
         raise ValueError(
-            "the notebooks lie in the repository: clone it and install it with pip install -e '.[lab]'"
+            "the notebooks lie in the repository: clone it, and install it there with "
+            "pip install -e '.[lab]'"
         )
     try:
         import jupyterlab  # noqa: F401
@@ -33,18 +34,31 @@ def lab() -> None:
 
 
 for command in (*COMMANDS, train, evaluate, limits, benchmark, lab):
-    app.command()(command)
+    app.command(command.__name__.replace("_", "-"))(command)
 
 
-def main() -> None:
+def main() -> NoReturn:
     """Run the command line; a user's mistake ends in one line and exit code 2, Ctrl-C in 130."""
     try:
-        app()
-    except (ValueError, OSError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise SystemExit(2) from None
-    except KeyboardInterrupt:
+        code = app(sys.argv[1:] or ["--help"], prog_name="minisora", standalone_mode=False)
+        raise SystemExit(code or 0)
+    except (KeyboardInterrupt, typer.Abort):
         raise SystemExit(130) from None
+    except (ValueError, OSError) as error:
+        _fail(str(error))
+    except MemoryError:
+        _fail("there is not enough memory for this; make it smaller")
+    except Exception as error:
+        # a wrong option: the class is click's in older versions of typer, and typer's own in newer
+        message = getattr(error, "format_message", None)
+        if message is None:
+            raise
+        _fail(message())
+
+
+def _fail(message: str) -> NoReturn:
+    typer.echo(f"error: {' '.join(message.split())}", err=True)
+    raise SystemExit(2)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import torch
 
 from minisora.device import autocast
 from minisora.flow import add_noise, sigma_schedule, velocity_of
+from minisora.layers import record_attention
 from minisora.patchify import Size, grid_of, patchify, positions_of
 from minisora.pipeline import MiniSora
 from minisora.sampling import euler, guided
@@ -48,20 +49,14 @@ def attention_maps(
     x_0 = model.encode(video[None]).float()
     noise = torch.randn(x_0.shape, generator=torch.Generator().manual_seed(seed)).to(x_0)
     x_t = add_noise(x_0, noise, torch.tensor(float(sigma)))
-    layers = [block.attention for block in model.dit.blocks]
-    layers += [block.cross_attention for block in model.dit.blocks]
-    try:
-        for layer in layers:
-            layer.keep_map = True
+    with record_attention(model.dit) as maps:
         model.velocity(x_t, sigma, ids)
-        maps = [layer.last_map[0].float().cpu() for layer in layers]
-    finally:
-        for layer in layers:
-            layer.keep_map, layer.last_map = False, None
-    depth = len(model.dit.blocks)
+    blocks = range(len(model.dit.blocks))
+    self_maps = [maps[f"blocks.{i}.attention"][0].float().cpu() for i in blocks]
+    cross_maps = [maps[f"blocks.{i}.cross_attention"][0].float().cpu() for i in blocks]
     return AttentionMaps(
-        self_maps=torch.stack(maps[:depth]),
-        cross_maps=torch.stack(maps[depth:]),
+        self_maps=torch.stack(self_maps),
+        cross_maps=torch.stack(cross_maps),
         words=[*model.tokenizer.words(prompt), "EOS"],
         grid=grid_of(x_0.shape[2:], model.dit.config.patch_size),
     )

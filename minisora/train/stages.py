@@ -109,7 +109,7 @@ def train_upsampler(
 # ------------------------------------------------------------------------------------ 4 transformer
 
 NOISE_BINS = (0.25, 0.5, 0.75, 1.0)  # upper edges
-NO_MASK = {"one level": 1.0}  # text to video alone
+NO_MASK = {"none": 1.0}  # text to video alone
 
 
 def train_dit(

@@ -77,7 +77,7 @@ def table(rows: Iterable[Iterable[str]]) -> str:
 
 def picture(frame: np.ndarray, alt: str, size: int = 96) -> str:
     """One frame (H, W, 3) uint8 as an image tag, `size` pixels high."""
-    return image_html(Image.fromarray(frame), alt, scale=size / len(frame), colors=256)
+    return image_html(Image.fromarray(frame), alt, scale=size / len(frame))
 
 
 def film(video: torch.Tensor, alt: str, count: int = 6, scale: int = 3) -> str:
@@ -88,9 +88,9 @@ def film(video: torch.Tensor, alt: str, count: int = 6, scale: int = 3) -> str:
     return image_html(Clip(video).strip(count, scale=1), alt, scale)
 
 
-def drawn(figure: Any, words: str, dpi: int = 80, colors: int = 64) -> Html:
+def drawn(figure: Any, words: str, dpi: int = 80) -> Html:
     """A matplotlib figure as `Html`; the words stand for it where it cannot be seen."""
-    return Html(figure_html(figure, words, dpi, colors), words)
+    return Html(figure_html(figure, words, dpi), words)
 
 
 def pipeline_map(lit: Iterable[str] = STAGES, pictures: dict[str, str] | None = None) -> str:

@@ -112,7 +112,7 @@ def draw_tracks(
         ax.axis("off")
     seen_words = "; ".join(f"{t} {r}" for t, r in zip(titles, readings, strict=True))
     alt = f"film strips with the judge's tracks drawn in: {seen_words}"
-    return figure_html(figure, alt, colors=256)
+    return figure_html(figure, alt)
 
 
 def plot_fractions(

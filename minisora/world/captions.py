@@ -13,6 +13,7 @@ import random
 import re
 from dataclasses import dataclass, replace
 
+from minisora.text import words_of
 from minisora.world.scene import (
     BACKGROUND_COLORS,
     COLORS,
@@ -219,11 +220,6 @@ def _caption(
 
 
 # ---------------------------------------------------------------------------------------------------- English → request
-
-
-def words_of(prompt: str) -> list[str]:
-    """Lower-case words without punctuation."""
-    return re.findall(r"[^\W_]+(?:-[^\W_]+)*", prompt.lower())
 
 
 def parse(prompt: str) -> PromptSpec:
