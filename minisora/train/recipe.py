@@ -214,7 +214,8 @@ class Stages:
 
 def save_curve(points: list[dict], path: Path) -> None:
     """Draw the curve into a file."""
-    plot_curve(points).figure.savefig(path, dpi=150, bbox_inches="tight")
+    figure: Any = plot_curve(points).figure
+    figure.savefig(path, dpi=150, bbox_inches="tight")
 
 
 def reconstruction_psnr(model: MiniSora, videos: torch.Tensor) -> torch.Tensor:
