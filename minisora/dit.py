@@ -1,6 +1,7 @@
 """The diffusion transformer: noisy tokens in, the velocity from data to noise out.
 
-    tokens (B, N, P), sigma (B, N), positions (N, 3), prompt_embeds (B, S, D_text) ──► velocity (B, N, P)
+    tokens (B, N, P), sigma (B, N), positions (N, 3), prompt_embeds (B, S, D_text)
+        ──► velocity (B, N, P)
 
 A DiT (arXiv:2212.09748, figure 3) with three changes that video models made since:
 
@@ -123,14 +124,15 @@ class DiT(nn.Module):
     def initialise(self) -> None:
         """Set every weight to its initial value.
 
-        | weights                                   | initial value          | why                           |
-        | ----------------------------------------- | ---------------------- | ----------------------------- |
-        | linear                                    | Xavier uniform, bias 0 | keeps the size of the values  |
-        | t_embedder                                | normal, std 0.02       | as DiT                        |
-        | modulation, cross-attention's last linear | zero                   | a block starts as the identity |
-        | final layer                               | zero                   | the first velocity is zero    |
+        | weights                        | initial value          | why                            |
+        | ------------------------------ | ---------------------- | ------------------------------ |
+        | linear                         | Xavier uniform, bias 0 | keeps the size of the values   |
+        | t_embedder                     | normal, std 0.02       | as DiT                         |
+        | modulation                     | zero                   | a block starts as the identity |
+        | last of cross-attention        | zero                   | the same                       |
+        | final layer                    | zero                   | the first velocity is zero     |
 
-        The third row is DiT's adaLN-Zero.
+        Zero modulation is DiT's adaLN-Zero.
         """
         for module in self.modules():
             if isinstance(module, nn.Linear):

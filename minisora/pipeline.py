@@ -39,7 +39,7 @@ from minisora.inputs import (
 )
 from minisora.patchify import Size, grid_of, patchify, positions_of, unpatchify
 from minisora.sampling import SAMPLERS, Callback, guided
-from minisora.text import PAD, TextEncoder, Tokenizer
+from minisora.text import COLUMN, PAD, TextEncoder, Tokenizer
 from minisora.upsampler import PromptUpsampler
 from minisora.vae import VideoVAE
 
@@ -108,7 +108,7 @@ class MiniSora(nn.Module):
     def says_positions(self, prompt: str) -> bool:
         """Whether a prompt says where things are, as upsampled ones do."""
         ids = self.tokenizer([prompt])[0].to(self.device)
-        return bool(self.text.word_positions[ids][..., 1:].isfinite().any())
+        return bool((self.text.word_kinds[ids] == COLUMN).any())
 
     def default_steps(self, prompts: Sequence[str], sigma: torch.Tensor) -> int:
         """How many steps a batch takes by default: the fewer, the less its condition leaves open.

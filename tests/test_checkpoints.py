@@ -1,7 +1,14 @@
 import pytest
 import torch
 
-from minisora.checkpoints import CheckpointError, load_tensors, save_tensors
+from minisora.checkpoints import (
+    CheckpointError,
+    load_tensors,
+    save_tensors,
+    upgrade_note,
+    upgrade_tensors,
+)
+from minisora.upsampler import PromptUpsampler
 
 
 @pytest.fixture
@@ -52,6 +59,21 @@ def test_a_pickle_is_refused_and_runs_nothing(tmp_path):
 def test_a_missing_file_is_said(tmp_path):
     with pytest.raises(CheckpointError, match="no checkpoint"):
         load_tensors(tmp_path / "none")
+
+
+def test_an_old_upsampler_still_loads(preset):
+    """It was a text encoder with a head; its weights had no "text." before their names."""
+    upsampler = PromptUpsampler(20, preset.upsampler)
+    old = {name.removeprefix("text."): x for name, x in upsampler.state_dict().items()}
+    assert old.keys() != upsampler.state_dict().keys()
+    upsampler.load_state_dict(upgrade_tensors(old))
+    assert upgrade_tensors(upsampler.state_dict()).keys() == upsampler.state_dict().keys()
+
+
+@pytest.mark.parametrize("note", [None, [], "tiny", {}, {"preset": 3}, {"preset": {}, "sha256": 1}])
+def test_a_note_of_the_wrong_type_is_one_sentence(note):
+    with pytest.raises(ValueError, match=r"it has no preset|its checksums"):
+        upgrade_note(note)
 
 
 def test_a_failed_write_leaves_the_old_file(path, monkeypatch):

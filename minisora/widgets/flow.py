@@ -161,7 +161,7 @@ def render_flow(
     right.legend(loc="lower right", fontsize=8)
     frame(right, title)
     name = f"{solver} with eta {eta:g}" if solver == "ddim" else solver
-    calls = 2 * steps if solver == "heun" else steps
+    calls = 2 * steps - 1 if solver == "heun" else steps
     words = (
         f"{dataset}, {field} field, {name}, {steps} steps ({calls} calls). "
         f"Particles at σ = {sigma:.2f}: {verdict}."

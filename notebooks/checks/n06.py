@@ -1,122 +1,104 @@
 """Notebook 06, A diffusion transformer, block by block."""
 
 import math
+from collections.abc import Callable
 from numbers import Number
+from typing import Any
 
 import torch
 
-from minisora.config import DiTConfig
+from minisora.config import PRESETS, DiTConfig
 from minisora.dit import DiT, DiTBlock
 from minisora.layers import attention, rotary_angles, rotate
 
-from .common import called, same, say
+from .common import Function, called, same, say
+
+TOLERANCE = 1e-6
+
+# ------------------------------------------------------------------------------------ 1 attention
 
 
-def _close(yours, other: torch.Tensor) -> bool:
-    return (
-        isinstance(yours, torch.Tensor)
-        and yours.shape == other.shape
-        and torch.allclose(yours.double(), other, atol=1e-6)
-    )
-
-
-def _run(function, *arguments) -> tuple[bool, object]:
-    """Whether a reader's function gave something back, and what."""
-    answer = called(function, *arguments)
-    return answer is not None, answer
-
-
-# ------------------------------------------------------------------------------------------------------------------ 1 attention
-
-
-def check_attention(my_attention) -> bool:
-    """Notebook 06, exercise 1: attention from queries, keys and values, with a mask."""
+def check_attention(my_attention: Function) -> bool:
+    """Exercise 1: attention from queries, keys and values, with a mask."""
     generator = torch.Generator().manual_seed(0)
-    rand = lambda *shape: torch.randn(*shape, dtype=torch.float64, generator=generator)
+
+    def rand(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, dtype=torch.float64, generator=generator)
+
     for B, heads, N, M, d in ((1, 1, 4, 4, 5), (2, 3, 5, 7, 8), (1, 2, 6, 1, 3)):
         query, key, value = rand(B, heads, N, d), rand(B, heads, M, d), rand(B, heads, M, d)
         some = rand(B, 1, N, M) > 0
-        some[..., 0] = True  # everyone may look somewhere
+        some[..., 0] = True  # every query may attend to something
         for mask in (None, some):
+            answer = called(my_attention, query, key, value, mask)
+            if answer is None:
+                return False
+            if isinstance(answer, tuple):
+                return say("my_attention should give back the values read, without the map")
             where = f"{N} queries, {M} keys, {'no mask' if mask is None else 'a mask'}"
             right = attention(query, key, value, mask)[0]
-            ran, yours = _run(my_attention, query, key, value, mask)
-            if isinstance(yours, tuple):
-                return say("my_attention should give back the values read, without the map")
-            if (
-                isinstance(yours, torch.Tensor)
-                and yours.shape == right.shape
-                and not _close(yours, right)
-            ):
-                hint = _attention_fault(yours, query, key, value, mask)
-                miss = float((yours.double() - right).abs().max())
-                return say(
-                    f"my_attention is off by up to {miss:.3g} for {where}{': ' if hint else ''}{hint}"
-                )
-            if not ran or not same(yours, right, "my_attention", where):
+            mistakes = _attention_mistakes(query, key, value, mask)
+            if not same(answer, right, "my_attention", where, mistakes, TOLERANCE):
                 return False
     return say(
-        "right for square and oblong maps, one key, several heads, with and without a mask", True
+        "right for square and oblong maps, one key, several heads, with and without mask", True
     )
 
 
-def _attention_fault(yours: torch.Tensor, query, key, value, mask) -> str:
-    """What a plausible mistake would have given, if that is what was given."""
-    scores, d = query @ key.mT, query.shape[-1]
-    far = lambda s, m=mask: s if m is None else s.masked_fill(~m, -1e4)
-    faults = {
-        "the scores are not divided by anything yet; long vectors have large products": far(
-            scores
-        ).softmax(-1)
-        @ value,
-        "the scores are divided by d, where its root is enough": far(scores / d).softmax(-1)
-        @ value,
-        "the scores are multiplied by the root of d": far(scores * math.sqrt(d)).softmax(-1)
-        @ value,
-        "the softmax runs over the queries: shares should sum to one over the keys that a query can choose from": far(
-            scores / math.sqrt(d)
-        ).softmax(-2)
-        @ value,
-        "the scores are read as shares as they are; a softmax is missing": far(
-            scores / math.sqrt(d)
-        )
-        @ value,
+def _attention_mistakes(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None
+) -> dict[str, torch.Tensor]:
+    """What plausible mistakes would give."""
+    products, root = query @ key.mT, math.sqrt(query.shape[-1])
+    scores = products / root
+
+    def hidden(scores: torch.Tensor, mask: torch.Tensor | None = mask) -> torch.Tensor:
+        return scores if mask is None else scores.masked_fill(~mask, -1e4)
+
+    weights = {
+        "the scores are not divided by anything yet; long vectors have large products": (
+            hidden(products).softmax(-1)
+        ),
+        "the scores are divided by d, where its root is enough": (
+            hidden(products / root**2).softmax(-1)
+        ),
+        "the scores are multiplied by the root of d": hidden(products * root).softmax(-1),
+        "the softmax runs over the queries: weights should sum to one over the keys": (
+            hidden(scores).softmax(-2)
+        ),
+        "the scores are used as weights as they are; a softmax is missing": hidden(scores),
     }
-    scores = scores / math.sqrt(d)
     if mask is not None:
-        faults |= {
-            "the mask is the wrong way round: True is where a query may look": far(
-                scores, ~mask
-            ).softmax(-1)
-            @ value,
-            "the mask comes after the softmax, so a query's shares no longer sum to one": (
+        weights |= {
+            "the mask is the wrong way round: True is where a query may attend": (
+                hidden(scores, ~mask).softmax(-1)
+            ),
+            "the mask comes after the softmax, so a query's weights no longer sum to one": (
                 scores.softmax(-1) * mask
-            )
-            @ value,
-            "a masked score of 0 still gets a share: exp(0) is 1": (scores * mask).softmax(-1)
-            @ value,
-            "the mask is not used": scores.softmax(-1) @ value,
+            ),
+            "a masked score of 0 still gets a weight: exp(0) is 1": (scores * mask).softmax(-1),
+            "the mask is not used": scores.softmax(-1),
         }
-    return next((fault for fault, other in faults.items() if _close(yours, other)), "")
+    return {words: attended @ value for words, attended in weights.items()}
 
 
-# ---------------------------------------------------------------------------------------------------------------- 2 adaLN-Zero
+# ----------------------------------------------------------------------------------- 2 adaLN-Zero
 
 
 def _half(
-    x,
-    shift,
-    scale,
-    gate,
-    norm,
-    layer,
-    one=1.0,
-    gate_one=0.0,
-    normed=True,
-    shift_first=False,
-    outside=False,
-    residual=1.0,
-):
+    x: torch.Tensor,
+    shift: torch.Tensor,
+    scale: torch.Tensor,
+    gate: torch.Tensor,
+    norm: Callable[[torch.Tensor], torch.Tensor],
+    layer: Callable[[torch.Tensor], torch.Tensor],
+    one: float = 1.0,
+    gate_one: float = 0.0,
+    normed: bool = True,
+    shift_first: bool = False,
+    outside: bool = False,
+    residual: float = 1.0,
+) -> torch.Tensor:
     """Half a block, with a switch for every plausible mistake."""
     h = norm(x) if normed else x
     h = (h + shift) * (one + scale) if shift_first else h * (one + scale) + shift
@@ -125,7 +107,7 @@ def _half(
     return residual * x + (gate_one + gate) * layer(h)
 
 
-ADALN_FAULTS = {
+ADALN_SWITCHES: dict[str, dict[str, Any]] = {
     "the gate should be able to shut a layer wholly: at 0 nothing of it is added": {
         "gate_one": 1.0
     },
@@ -137,98 +119,84 @@ ADALN_FAULTS = {
 }
 
 
-def check_adaln_zero(adaln_zero_block) -> bool:
-    """Notebook 06, exercise 2: a block modulated and gated by hand, which starts as the identity."""
+def check_adaln_zero(adaln_zero_block: Function) -> bool:
+    """Exercise 2: a block modulated and gated by hand, which starts as the identity."""
     for B, N, D in ((1, 1, 8), (2, 5, 12)):
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(N)
-            block = (
-                DiTBlock(DiTConfig(hidden_size=D, num_heads=2, text_size=4))
-                .double()
-                .requires_grad_(False)
-            )
-            for norm in (block.norm1, block.norm3):
-                norm.weight.normal_()
-            block.cross_attention.to_out.weight.zero_()
-            block.cross_attention.to_out.bias.zero_()
-            x, six = (
-                torch.randn(B, N, D, dtype=torch.float64),
-                torch.randn(B, N, 6 * D, dtype=torch.float64),
-            )
-        prompt, mask = (
-            torch.zeros(B, 1, 4, dtype=torch.float64),
-            torch.ones(B, 1, 1, 1, dtype=torch.bool),
-        )
+        block, x, six = _a_block(B, N, D)
+        prompt = torch.zeros(B, 1, 4, dtype=torch.float64)
+        mask = torch.ones(B, 1, 1, 1, dtype=torch.bool)
         layers = (block.norm1, block.attention, block.norm3, block.mlp)
         shut = six.clone()
-        shut[..., 2 * D : 3 * D] = shut[..., 5 * D :] = 0
+        shut[..., 2 * D : 3 * D] = 0
+        shut[..., 5 * D :] = 0
         for values, state in (
             (six, "random shifts, scales and gates"),
             (shut, "gates at zero"),
             (six * 0, "all six at zero"),
         ):
             right = block(x, values, prompt, None, mask, None)
-            ran, yours = _run(adaln_zero_block, x, values, *layers)
+            answer = called(adaln_zero_block, x, values, *layers)
+            if answer is None:
+                return False
             where = f"{tuple(x.shape)}, {state}"
-            if (
-                isinstance(yours, torch.Tensor)
-                and yours.shape == right.shape
-                and not _close(yours, right)
-            ):
-                return say(
-                    f"adaln_zero_block is off by up to {float((yours - right).abs().max()):.3g} for {where}{_adaln_fault(yours, x, values, layers)}"
-                )
-            if not ran or not same(yours, right, "adaln_zero_block", where):
+            mistakes = _adaln_mistakes(x, values, layers)
+            if not same(answer, right, "adaln_zero_block", where, mistakes, TOLERANCE):
                 return False
     return say("right, and the identity wherever its gates are shut", True)
 
 
-def _adaln_fault(yours: torch.Tensor, x: torch.Tensor, six: torch.Tensor, layers: tuple) -> str:
-    """What a plausible mistake would have given, if that is what was given."""
+def _a_block(B: int, N: int, D: int) -> tuple[DiTBlock, torch.Tensor, torch.Tensor]:
+    """A block whose cross-attention is silent, its input, and its six vectors."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(N)
+        block = DiTBlock(DiTConfig(hidden_size=D, num_heads=2, text_size=4))
+        block.double().requires_grad_(False)
+        block.norm1.weight.normal_()
+        block.norm3.weight.normal_()
+        block.cross_attention.to_out.weight.zero_()
+        block.cross_attention.to_out.bias.zero_()
+        x = torch.randn(B, N, D, dtype=torch.float64)
+        return block, x, torch.randn(B, N, 6 * D, dtype=torch.float64)
+
+
+def _adaln_mistakes(
+    x: torch.Tensor, six: torch.Tensor, layers: tuple[Any, ...]
+) -> dict[str, torch.Tensor]:
+    """What plausible mistakes would give."""
     norm1, attend, norm2, mlp = layers
     a, b, c, d, e, f = six.chunk(6, dim=-1)
-    both = lambda p, q, **fault: _half(
-        _half(x, *p, norm1, attend, **fault), *q, norm2, mlp, **fault
-    )
-    if _close(yours, x):
-        return ": it hands its input on; that is how a block starts, not where it stays"
-    if _close(yours, _half(x, a, b, c, norm1, attend)):
-        return ": the MLP's half is missing"
-    if _close(yours, _half(x, d, e, f, norm2, mlp)):
-        return ": the attention's half is missing"
-    if _close(yours, _half(x, a, b, c, norm1, attend) + _half(x, d, e, f, norm2, mlp) - x):
-        return ": the MLP should read what attention has written, not the block's input"
-    for order, one, two in (
-        ("shift and scale change places", (b, a, c), (e, d, f)),
-        ("the six are for attention first, then for the MLP", (a, c, e), (b, d, f)),
-        ("the first three are attention's, the last three the MLP's", (d, e, f), (a, b, c)),
-    ):
-        if _close(yours, both(one, two)):
-            return (
-                f": {order}; the order is shift, scale, gate" if "change" in order else f": {order}"
-            )
-    return next(
-        (
-            f": {fault}"
-            for fault, switch in ADALN_FAULTS.items()
-            if _close(yours, both((a, b, c), (d, e, f), **switch))
+
+    def both(first: tuple, second: tuple, **switch: Any) -> torch.Tensor:
+        half = _half(x, *first, norm1, attend, **switch)
+        return _half(half, *second, norm2, mlp, **switch)
+
+    attention_half = _half(x, a, b, c, norm1, attend)
+    mlp_half = _half(x, d, e, f, norm2, mlp)
+    mistakes = {
+        "it hands its input on; that is how a block starts, not where it stays": x,
+        "the MLP's half is missing": attention_half,
+        "the attention's half is missing": mlp_half,
+        "the MLP should read what attention has written, not the block's input": (
+            attention_half + mlp_half - x
         ),
-        "",
-    )
+        "shift and scale change places; the order is shift, scale, gate": (
+            both((b, a, c), (e, d, f))
+        ),
+        "the six are for attention first, then for the MLP": both((a, c, e), (b, d, f)),
+        "the first three are attention's, the last three the MLP's": both((d, e, f), (a, b, c)),
+    }
+    for words, switch in ADALN_SWITCHES.items():
+        mistakes[words] = both((a, b, c), (d, e, f), **switch)
+    return mistakes
 
 
-# ------------------------------------------------------------------------------------------------------------ 3 count parameters
+# ----------------------------------------------------------------------------- 3 count parameters
 
 
 def _parts(c: DiTConfig) -> dict[str, int]:
     """Parameters of every part, in closed form."""
-    D, E, H, L, d = (
-        c.hidden_size,
-        c.text_size,
-        int(c.hidden_size * c.mlp_ratio),
-        c.depth,
-        c.hidden_size // c.num_heads,
-    )
+    D, E, L = c.hidden_size, c.text_size, c.depth
+    H, d = int(c.hidden_size * c.mlp_ratio), c.hidden_size // c.num_heads
     P = c.latent_channels * math.prod(c.patch_size)
     return {
         "x_embedder": P * D + D,
@@ -247,67 +215,62 @@ def _parts(c: DiTConfig) -> dict[str, int]:
     }
 
 
-def check_count_parameters(count_parameters) -> bool:
-    """Notebook 06, exercise 3: the parameters of a DiT from its config."""
-    configs = (
-        DiTConfig(),
-        DiTConfig(
-            hidden_size=96,
-            depth=3,
-            num_heads=6,
-            text_size=40,
-            latent_channels=5,
-            patch_size=(2, 1, 3),
-            mlp_ratio=2.5,
-        ),
-        DiTConfig(
-            hidden_size=48, depth=1, num_heads=2, text_size=24, latent_channels=16, mlp_ratio=3.3
-        ),
-    )
-    for i, config in enumerate(configs):
+CONFIGS = (
+    PRESETS["tiny"].dit,  # the shipped one
+    DiTConfig(
+        hidden_size=96,
+        depth=3,
+        num_heads=6,
+        text_size=40,
+        latent_channels=5,
+        patch_size=(2, 1, 3),
+        mlp_ratio=2.5,
+    ),
+    DiTConfig(
+        hidden_size=48, depth=1, num_heads=2, text_size=24, latent_channels=16, mlp_ratio=3.3
+    ),
+)
+
+
+def check_count_parameters(count_parameters: Function) -> bool:
+    """Exercise 3: the parameters of a DiT from its config."""
+    for i, config in enumerate(CONFIGS):
         with torch.device("meta"):
             right = sum(p.numel() for p in DiT(config).parameters())
-        ran, yours = _run(count_parameters, config)
-        if not ran:
+        answer = called(count_parameters, config)
+        if answer is None:
             return False
-        if not isinstance(yours, Number):
-            return say(f"count_parameters should give back a number, not {type(yours).__name__}")
-        if yours != right:
-            before = (
-                ""
-                if i == 0
-                else " The configs before were right, so some number stands where a field should: "
+        if not isinstance(answer, Number):
+            return say(f"count_parameters should give back a number, not {type(answer).__name__}")
+        if answer != right:
+            before = "The configs before were right, so some number stands where a field should: "
+            where = (
+                f"depth {config.depth}, hidden_size {config.hidden_size}, "
+                f"mlp_ratio {config.mlp_ratio:g}"
             )
-            where = f"depth {config.depth}, hidden_size {config.hidden_size}, mlp_ratio {config.mlp_ratio:g}"
             return say(
-                f"count_parameters is off by {yours - right:+.6g} for {where}.{before or ' '}{_count_fault(yours - right, config)}"
+                f"count_parameters is off by {answer - right:+,.6g} for {where}. "
+                f"{before if i else ''}{_count_hint(answer - right, config)}"
             )
-    return say(f"right for {len(configs)} configs", True)
+    return say(f"right for {len(CONFIGS)} configs, the shipped model's first", True)
 
 
-def _count_fault(miss: float, c: DiTConfig) -> str:
+def _count_hint(miss: float, c: DiTConfig) -> str:
     """Which part is missing or too much, if one alone explains the difference."""
     D, L, E = c.hidden_size, c.depth, c.text_size
-    known = {  # misses that have a reason of their own
-        6 * D * D * (L - 1)
-        + 6
-        * D
-        * (L - 1): "the modulation's matrix is shared by all blocks; a block has only its table",
-        6 * D * D * L
-        + 6 * D * L: "the modulation's matrix is shared by all blocks; a block has only its table",
-        L
-        * 2
-        * D
-        * (
-            D - E
-        ): "cross-attention makes its keys and values from words, which have text_size numbers",
-        L * 3 * D: "in one kind of attention, q, k and v have no bias",
-        L * 6 * D: "queries, keys and values have no bias, in either kind of attention",
-        L
-        * 4
-        * (
-            D - D // c.num_heads
-        ): "queries and keys are normalised head by head, so their norms have head_size numbers",
+    modulation = 6 * D * D + 6 * D
+    shared = "the modulation's matrix is shared by all blocks; a block has only its table"
+    known = {  # differences that have a reason of their own
+        modulation * (L - 1): shared,
+        modulation * L: shared,
+        2 * L * D * (D - E): (
+            "cross-attention makes its keys and values from words, which have text_size numbers"
+        ),
+        3 * L * D: "in one kind of attention, q, k and v have no bias",
+        6 * L * D: "queries, keys and values have no bias, in either kind of attention",
+        4 * L * (D - D // c.num_heads): (
+            "queries and keys are normalised head by head, so their norms have head_size numbers"
+        ),
     }
     if miss in known:
         return known[miss]
@@ -321,27 +284,40 @@ def _count_fault(miss: float, c: DiTConfig) -> str:
     return "count one part at a time, and compare with what the notebook printed"
 
 
-# -------------------------------------------------------------------------------------------------------- 4 differences alone
+# -------------------------------------------------------------------------- 4 differences alone
 
 
-def _turned(q, k, positions, for_q=1, for_k=1):
+def _rotated(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    positions: torch.Tensor,
+    for_q: float = 1,
+    for_k: float = 1,
+) -> torch.Tensor:
+    """Scores of queries and keys that are rotated by their positions."""
     cos, sin = rotary_angles(positions, q.shape[-1])
     return rotate(q, cos, for_q * sin) @ rotate(k, cos, for_k * sin).mT
 
 
-def _added(q, k, positions, direction=(1.0, 1.0, 1.0), rate=0.7):
+def _added(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    positions: torch.Tensor,
+    direction: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    rate: float = 0.7,
+) -> torch.Tensor:
     """Scores with something added that knows where the key is, along one direction."""
-    place = (positions.double() @ torch.tensor(direction, dtype=torch.float64)).to(q.dtype)
-    return _turned(q, k, positions) + 2 * torch.sin(rate * place)
+    along = (positions.double() @ torch.tensor(direction, dtype=torch.float64)).to(q.dtype)
+    return _rotated(q, k, positions) + 2 * torch.sin(rate * along)
 
 
-ABSOLUTE = {  # scores that know places, and what a test needs to find them out
+ABSOLUTE = {  # scores that know positions, and what a test needs to find them out
     "rotations of the queries alone": (
         (lambda q, k, p: rotate(q, *rotary_angles(p, q.shape[-1])) @ k.mT),
         "do you compare the scores before and after?",
     ),
-    "keys turned the wrong way round": (
-        (lambda q, k, p: _turned(q, k, p, for_k=-1)),
+    "keys rotated the wrong way round": (
+        (lambda q, k, p: _rotated(q, k, p, for_k=-1)),
         "do you compare the scores before and after?",
     ),
     "scores that know the frame": (
@@ -370,33 +346,31 @@ ABSOLUTE = {  # scores that know places, and what a test needs to find them out
     ),
 }
 RELATIVE = {
-    "rotary scores, the package's own": lambda q, k, p: _turned(q, k, p),
+    "rotary scores, the package's own": _rotated,
     "scores without any positions": lambda q, k, p: q @ k.mT,
-    "rotations by three times the angle": lambda q, k, p: _turned(q, k, 3 * p),
+    "rotations by three times the angle": lambda q, k, p: _rotated(q, k, 3 * p),
 }
 
 
-def check_relative(depends_on_differences) -> bool:
-    """Notebook 06, exercise 4: a test that tells scores of differences from scores that know places."""
+def check_relative(depends_on_differences: Function) -> bool:
+    """Exercise 4: a test that tells scores of differences from scores that know positions."""
     for name, scores in RELATIVE.items():
-        ran, verdict = _run(depends_on_differences, scores)
-        if not ran:
-            return False
+        verdict = called(depends_on_differences, scores)
         if verdict is None:
-            return say("depends_on_differences should give back True or False, not None")
+            return say("depends_on_differences should give back True or False")
         if not bool(verdict):
             return say(
-                f"your test turns away {name}, which depend on differences alone; is it too strict about rounding, or does it move only some tokens?"
+                f"your test turns away {name}, which depend on differences alone; is it too strict "
+                "about rounding, or does it move only some tokens?"
             )
     for name, (scores, hint) in ABSOLUTE.items():
-        ran, verdict = _run(depends_on_differences, scores)
-        if not ran:
-            return False
+        verdict = called(depends_on_differences, scores)
         if verdict is None:
-            return say("depends_on_differences should give back True or False, not None")
+            return say("depends_on_differences should give back True or False")
         if bool(verdict):
             return say(f"your test lets {name} pass: {hint}")
     return say(
-        f"it lets {len(RELATIVE)} kinds of relative scores pass and finds out {len(ABSOLUTE)} absolute ones",
+        f"it lets {len(RELATIVE)} kinds of relative scores pass and finds out "
+        f"{len(ABSOLUTE)} absolute ones",
         True,
     )
