@@ -73,6 +73,7 @@ def test_bad_files_are_named_and_refused_or_left_out(folder):
     )
 
 
+@pytest.mark.slow
 def test_a_model_learns_from_a_folder(folder, tmp_path, preset, monkeypatch, capsys):
     from minisora import config
     from minisora.cli.main import main

@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from minisora.train.folder import Folder
 from minisora.train.loop import TrainState
 from minisora.train.recipe import train_model
 from minisora.train.run import read_run, take_over
+from tests.conftest import SMALL
 
 STEP = TrainConfig(steps=1, batch_size=2, save_every=0.0)
 FIGURES = {family: {"all": {"value": 0.5, "low": 0.4, "high": 0.6}} for family in ("solo", "pair")}
@@ -63,11 +65,20 @@ def step_of(folder, stage):
     return load_tensors(folder / f"{stage}.safetensors")[1]["step"]
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished run, which tests copy."""
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        measure_nothing(monkeypatch)
+        train(tiny(SMALL), folder)
+    return folder
+
+
 @pytest.fixture
-def run(small, tmp_path):
-    """A finished run."""
-    train(small, tmp_path / "run")
-    return tmp_path / "run"
+def run(finished, small, tmp_path):
+    """A finished run that a test may change."""
+    return Path(shutil.copytree(finished, tmp_path / "run"))
 
 
 def trained_again(monkeypatch) -> dict[str, int]:
@@ -159,13 +170,15 @@ def test_a_transformer_that_is_trained_on_changes_nothing_before_it(run, small, 
         ("cooldown_fraction", 0.1),
         ("ema_decay", 0.5),
         ("minutes", 1.0),
-        ("steps", 0),
+        ("steps", 3),
     ],
 )
 def test_another_training_is_refused(stage, field, value, small, tmp_path):
+    config = replace(getattr(small, stage), steps=4)
+    small = replace(small, **{stage: config})
     recipe.remember(tmp_path, recipe.Run(small, ["a"]))
     before = (tmp_path / "run.json").read_bytes()
-    other = replace(small, **{stage: replace(getattr(small, stage), **{field: value})})
+    other = replace(small, **{stage: replace(config, **{field: value})})
     with pytest.raises(ValueError, match=rf"begun with {stage}\.{field} = .* to|not {value}"):
         recipe.remember(tmp_path, recipe.Run(other, ["a"]))
     assert (tmp_path / "run.json").read_bytes() == before
@@ -260,11 +273,11 @@ def test_a_stage_without_minutes_is_left_out(small, tmp_path, model):
 def test_an_upsampler_goes_on_where_words_are_the_same(preset, model):
     fresh = MiniSora(preset, model.tokenizer.vocabulary)
     other = MiniSora(preset, ["a", "zebra", "red"])
-    kept = other.upsampler.embed.weight.clone()
+    kept = other.upsampler.text.embed.weight.clone()
     take_over(fresh, model)
     take_over(other, model)
-    assert torch.equal(fresh.upsampler.embed.weight, model.upsampler.embed.weight)
-    assert torch.equal(other.upsampler.embed.weight, kept)
+    assert torch.equal(fresh.upsampler.text.embed.weight, model.upsampler.text.embed.weight)
+    assert torch.equal(other.upsampler.text.embed.weight, kept)
     take_over(MiniSora(replace(preset, upsampler=None), model.tokenizer.vocabulary), model)
 
 
