@@ -5,12 +5,12 @@
 
 A DiT (arXiv:2212.09748, figure 3) with three changes that video models made since:
 
-1. The noise level belongs to a token, not to a clip (arXiv:2407.01392). 2. Positions are explicit:
-rotary in attention, and added to the tokens. 3. adaLN-single (arXiv:2310.00426, section 2.3, and
-the video model Wan). In DiT's adaLN the noise level
-   decides how the input of a layer is shifted and scaled, and by how much its output is multiplied
-   (the gate). Here one large matrix computes these six vectors for all blocks, and each block adds
-   a small table of its own.
+- The noise level belongs to a token, not to a clip (arXiv:2407.01392).
+- Positions are explicit: rotary in attention, and added to the tokens.
+- One matrix computes the modulation of all blocks, and each block adds a small table of its own
+  (adaLN-single, arXiv:2310.00426, section 2.3; the video model Wan does the same). Modulation is
+  how the noise level takes part: it decides how the input of a layer is shifted and scaled, and by
+  how much its output is multiplied (the gate).
 
 The prompt enters through cross-attention, in which words that say where something is have positions
 as patches do. Frame count, height and width appear nowhere: a video is a sequence of tokens with
