@@ -50,18 +50,18 @@ def test_invisible_motion_is_never_made():
 
 def test_hard_motions_come_more_often_in_training_and_rotate_clockwise():
     world = ToyWorld(pair_fraction=0.0)
-    things = [world.scene(i).objects[0] for i in range(1500)]
+    things = [world.scene(i).objects[0] for i in range(1000)]
     usual = 1 / (len(MOTIONS) + sum(weight - 1 for weight in MOTION_WEIGHTS.values()))
     for motion in MOTIONS:
         fraction = sum(o.motion == motion for o in things) / len(things)
-        assert fraction == pytest.approx(MOTION_WEIGHTS.get(motion, 1) * usual, abs=0.03)
+        assert fraction == pytest.approx(MOTION_WEIGHTS.get(motion, 1) * usual, abs=0.04)
     assert all(o.angular_velocity > 0 for o in things if o.motion == "circling")
     assert all(o.spin > 0 for o in things if o.motion == "spinning")
 
 
 def test_nothing_held_out_leaks_into_training():
     world = ToyWorld()
-    training = [world.scene(i) for i in range(400)]
+    training = [world.scene(i) for i in range(250)]
     pairs = {(o.shape, o.color) for scene in training for o in scene.objects}
     assert pairs == set(SHAPE_COLOR_PAIRS["seen"])
     assert not pairs & HELD_OUT
