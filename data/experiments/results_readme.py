@@ -76,9 +76,10 @@ def markdown() -> str:
 def introduction() -> str:
     return """# Results
 
-Every table is made from the JSON files beside it by `python -m data.experiments.results_readme --write`.
-Every figure is of the shipped model `tiny`, with its 95 % interval in brackets (fractions: Wilson;
-means and slopes: normal approximation). The judge is rule-based: no part of it is learned.
+Every table is made from the JSON files beside it, by
+`python -m data.experiments.results_readme --write`. Every figure is of the shipped model `tiny`,
+with its 95 % interval in brackets (fractions: Wilson; means and slopes: normal approximation). The
+judge is rule-based: no part of it is learned.
 
 - *All as asked*: everything that the prompt says is right at once. *Outline*: the drawn shape fits
   the object in every frame; no prompt asks for it, so it stands beside.
