@@ -100,8 +100,8 @@ class Attention(nn.Module):
     ) -> torch.Tensor:
         """Let the tokens x attend to each other, or to a context.
 
-        A context with positions of its own gives its values rotated by them, and each token rotates
-        what it read back by its own position. So a value says how far away it lies, and in which
+        If the context has positions, its values are rotated by them, and each token rotates what it
+        read back by its own position. So a value says how far away its token is, and in which
         direction (arXiv:2310.10375, section 3).
 
         Args:
@@ -135,9 +135,8 @@ class Attention(nn.Module):
 def record_attention(network: nn.Module) -> Iterator[dict[str, torch.Tensor]]:
     """Collect the map of every attention layer while the network runs, through forward hooks.
 
-    with record_attention(dit) as maps:
-        dit(…)
-    maps["blocks.0.attention"]  # (B, heads, N, M), rows sum to one
+    Use it as `with record_attention(dit) as maps:`. What runs inside fills the dict: the name of a
+    layer, as "blocks.0.attention" → its map (B, heads, N, M), whose rows sum to one.
     """
     maps: dict[str, torch.Tensor] = {}
 
@@ -199,8 +198,9 @@ def rotary_angles(
     to a frame size.
 
     Args:
-        positions: (..., N, axes) in tokens; any real numbers. head_size: d, even. fraction: of the
-        pairs that are rotated; the others carry what has nothing to do with positions.
+        positions: (..., N, axes) in tokens; any real numbers.
+        head_size: d, even.
+        fraction: of the pairs that are rotated; the others have nothing to do with positions.
 
     Returns:
         cos and sin, each (..., N, d / 2).

@@ -160,11 +160,12 @@ def guided(
     Eq. (6) of arXiv:2207.12598, for velocities with the prompt (cond) and without it (uncond).
 
     Args:
-        model: a DiT. positions: (N, 3). prompt: prompt_embeds (B, S, D), attention_mask (B, S) and
-        prompt_positions (B, S, 3) of what is
-            wanted, as from `TextEncoder.read`.
-        negative: the same of what to move away from, padded to the same S. guidance_scale: 1 is the
-        prompt alone, 0 the negative prompt alone. Both take half of the work.
+        model: a DiT.
+        positions: (N, 3).
+        prompt: prompt_embeds (B, S, D), attention_mask (B, S) and prompt_positions (B, S, 3) of
+            what is wanted, as from `TextEncoder.read`.
+        negative: the same of what to move away from, padded to the same S.
+        guidance_scale: 1 is the prompt alone, 0 the negative prompt alone. Both take half the work.
 
     Returns:
         A function for the samplers.

@@ -160,9 +160,9 @@ class TextEncoder(nn.Module):
         """Turn words into vectors that know their neighbours.
 
         Args:
-            ids: (B, S). attention_mask: (B, S), True for words that count; or (B, S, S), whose row
-            s is what word s may
-                attend to.
+            ids: (B, S).
+            attention_mask: (B, S), True for words that count; or (B, S, S), whose row s is what
+                word s may attend to.
 
         Returns:
             prompt_embeds (B, S, D_text).

@@ -91,7 +91,7 @@ def test_padding_words_changes_nothing(dit):
 
 
 @torch.no_grad()
-def test_a_word_is_where_it_says(dit):
+def test_a_words_position_counts(dit):
     tokens, sigma, positions, embeds, mask = inputs()
     nowhere, there = torch.zeros(2, 5, 3), torch.zeros(2, 5, 3)
     there[:, 2] = torch.tensor([1.0, -0.5, 0.75])
@@ -102,11 +102,11 @@ def test_a_word_is_where_it_says(dit):
     shuffled = dit(tokens, sigma, positions, embeds[:, order], mask, there[:, order])
     assert torch.allclose(
         shuffled, dit(tokens, sigma, positions, embeds, mask, there), atol=1e-5
-    ), "a place belongs to its word"
+    ), "a position belongs to its word"
 
 
 @torch.no_grad()
-def test_tokens_are_a_bag(dit):
+def test_the_order_of_tokens_changes_nothing(dit):
     tokens, sigma, positions, embeds, mask = inputs()
     order = torch.randperm(tokens.shape[1])
     shuffled = dit(tokens[:, order], sigma[:, order], positions[order], embeds, mask)
@@ -128,6 +128,14 @@ def test_each_tokens_noise_level_counts(dit):
     assert change[7] > 1e-4
 
 
+@pytest.mark.slow
+def test_the_transformer_can_be_exported(dit):
+    """torch.export, as torch.onnx.export, follows no branch that depends on the data."""
+    arguments = inputs(1)
+    exported = torch.export.export(dit, arguments).module()
+    assert torch.allclose(exported(*arguments), dit(*arguments), atol=1e-5)
+
+
 def test_one_batch_can_be_overfitted():
     torch.manual_seed(0)
     dit = DiT(CONFIG)
@@ -145,6 +153,7 @@ def test_one_batch_can_be_overfitted():
     assert losses[-1] < 0.15 * losses[0]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not can_compile(), reason="no C++ compiler on this machine")
 def test_compiled_learns_the_same():
     torch.manual_seed(0)

@@ -24,7 +24,7 @@ def test_every_sequence_finds_one_row_and_no_row_overflows():
 
 
 def test_packed_equals_unpacked():
-    """Clips of three sizes and an image, with prompts of their own, give in packed rows what they give alone."""
+    """Clips of several sizes, with prompts of their own, give packed what they give alone."""
     torch.manual_seed(0)
     config = DiTConfig(hidden_size=48, depth=2, num_heads=2, text_size=16)
     dit = DiT(config).eval().requires_grad_(False)

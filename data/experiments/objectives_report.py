@@ -48,7 +48,7 @@ def compare(
     """Train every objective, and measure its samples.
 
     Returns:
-        (schedule, target, times) → a row; and under "ground truth" the distance of two clouds of data.
+        (schedule, target, times) → a row; under "ground truth", the distance of two clouds of data.
     """
     data = mixture(name)
     truth = _cloud(data, 99)

@@ -12,7 +12,7 @@ import torch
 
 
 def assign_rows(lengths: Sequence[int], max_length: int) -> list[list[int]]:
-    """Share out sequences over rows: each, the longest first, goes into the first row that can hold it.
+    """Share out sequences over rows: the longest first, each into the first row that can hold it.
 
     Args:
         lengths: tokens of every sequence.
@@ -44,7 +44,7 @@ def assign_rows(lengths: Sequence[int], max_length: int) -> list[list[int]]:
 def pack(
     rows: Sequence[Sequence[int]], sequences: Sequence[torch.Tensor], max_length: int
 ) -> torch.Tensor:
-    """Write sequences (n_i, ...) side by side into rows (R, max_length, ...), zero where a row is empty."""
+    """Write sequences (n_i, ...) side by side into rows (R, max_length, ...), padded with 0."""
     packed = sequences[0].new_zeros(len(rows), max_length, *sequences[0].shape[1:])
     for r, row in enumerate(rows):
         joined = torch.cat([sequences[i] for i in row])
@@ -55,7 +55,7 @@ def pack(
 def segment_ids(
     rows: Sequence[Sequence[int]], lengths: Sequence[int], max_length: int
 ) -> torch.Tensor:
-    """The sequence that every token of a row belongs to: (R, max_length) int64, -1 where it is empty."""
+    """The sequence that every token of a row belongs to: (R, max_length), -1 for padding."""
     numbers = [torch.full((length,), i + 1) for i, length in enumerate(lengths)]
     return pack(rows, numbers, max_length) - 1
 

@@ -24,11 +24,11 @@ DATASETS = ("moons", "spiral", "ring")
 
 @dataclass(frozen=True, eq=False)
 class Mixture:
-    """Equal Gaussian blobs: `means` (K, P), one `std` for all, `labels` (K,) that name each blob's class."""
+    """Equal Gaussian blobs, in classes."""
 
-    means: torch.Tensor
-    std: float
-    labels: torch.Tensor
+    means: torch.Tensor  # (K, P), the centres
+    std: float  # of every blob
+    labels: torch.Tensor  # (K,), the class of every blob
 
     def only(self, label: int) -> "Mixture":
         """The blobs of one class."""
@@ -54,7 +54,11 @@ class Mixture:
             velocity = (σ − (1 − σ) std²) / V · (x_t − (1 − σ) m) − m
 
         Args:
-            x_t: (B, N, P). sigma: (B, N) in [0, 1]; above 0 where std is 0.
+            x_t: (B, N, P).
+            sigma: (B, N) in [0, 1]; above 0 where std is 0.
+
+        Returns:
+            (B, N, P).
         """
         means = self.means.to(x_t)
         s = sigma[..., None]
@@ -94,7 +98,7 @@ def _on_circle(angle: torch.Tensor) -> torch.Tensor:
 
 
 class PlaneNet(nn.Module):
-    """A velocity network for points: position and noise level embedded and added, then residual layers."""
+    """A velocity network for points: embeds position and noise level, then residual layers."""
 
     def __init__(self, hidden_size: int = 128, depth: int = 3):
         super().__init__()
@@ -120,9 +124,9 @@ def train_plane(
     learning_rate: float = 3e-3,
     callback: Callable[[int, float], None] | None = None,
 ) -> list[float]:
-    """Train a network on the velocities of random lines between noise and data. Eq. (1) of arXiv:2209.03003.
+    """Train a network on the velocities of random lines between noise and data.
 
-    Ctrl-C stops, and keeps what was learned.
+    Eq. (1) of arXiv:2209.03003. Ctrl-C stops, and keeps what was learned.
 
     Args:
         callback: called after every step with the step and its loss.
