@@ -5,6 +5,7 @@ method `generate` makes clips from sentences, and the functions in `tasks` use i
 prompts. What a notebook needs can be imported from here; notebooks/glossary.md explains the words.
 """
 
+import minisora.threads  # noqa: F401 (before torch is loaded)
 from minisora import tasks
 from minisora.config import PRESETS, Preset
 from minisora.measure.judge import judge, read, verdict

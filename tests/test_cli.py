@@ -2,7 +2,6 @@
 
 import os
 import sys
-from dataclasses import replace
 
 import pytest
 import torch
@@ -276,17 +275,3 @@ def test_help_of_every_command():
 def test_no_words_at_all_are_a_question_for_help(monkeypatch, capsys):
     assert run(monkeypatch) == 0 and "generate" in capsys.readouterr().out
     assert run(monkeypatch, "fly") == 2 and capsys.readouterr().err.count("\n") == 1
-
-
-def test_train_refuses_an_old_run_and_an_unknown_preset(tmp_path, monkeypatch, capsys, preset):
-    from minisora import config
-
-    monkeypatch.setitem(config.PRESETS, "small", replace(preset))
-    monkeypatch.setattr("minisora.train.recipe.EVALUATION_PROMPTS", 1)
-    out = tmp_path / "run"
-    assert run(monkeypatch, "train", "--preset", "small", "--out", out, "--device", "cpu") == 0
-    assert (out / "model" / "model.json").is_file() and (out / "curve.json").is_file()
-    assert run(monkeypatch, "train", "--preset", "small", "--out", out) == 2
-    assert run(monkeypatch, "train", "--preset", "giant", "--out", out) == 2
-    said = capsys.readouterr().err
-    assert "--resume" in said and "tiny" in said

@@ -154,8 +154,9 @@ def test_one_batch_can_be_overfitted():
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not can_compile(), reason="no C++ compiler on this machine")
 def test_compiled_learns_the_same():
+    if not can_compile():
+        pytest.skip("no C++ compiler on this machine")
     torch.manual_seed(0)
     plain = DiT(DiTConfig(hidden_size=48, depth=1, num_heads=2, text_size=16))
     wake(plain)
@@ -169,6 +170,6 @@ def test_compiled_learns_the_same():
     assert [p is q for p, q in zip(plain.parameters(), fast.parameters(), strict=True)] == [
         True
     ] * len(grads[0]), "the same weights, not a copy"
-    assert type(plain.blocks[0]) is not type(fast.blocks[0]) and compiled(plain, False) is plain, (
-        "and the module itself stays as it was"
-    )
+    assert fast.blocks[0]._compiled_call_impl is not None
+    assert plain.blocks[0]._compiled_call_impl is None, "the module itself stays as it was"
+    assert compiled(plain, False) is plain

@@ -23,9 +23,9 @@ PACKAGE = ROOT / "minisora"
 CORE = (  # a file may import what stands before it
     "config",
     "inputs",
+    "threads",
     "device",
     "checkpoints",
-    "inputs",
     "layers",
     "patchify",
     "vae",
@@ -38,7 +38,7 @@ CORE = (  # a file may import what stands before it
     "pipeline",
     "tasks",
 )
-NOT_COUNTED = ("config", "device", "checkpoints", "inputs")  # of the core: numbers, files, checks
+NOT_COUNTED = ("config", "inputs", "threads", "device", "checkpoints")  # of the core: numbers, files, checks
 WINGS = {  # room → the other rooms that it may import, beside the core
     "world": set(),
     "compare": set(),

@@ -251,6 +251,6 @@ def _measured(
 
     refuse(json_file, force)
     model = load(preset, device, 0)[0]
-    wanted = can_compile() and clips >= 100 if compile is None else compile
+    wanted = clips >= 100 and can_compile() if compile is None else compile
     model.dit = compiled(model.dit, wanted)
     return model
