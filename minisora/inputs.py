@@ -25,13 +25,19 @@ MAX_CELLS = 8192  # latent cells of one clip; attention needs memory for every p
 MAX_PIXELS = 2**26  # of a long video, 0.8 GB: at 32×32 more than two hours
 
 
+def shown(value: object) -> str:
+    """A value in a message: on one line, and short."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"{text[:60]} …"
+
+
 def whole_number(name: str, value: Any, low: int, high: int) -> int:
     """A whole number within its bounds, whatever kind of number it came as."""
     try:
         number = operator.index(value)
     except TypeError:
         raise ValueError(
-            f"{name}={value!r} is not a whole number; it goes from {low} to {high}"
+            f"{name}={shown(value)} is not a whole number; it goes from {low} to {high}"
         ) from None
     if number < low:
         raise ValueError(f"{name}={number} is too few; it goes from {low} to {high}")
@@ -47,7 +53,7 @@ def real_number(name: str, value: Any, low: float, high: float) -> float:
     except (TypeError, ValueError, OverflowError, RuntimeError):
         number = math.nan
     if not low <= number <= high:
-        raise ValueError(f"{name}={value!r} is not a number from {low:g} to {high:g}")
+        raise ValueError(f"{name}={shown(value)} is not a number from {low:g} to {high:g}")
     return number
 
 
@@ -64,7 +70,7 @@ def sentences(name: str, value: str | Sequence[str]) -> list[str]:
     """One sentence or several, as a list of at least one."""
     prompts = [value] if isinstance(value, str) else value
     if not isinstance(prompts, (list, tuple)) or not all(isinstance(p, str) for p in prompts):
-        raise ValueError(f"{name} is a sentence or a list of sentences, not {value!r:.80}")
+        raise ValueError(f"{name} is a sentence or a list of sentences, not {shown(value)}")
     if not prompts:
         raise ValueError(f"{name} is an empty list; it needs at least one sentence")
     return list(prompts)
@@ -91,7 +97,7 @@ def check_generators(generator: Generators, count: int) -> None:
         isinstance(g, torch.Generator) for g in generator
     ):
         raise ValueError(
-            f"generator is a torch.Generator or a list of one for each clip, not {generator!r:.80}"
+            f"generator is a torch.Generator or a list of one for each clip, not {shown(generator)}"
         )
     if len(generator) != count:
         raise ValueError(f"{count} clips and {len(generator)} generators do not pair up")
@@ -162,9 +168,7 @@ def _pixels(source: Pictures, name: str) -> torch.Tensor:
         kind = np.uint8 if source.dtype == np.uint8 else np.float32
         source = torch.from_numpy(np.array(source, dtype=kind))
     if not isinstance(source, torch.Tensor):
-        raise ValueError(
-            f"{name} is a tensor, a numpy array or a PIL image, not {type(source).__name__}"
-        )
+        raise ValueError(f"{name} is a tensor, a numpy array or a PIL image, not {shown(source)}")
     if source.dtype == torch.uint8:
         return source.float() / 127.5 - 1
     if not source.is_floating_point():

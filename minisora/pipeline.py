@@ -29,6 +29,7 @@ from minisora.inputs import (
     one_each,
     real_number,
     sentences,
+    shown,
     whole_number,
 )
 from minisora.patchify import Size, grid_of, patchify, positions_of, unpatchify
@@ -54,6 +55,21 @@ class SamplingOptions(TypedDict, total=False):
     generator: Generators
     sampler: str
     callback: Callback | None
+
+
+def check_options(count: int, options: SamplingOptions) -> None:
+    """Raise ValueError where options of `MiniSora.denoise` do not fit `count` clips."""
+    one_each("negative_prompt", options.get("negative_prompt", ""), count)
+    check_generators(options.get("generator"), count)
+    guidance_scale = options.get("guidance_scale", GUIDANCE_SCALE)
+    real_number("guidance_scale", guidance_scale, -MAX_GUIDANCE, MAX_GUIDANCE)
+    steps = options.get("num_inference_steps")
+    if steps is not None:
+        whole_number("num_inference_steps", steps, 1, MAX_STEPS)
+    sampler = options.get("sampler", "euler")
+    if sampler not in list(SAMPLERS):
+        known = ", ".join(SAMPLERS)
+        raise ValueError(f"sampler={shown(sampler)} is not known; it is one of {known}")
 
 
 class MiniSora(nn.Module):
@@ -158,7 +174,15 @@ class MiniSora(nn.Module):
             ValueError: an unknown word, sampler or size, each with what would do.
         """
         prompts = sentences("prompt", prompt)
-        check_generators(generator, len(prompts))
+        options: SamplingOptions = {
+            "negative_prompt": negative_prompt,
+            "num_inference_steps": num_inference_steps,
+            "guidance_scale": guidance_scale,
+            "generator": generator,
+            "sampler": sampler,
+            "callback": callback,
+        }
+        check_options(len(prompts), options)
         preset = self.preset
         frames = preset.num_frames if num_frames is None else num_frames
         rows = preset.height if height is None else height
@@ -167,17 +191,7 @@ class MiniSora(nn.Module):
         if upsample and (frames, rows, columns) == (preset.num_frames, preset.height, preset.width):
             prompts = self.upsample(prompts, _copies(generator))
         latents = torch.zeros(len(prompts), preset.vae.latent_channels, *shape, device=self.device)
-        return self.denoise(
-            prompts,
-            latents,
-            torch.ones(shape),
-            negative_prompt=negative_prompt,
-            num_inference_steps=num_inference_steps,
-            guidance_scale=guidance_scale,
-            generator=generator,
-            sampler=sampler,
-            callback=callback,
-        )
+        return self.denoise(prompts, latents, torch.ones(shape), **options)
 
     @torch.no_grad()
     def denoise(
@@ -206,15 +220,17 @@ class MiniSora(nn.Module):
             video (B, 3, T, H, W) in [-1, 1].
         """
         # 1. check
+        self._check_latents(latents, sigma)
         B = len(latents)
-        prompts = one_each("prompt", list(prompts), B)
+        prompts = one_each("prompt", prompts, B)
         negatives = one_each("negative_prompt", negative_prompt, B)
-        check_generators(generator, B)
-        guidance_scale = real_number("guidance_scale", guidance_scale, -MAX_GUIDANCE, MAX_GUIDANCE)
-        if sampler not in SAMPLERS:
-            raise ValueError(
-                f"sampler={sampler!r} is not known; it is one of {', '.join(SAMPLERS)}"
-            )
+        options: SamplingOptions = {
+            "num_inference_steps": num_inference_steps,
+            "guidance_scale": guidance_scale,
+            "generator": generator,
+            "sampler": sampler,
+        }
+        check_options(B, options)
         # 2. where every token starts
         patch = self.dit.config.patch_size
         Tz, Hz, Wz = latents.shape[2:]
@@ -238,13 +254,26 @@ class MiniSora(nn.Module):
             # 6. decoder
             return self.decode(unpatchify(tokens, grid, patch))
 
+    def _check_latents(self, latents: torch.Tensor, sigma: torch.Tensor) -> None:
+        channels = self.vae.config.latent_channels
+        good = isinstance(latents, torch.Tensor) and latents.ndim == 5
+        if not good or latents.shape[1] != channels or not latents.isfinite().all():
+            raise ValueError(
+                f"latents are finite numbers (B, {channels}, Tz, Hz, Wz), not {shown(latents)}"
+            )
+        good = isinstance(sigma, torch.Tensor) and sigma.shape == latents.shape[2:]
+        if not good or not ((sigma >= 0) & (sigma <= 1)).all():
+            raise ValueError(
+                f"sigma has a level from 0 to 1 for each of {tuple(latents.shape[2:])} latent "
+                f"cells, and is not {shown(sigma)}"
+            )
+
     def _schedule(
         self, num_inference_steps: int | None, prompts: Sequence[str], start: torch.Tensor
     ) -> torch.Tensor:
         """Noise levels of the sampler, from the first that moves a token down to 0."""
         if num_inference_steps is None:
             num_inference_steps = self.default_steps(prompts, start)
-        num_inference_steps = whole_number("num_inference_steps", num_inference_steps, 1, MAX_STEPS)
         sigmas = sigma_schedule(num_inference_steps, self.preset.shift, self.device)
         unused = int((sigmas >= start.max()).sum()) - 1  # levels above every start move nothing
         return sigmas[max(unused, 0) :]

@@ -33,17 +33,17 @@ from tqdm.auto import tqdm
 from minisora.inputs import (
     MAX_PIXELS,
     Pictures,
-    check_generators,
     check_length,
     image_batch,
     one_each,
     real_number,
     sentences,
+    shown,
     video_batch,
     whole_number,
 )
 from minisora.patchify import Size, grid_of, patchify, unpatchify
-from minisora.pipeline import MiniSora, SamplingOptions
+from minisora.pipeline import MiniSora, SamplingOptions, check_options
 
 Prompt: TypeAlias = str | Sequence[str]
 Script: TypeAlias = str | Sequence[tuple[float, Prompt]]
@@ -147,7 +147,7 @@ def _levels(sigma: float | torch.Tensor, shape: Size) -> torch.Tensor:
     except (RuntimeError, TypeError, ValueError):
         raise ValueError(
             f"noise levels are a number, one for each of {shape[0]} latent frames, or a tensor "
-            f"that broadcasts to {shape}, not {sigma!r:.80}"
+            f"that broadcasts to {shape}, not {shown(sigma)}"
         ) from None
     low, high = float(levels.min()), float(levels.max())
     if not (low >= 0 and high <= 1):  # NaN is neither
@@ -297,13 +297,13 @@ def _missing_pixels(
     if frames is None:
         return inside
     chosen = torch.zeros(T, dtype=torch.bool)
-    for frame in frames:
-        try:
-            number = operator.index(frame)
-        except TypeError:
-            number = -1
+    try:
+        numbers = list(map(operator.index, frames))
+    except TypeError:
+        raise ValueError(f"frames={shown(frames)} are not whole numbers") from None
+    for number in numbers:
         if not 0 <= number < T:
-            raise ValueError(f"frame {frame!r} is not there; the clip has frames 0 to {T - 1}")
+            raise ValueError(f"frame {number} is not there; the clip has frames 0 to {T - 1}")
         chosen[number] = True
     missing = inside & chosen[:, None, None]
     if not missing.any():
@@ -328,8 +328,8 @@ def _inside(shape: tuple[int, ...], region: Sequence[int] | torch.Tensor | None)
         top, left, height, width = map(operator.index, region)
     except (TypeError, ValueError):
         raise ValueError(
-            f"region={region!r:.80} is not understood; it is (top, left, height, width) in pixels, "
-            "or a tensor of bool"
+            f"region={shown(region)} is not understood; it is (top, left, height, width) "
+            "in pixels, or a tensor of bool"
         ) from None
     inside = torch.zeros(shape, dtype=torch.bool)
     rows = slice(max(top, 0), max(top + height, 0))
@@ -368,7 +368,7 @@ def extend(
         ValueError: another direction, fewer than one frame, or too short a clip to go backward.
     """
     if direction not in ("forward", "backward"):
-        raise ValueError(f"direction={direction!r} is not known; it is forward or backward")
+        raise ValueError(f"direction={shown(direction)} is not known; it is forward or backward")
     clip = video_batch(video).cpu()
     B, _, T, H, W = clip.shape
     num_frames = whole_number("num_frames", num_frames, 1, MAX_PIXELS)
@@ -599,16 +599,15 @@ def _parts(script: Script, seconds: float) -> tuple[list[float], list[list[str]]
     except (TypeError, ValueError):
         pairs = []
     if not pairs:
-        raise ValueError(f"a script is a list of (seconds, sentence), not {script!r:.80}")
+        raise ValueError(f"a script is a list of (seconds, sentence), not {shown(script)}")
     lengths = [real_number("seconds", length, 1e-3, MAX_PIXELS) for length, _ in pairs]
     count = max(len(sentences("script", text)) for _, text in pairs)
     return lengths, [one_each("script", text, count) for _, text in pairs]
 
 
 def _prompts(model: MiniSora, prompt: Prompt, count: int, options: SamplingOptions) -> list[str]:
-    """A prompt for each of `count` clips, checked before the work, as some of the options are."""
+    """A prompt for each of `count` clips; these and the options are checked before the work."""
     prompts = one_each("prompt", prompt, count)
-    negatives = one_each("negative_prompt", options.get("negative_prompt", ""), count)
-    model.tokenizer([*prompts, *negatives])
-    check_generators(options.get("generator"), count)
+    check_options(count, options)
+    model.tokenizer(prompts)
     return prompts
