@@ -17,19 +17,17 @@ import torch.nn.functional as F
 
 from minisora.checkpoints import CheckpointError, load_part, read_about, save_parts
 from minisora.config import GUIDANCE_SCALE, STEPS, Preset
-from minisora.device import autocast, choose_device, choose_dtype
+from minisora.device import autocast, choose_device, choose_dtype, copy_generators
 from minisora.dit import DiT
 from minisora.flow import add_noise, sigma_schedule
 from minisora.inputs import (
     MAX_CELLS,
-    MAX_GUIDANCE,
-    MAX_STEPS,
     Generators,
     check_generators,
+    check_latents,
+    check_options,
     one_each,
-    real_number,
     sentences,
-    shown,
     whole_number,
 )
 from minisora.patchify import Size, grid_of, patchify, positions_of, unpatchify
@@ -55,21 +53,6 @@ class SamplingOptions(TypedDict, total=False):
     generator: Generators
     sampler: str
     callback: Callback | None
-
-
-def check_options(count: int, options: SamplingOptions) -> None:
-    """Raise ValueError where options of `MiniSora.denoise` do not fit `count` clips."""
-    one_each("negative_prompt", options.get("negative_prompt", ""), count)
-    check_generators(options.get("generator"), count)
-    guidance_scale = options.get("guidance_scale", GUIDANCE_SCALE)
-    real_number("guidance_scale", guidance_scale, -MAX_GUIDANCE, MAX_GUIDANCE)
-    steps = options.get("num_inference_steps")
-    if steps is not None:
-        whole_number("num_inference_steps", steps, 1, MAX_STEPS)
-    sampler = options.get("sampler", "euler")
-    if sampler not in list(SAMPLERS):
-        known = ", ".join(SAMPLERS)
-        raise ValueError(f"sampler={shown(sampler)} is not known; it is one of {known}")
 
 
 class MiniSora(nn.Module):
@@ -182,14 +165,14 @@ class MiniSora(nn.Module):
             "sampler": sampler,
             "callback": callback,
         }
-        check_options(len(prompts), options)
+        check_options(len(prompts), options, list(SAMPLERS))
         preset = self.preset
         frames = preset.num_frames if num_frames is None else num_frames
         rows = preset.height if height is None else height
         columns = preset.width if width is None else width
         shape = self.latent_shape(frames, rows, columns, len(prompts))
         if upsample and (frames, rows, columns) == (preset.num_frames, preset.height, preset.width):
-            prompts = self.upsample(prompts, _copies(generator))
+            prompts = self.upsample(prompts, copy_generators(generator))
         latents = torch.zeros(len(prompts), preset.vae.latent_channels, *shape, device=self.device)
         return self.denoise(prompts, latents, torch.ones(shape), **options)
 
@@ -220,7 +203,7 @@ class MiniSora(nn.Module):
             video (B, 3, T, H, W) in [-1, 1].
         """
         # 1. check
-        self._check_latents(latents, sigma)
+        check_latents(latents, sigma, self.vae.config.latent_channels)
         B = len(latents)
         prompts = one_each("prompt", prompts, B)
         negatives = one_each("negative_prompt", negative_prompt, B)
@@ -230,7 +213,7 @@ class MiniSora(nn.Module):
             "generator": generator,
             "sampler": sampler,
         }
-        check_options(B, options)
+        check_options(B, options, list(SAMPLERS))
         # 2. where every token starts
         patch = self.dit.config.patch_size
         Tz, Hz, Wz = latents.shape[2:]
@@ -253,20 +236,6 @@ class MiniSora(nn.Module):
             tokens = SAMPLERS[sampler](velocity, tokens, sigmas, start=start, callback=callback)
             # 6. decoder
             return self.decode(unpatchify(tokens, grid, patch))
-
-    def _check_latents(self, latents: torch.Tensor, sigma: torch.Tensor) -> None:
-        channels = self.vae.config.latent_channels
-        good = isinstance(latents, torch.Tensor) and latents.ndim == 5
-        if not good or latents.shape[1] != channels or not latents.isfinite().all():
-            raise ValueError(
-                f"latents are finite numbers (B, {channels}, Tz, Hz, Wz), not {shown(latents)}"
-            )
-        good = isinstance(sigma, torch.Tensor) and sigma.shape == latents.shape[2:]
-        if not good or not ((sigma >= 0) & (sigma <= 1)).all():
-            raise ValueError(
-                f"sigma has a level from 0 to 1 for each of {tuple(latents.shape[2:])} latent "
-                f"cells, and is not {shown(sigma)}"
-            )
 
     def _schedule(
         self, num_inference_steps: int | None, prompts: Sequence[str], start: torch.Tensor
@@ -417,20 +386,3 @@ def _find(name: str | Path) -> Path:
         f"there is no model {str(name)!r:.200}; shipped: {', '.join(shipped) or 'none'}; "
         "or name a folder with a model.json"
     )
-
-
-def _copies(generator: Generators) -> Generators:
-    """Generators in the same state, so that what is drawn from them moves no noise; on the CPU."""
-    if generator is None:
-        return _copy(torch.default_generator)
-    if isinstance(generator, torch.Generator):
-        return _copy(generator)
-    return [_copy(own) for own in generator]
-
-
-def _copy(generator: torch.Generator) -> torch.Generator:
-    copy = generator.clone_state()
-    if copy.device.type == "cpu":
-        return copy
-    seed = torch.randint(2**62, (1,), generator=copy, device=copy.device)
-    return torch.Generator().manual_seed(int(seed))
