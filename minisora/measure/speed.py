@@ -205,14 +205,14 @@ def _busy_speeds(model: MiniSora, repeats: int) -> Speeds:
 
 
 @contextmanager
-def _running(programs: list[str], *arguments: str) -> Iterator[None]:
+def _running(programs: list[str], *arguments: str, warm_up: float = 8.0) -> Iterator[None]:
     """Let Python programs run as long as the context lasts."""
     children = []
     try:
         for source in programs:
             command = [sys.executable, "-c", source, *arguments]
             children.append(subprocess.Popen(command, cwd=ROOT))
-        time.sleep(8)  # until they have loaded torch
+        time.sleep(warm_up)  # until they have loaded torch
         stopped = [child.returncode for child in children if child.poll() is not None]
         if stopped:
             raise RuntimeError(f"a program that should run beside ended with code {stopped[0]}")
