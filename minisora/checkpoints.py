@@ -1,21 +1,189 @@
-"""Tensors and facts on disk: safetensors (files of bare numbers) with a JSON note and a checksum inside, written whole or not at all.
+"""Files that are written whole or not at all, and read only where they can be trusted.
 
-Nothing here unpickles, so a file from a stranger can be refused but can run nothing.
+    tensors + note ── save_tensors ──► safetensors with checksums ── load_tensors ──► tensors + note
+    parts + about  ── save_parts ────► a folder with a model.json ── read_about, load_part ──► parts
+
+safetensors files hold bare numbers. Nothing here unpickles, so a file from a stranger can be
+refused but can run nothing. What is loaded is copied into memory: no tensor lives in a file that is
+to be replaced, which Windows would not allow.
 """
 
+import contextlib
 import hashlib
 import json
+import math
 import os
+import re
+import threading
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+
+from minisora.config import Preset
+
+MAX_JSON = 2**20  # bytes of a model.json
+MAX_TENSORS = 2**32  # bytes of a file of tensors
+PARTS = ("vae", "text", "dit", "upsampler")
+
+
+DAMAGE = (  # what reading ends in where bytes are not as they were written
+    SafetensorError,
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    OverflowError,
+    RuntimeError,  # RecursionError, too
+)
 
 
 class CheckpointError(ValueError):
     """A checkpoint that cannot be trusted, with a sentence that says why."""
+
+
+# ---------------------------------------- any file
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """Write a file atomically: a kill at any moment leaves the old file or the new one.
+
+    Its permissions are as the umask says. What killed writes of it have left beside it is removed.
+
+    Raises:
+        ValueError: the path is a link, or something else that is not a file.
+        OSError: it cannot be written (full disk, no permission); nothing was changed.
+    """
+    path = Path(path)
+    scratch = path.with_name(f"{_scratch_stem(path)}.{os.getpid()}-{threading.get_ident()}.tmp")
+    try:
+        refuse_link(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_scratch(path)
+        with open(scratch, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(scratch, path)
+    except OSError as error:
+        reason = error.strerror or error
+        raise OSError(f"{path} cannot be written ({reason}); nothing was changed") from None
+    finally:
+        with contextlib.suppress(OSError):
+            scratch.unlink()
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file atomically, as UTF-8; otherwise as `write_bytes`."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def refuse_link(path: Path) -> None:
+    """Refuse to write where a link is: replacing it would cut it off from its target."""
+    if path.is_symlink():
+        raise ValueError(f"{path} is a link to {os.readlink(path)}; name that itself")
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} is there and is not a file; choose another name")
+
+
+def _scratch_stem(path: Path) -> str:
+    return f".{path.name[:80]}"  # the whole name may be as long as a name can be
+
+
+def _remove_scratch(path: Path) -> None:
+    """Remove scratch files of `path` whose process is gone."""
+    pattern = re.compile(re.escape(_scratch_stem(path)) + r"\.(\d{1,9})-\d+\.tmp")
+    for name in os.listdir(path.parent):
+        match = pattern.fullmatch(name)
+        if match and not _is_running(int(match[1])):
+            with contextlib.suppress(OSError):
+                (path.parent / name).unlink()
+
+
+def _is_running(process: int) -> bool:
+    if os.name != "posix":
+        return False  # an open file cannot be removed there, so that trying is harmless
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True  # another user's
+    return True
+
+
+def _read_bytes(path: Path, limit: int) -> bytes:
+    try:
+        size = path.stat().st_size
+        if size > limit:
+            raise CheckpointError(f"{path} has {size} bytes; more than {limit} are not read")
+        return path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read ({error.strerror or error})") from None
+
+
+# ---------------------------------------- tensors
+
+
+def save_tensors(path: str | Path, tensors: dict[str, torch.Tensor], note: dict) -> str:
+    """Write tensors and a JSON-able note to one file, atomically.
+
+    Returns:
+        The SHA-256 of the file.
+
+    Raises:
+        ValueError, OSError: as `write_bytes`.
+    """
+    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    text = json.dumps(note, sort_keys=True)
+    metadata = {
+        "note": text,
+        "sha256": checksum(tensors),
+        "note_sha256": hashlib.sha256(text.encode()).hexdigest(),
+    }
+    data = save(tensors, metadata)
+    write_bytes(path, data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def load_tensors(
+    path: str | Path, sha256: str | None = None
+) -> tuple[dict[str, torch.Tensor], dict]:
+    """Read what `save_tensors` wrote, into memory of its own.
+
+    Args:
+        sha256: of the file, where another file says what it has to be.
+
+    Raises:
+        CheckpointError: missing, truncated or altered.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"there is no checkpoint at {path}")
+    data = _read_bytes(path, MAX_TENSORS)
+    try:
+        tensors = load(data)
+        length = int.from_bytes(data[:8], "little")
+        metadata = json.loads(data[8 : 8 + length])["__metadata__"]
+        note = dict(json.loads(metadata["note"]))
+        told = metadata["note_sha256"], metadata["sha256"]
+        found = hashlib.sha256(metadata["note"].encode()).hexdigest(), checksum(tensors)
+    except DAMAGE as error:
+        raise CheckpointError(
+            f"{path} is damaged or cut short ({error}); restore it from a copy or train again"
+        ) from None
+    if told != found:
+        raise CheckpointError(
+            f"{path} does not match its checksum: it was altered after it was written; "
+            "restore it from a copy"
+        )
+    if sha256 is not None and sha256 != hashlib.sha256(data).hexdigest():
+        raise CheckpointError(
+            f"{path} is not the file that model.json speaks of; restore both from one copy"
+        )
+    return tensors, note
 
 
 def checksum(tensors: dict[str, torch.Tensor]) -> str:
@@ -27,69 +195,175 @@ def checksum(tensors: dict[str, torch.Tensor]) -> str:
     return digest.hexdigest()
 
 
-def save_tensors(path: str | Path, tensors: dict[str, torch.Tensor], note: dict) -> None:
-    """Write tensors and a JSON-able note to one file, atomically: a kill at any moment leaves the old file or the new one."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    text = json.dumps(note, sort_keys=True)
-    metadata = {
-        "note": text,
-        "sha256": checksum(tensors),
-        "note_sha256": hashlib.sha256(text.encode()).hexdigest(),
-    }
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        save_file(tensors, scratch, metadata=metadata)
-        _to_disk(scratch)
-        os.replace(scratch, path)
-    finally:
-        scratch.unlink(missing_ok=True)
+# ---------------------------------------- models
 
 
-def load_tensors(path: str | Path) -> tuple[dict[str, torch.Tensor], dict]:
-    """Read what `save_tensors` wrote.
+def save_parts(folder: str | Path, parts: dict[str, torch.nn.Module], about: dict) -> None:
+    """Write a model's parts (float16) and its `model.json`; at any moment one whole model is there.
+
+    Parts never overwrite those of the model that is there: they get the other of two names. The
+    new model.json, which is written last, replaces all of them at once.
 
     Raises:
-        CheckpointError: missing, truncated or altered.
+        CheckpointError: weights that are not finite. ValueError, OSError: as `write_bytes`.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise CheckpointError(f"there is no checkpoint at {path}")
+    folder = Path(folder)
+    if folder.is_symlink():
+        raise ValueError(f"{folder} is a link to {os.readlink(folder)}; name that itself")
+    taken = _files_in_use(folder)
+    tensors = {part: _half(part, module) for part, module in parts.items()}
+    files = {part: f"{part}.safetensors" for part in parts}
+    for part, name in files.items():
+        if name in taken:
+            files[part] = f"{part}.2.safetensors"
+    checksums = {
+        part: save_tensors(folder / files[part], tensors[part], {"part": part}) for part in parts
+    }
+    text = json.dumps({**about, "files": files, "sha256": checksums}, indent=1, ensure_ascii=False)
+    write_text(folder / "model.json", text + "\n")
+    for part in (*PARTS, "expander"):
+        for name in (f"{part}.safetensors", f"{part}.2.safetensors"):
+            if name not in files.values():
+                with contextlib.suppress(OSError):  # the next save tries again
+                    (folder / name).unlink()
+
+
+def _half(part: str, module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    tensors = {name: tensor.half() for name, tensor in module.state_dict().items()}
+    _check_finite(part, tensors)
+    return tensors
+
+
+def _files_in_use(folder: Path) -> set[str]:
+    """The files of the model in a folder; none where there is no model that could be loaded."""
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as error:
+        return set(read_about(folder)["files"].values())
+    except CheckpointError:
+        return set()
+
+
+def read_about(folder: Path) -> dict:
+    """The `model.json` of a folder: preset, vocabulary, files, sizes of them, sha256, metadata.
+
+    Raises:
+        CheckpointError: missing, no JSON of the right kind, or numbers that no model can have.
+    """
+    path = folder / "model.json"
+    try:
+        about = _upgraded(json.loads(_read_bytes(path, MAX_JSON).decode("utf-8")), folder)
+        _check_about(about)
+    except CheckpointError:
+        raise
+    except DAMAGE as error:
         raise CheckpointError(
-            f"{path} is damaged or cut short ({error}); restore it from a copy or train again"
+            f"{path} cannot be read ({error!s:.200}); restore it from a copy"
         ) from None
-    note = metadata.get("note", "")
-    if metadata.get("note_sha256") != hashlib.sha256(note.encode()).hexdigest() or metadata.get(
-        "sha256"
-    ) != checksum(tensors):
-        raise CheckpointError(
-            f"{path} does not match its checksum: it was altered after it was written; restore it from a copy"
-        )
-    return tensors, json.loads(note)
+    return about
 
 
-def write_text(path: str | Path, text: str) -> None:
-    """Write a text file atomically."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    scratch.write_text(text, encoding="utf-8")
-    _to_disk(scratch)
-    os.replace(scratch, path)
+def load_part(folder: Path, part: str, about: dict, module: torch.nn.Module) -> None:
+    """Fill one part of a model with its weights.
+
+    Raises:
+        CheckpointError: the file is damaged, of another training, or does not fit the preset.
+    """
+    path = folder / about["files"][part]
+    tensors, note = load_tensors(path, str(about["sha256"].get(part)))
+    tensors = upgrade_tensors(tensors)
+    told = OLD_FIELDS.get(note.get("part", part), note.get("part", part))
+    if told != part:
+        raise CheckpointError(f"{path} holds the part {told!r}, not {part!r}")
+    _check_finite(str(path), tensors)
+    try:
+        module.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise CheckpointError(f"{path} does not fit the preset ({reason})") from None
 
 
-def _to_disk(path: Path) -> None:
-    with open(path, "rb+") as file:
-        os.fsync(file.fileno())
+def _check_finite(where: str, tensors: dict[str, torch.Tensor]) -> None:
+    for name, tensor in tensors.items():
+        if not tensor.is_floating_point():
+            raise CheckpointError(f"{where}: {name} has numbers of {tensor.dtype}, not floats")
+        if not tensor.isfinite().all():
+            raise CheckpointError(f"{where}: {name} has NaN or infinite numbers; train again")
+        if name == "latents_std" and not (tensor > 0).all():
+            raise CheckpointError(f"{where}: {name} has a standard deviation that is not above 0")
 
 
-# ------------------------------------------------------------------------------ names of earlier versions
+# ---------------------------------------- what a model.json may say
+
+WHOLE = {  # whole numbers of a preset, and the largest that is believed
+    "hidden_size": 4096,
+    "depth": 64,
+    "encoder_depth": 64,
+    "num_heads": 64,
+    "text_size": 4096,
+    "latent_channels": 256,
+    "max_length": 1024,
+    "window": 1024,
+    "patch_size": 16,
+    "num_frames": 4096,
+    "height": 1024,
+    "width": 1024,
+    "other_sizes": 4096,
+}
+REAL = {"mlp_ratio": (0.1, 16), "fps": (0.1, 240), "shift": (0.01, 100)}
+
+
+def _check_about(about: dict) -> None:
+    """Raise ValueError for numbers that would make a network of any size, or none that works."""
+    preset, vocabulary = about["preset"].to_dict(), about["vocabulary"]
+    if not isinstance(vocabulary, list) or not all(isinstance(word, str) for word in vocabulary):
+        raise ValueError("the vocabulary is not a list of words")
+    if len(set(vocabulary)) != len(vocabulary):
+        raise ValueError("the vocabulary has a word twice")
+    if not isinstance(about["metadata"], dict):
+        raise ValueError("metadata is no dictionary")
+    _check_numbers(preset)
+    vae, text, dit = preset["vae"], preset["text"], preset["dit"]
+    if (dit["text_size"], dit["latent_channels"]) != (text["hidden_size"], vae["latent_channels"]):
+        raise ValueError("the transformer does not fit the text encoder or the compressor")
+    inputs = {
+        "vae": 3 * math.prod(vae["patch_size"]),
+        "text": len(vocabulary),
+        "dit": dit["latent_channels"] * math.prod(dit["patch_size"]),
+        "upsampler": len(vocabulary),
+    }
+    for part, size in about["sizes"].items():
+        D, depth, heads = (preset[part][k] for k in ("hidden_size", "depth", "num_heads"))
+        if D % (2 * heads):
+            raise ValueError(f"{part}: hidden_size={D} is no multiple of twice num_heads={heads}")
+        if 2 * D * (4 * depth * D + inputs[part]) > size:  # the least that float16 takes
+            raise ValueError(f"{part} is larger in the preset than in its file")
+
+
+def _check_numbers(values: dict) -> None:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            _check_numbers(value)
+            continue
+        for number in _leaves(value):
+            whole = isinstance(number, int) and not isinstance(number, bool)
+            if name in WHOLE:
+                if not whole or not 1 <= number <= WHOLE[name]:
+                    raise ValueError(f"{name} has {number!r:.40}, not 1 to {WHOLE[name]}")
+            elif number is not None or name in REAL:
+                low, high = REAL.get(name, (-1e12, 1e12))
+                if not (whole or isinstance(number, float)) or not low <= number <= high:
+                    raise ValueError(f"{name} has {number!r:.40}, not {low:g} to {high:g}")
+
+
+def _leaves(value: Any) -> list:
+    if not isinstance(value, (list, tuple)):
+        return [value]
+    leaves: list = []
+    for part in value:
+        leaves += _leaves(part)
+    return leaves
+
+
+# ---------------------------------------- names of earlier versions
 
 OLD_FIELDS = {  # of a preset and its parts, as models that were saved before 0.2 call them
     "pair_share": "pair_fraction",
@@ -102,6 +376,23 @@ OLD_FIELDS = {  # of a preset and its parts, as models that were saved before 0.
     "train_expander": "train_upsampler",
     "decay_share": "cooldown_fraction",
 }
+
+
+def _upgraded(about: dict, folder: Path) -> dict:
+    """A `model.json` of any version as this version writes it, with the sizes of its files."""
+    about = upgrade_note(about)
+    preset = Preset.from_dict(about["preset"])
+    parts = [part for part in PARTS if getattr(preset, part) is not None]
+    files = {part: about.get("files", {}).get(part, f"{part}.safetensors") for part in parts}
+    if "upsampler" in files and "files" not in about and not (folder / files["upsampler"]).exists():
+        files["upsampler"] = "expander.safetensors"  # as it was called once
+    for name in files.values():
+        if Path(name).name != name:
+            raise ValueError(f"the file {name!r:.80} is not in the model's folder")
+        if not (folder / name).is_file():
+            raise CheckpointError(f"there is no checkpoint at {folder / name}")
+    sizes = {part: (folder / name).stat().st_size for part, name in files.items()}
+    return {**about, "preset": preset, "files": files, "sizes": sizes}
 
 
 def upgrade_note(note: Any) -> dict[str, Any]:
@@ -140,10 +431,3 @@ def upgrade_tensors(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]
             name = f"text.{name}"
         upgraded[name] = tensor
     return upgraded
-
-
-def part_path(folder: Path, part: str) -> Path:
-    """The file of a model's part; the prompt upsampler's was called expander once."""
-    path = folder / f"{part}.safetensors"
-    old = folder / "expander.safetensors"
-    return old if part == "upsampler" and old.is_file() and not path.is_file() else path

@@ -54,7 +54,7 @@ class DiTConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """One training stage. It takes `minutes` of training time, or exactly `steps` where that is set."""
+    """One training stage. It takes `minutes`, or exactly `steps` where that is set."""
 
     minutes: float = 5.0
     steps: int | None = None
@@ -260,7 +260,8 @@ def check(preset: Preset) -> None:
     check_fields(preset)
     if preset.dit.text_size != preset.text.hidden_size:
         raise ValueError(
-            f"dit.text_size={preset.dit.text_size} should be text.hidden_size={preset.text.hidden_size}"
+            f"dit.text_size={preset.dit.text_size} should be "
+            f"text.hidden_size={preset.text.hidden_size}"
         )
     if preset.dit.latent_channels != preset.vae.latent_channels:
         raise ValueError(

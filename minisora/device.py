@@ -1,88 +1,126 @@
-"""Where tensors live and how precise products are, chosen by one argument and by what the hardware does."""
+"""Where tensors live, how precise products are, how many threads work, and what is compiled.
+
+Each is chosen from what the hardware says of itself, never by a stopwatch, so that the same command
+gives the same clip on the same machine; an argument or an environment variable fixes it.
+"""
 
 import contextlib
 import copy
+import itertools
+import os
 import shutil
-import time
+import warnings
 from functools import cache
+from typing import TypeVar
 
 import torch
 
+Module = TypeVar("Module", bound=torch.nn.Module)
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
 
 def choose_device(name: str = "auto") -> torch.device:
-    """ "auto" takes a GPU, then an Apple device, then the CPU; any name that torch knows is taken as it is.
+    """The device of a name; "auto" is a GPU, else an Apple device, else the CPU.
 
     Raises:
         ValueError: a device that this machine does not have.
     """
     if name == "auto":
-        name = (
-            "cuda"
-            if torch.cuda.is_available()
-            else "mps"
-            if torch.backends.mps.is_available()
-            else "cpu"
-        )
+        if torch.cuda.is_available():
+            name = "cuda"
+        else:
+            name = "mps" if torch.backends.mps.is_available() else "cpu"
     try:
         device = torch.device(name)
         torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
         raise ValueError(
-            f"device={name!r} cannot be used here ({str(error).splitlines()[0]}); 'auto' or 'cpu' always can"
+            f"device={name!r} cannot be used here ({reason}); 'auto' or 'cpu' always can"
         ) from None
     return device
 
 
 @cache
 def has_fast_bf16(device: torch.device) -> bool:
-    """Whether bfloat16 products are the faster ones. A processor that has the instructions is tried: they are two to four times as fast as float32
-    on some, and half as fast on others."""
+    """Whether a device has instructions for products in bfloat16.
+
+    On processors with AVX512-BF16 or AMX they are two to four times as fast as float32 on most, and
+    slower on some; MINISORA_DTYPE=float32 is for those.
+    """
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device)[0] >= 8
-    if device.type == "cpu":
-        checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-        return any(getattr(torch.cpu, check, lambda: False)() for check in checks) and _seconds(
-            torch.bfloat16
-        ) < 0.8 * _seconds(torch.float32)
-    return False
+    if device.type != "cpu":
+        return False
+    flags = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, flag, lambda: False)() for flag in flags)
 
 
-def _seconds(dtype: torch.dtype, size: int = 512) -> float:
-    """The shortest of several times that one square matrix product takes on the CPU."""
-    a, times = torch.ones(size, size, dtype=dtype), []
-    for _ in range(10):
-        began = time.perf_counter()
-        a @ a
-        times.append(time.perf_counter() - began)
-    return min(times)
+def choose_dtype(device: torch.device | str, name: str | None = None) -> torch.dtype:
+    """What matrix products run in.
+
+    Args:
+        name: "float32" or "bfloat16"; None is what the environment variable MINISORA_DTYPE says,
+            and else bfloat16 where the device has instructions for it.
+
+    Raises:
+        ValueError: another name.
+    """
+    name = name or os.environ.get("MINISORA_DTYPE")
+    if not name:
+        return torch.bfloat16 if has_fast_bf16(torch.device(device)) else torch.float32
+    if name not in DTYPES:
+        raise ValueError(f"dtype={name!r} is not known; it is float32 or bfloat16")
+    return DTYPES[name]
 
 
-def autocast(device: torch.device | str):
-    """A context in which matrix products run in bfloat16 where `has_fast_bf16`, in float32 elsewhere."""
-    device = torch.device(device)
-    return (
-        torch.autocast(device.type, torch.bfloat16)
-        if has_fast_bf16(device)
-        else contextlib.nullcontext()
-    )
+def autocast(
+    device: torch.device | str, dtype: torch.dtype | None = None
+) -> contextlib.AbstractContextManager[None]:
+    """A context in which matrix products run in a dtype; None is `choose_dtype`'s."""
+    if dtype is None:
+        dtype = choose_dtype(device)
+    if dtype == torch.float32:
+        return contextlib.nullcontext()
+    return torch.autocast(torch.device(device).type, dtype)
 
 
-def can_compile() -> bool:
-    """Whether this machine has the C++ compiler that `torch.compile` needs on a CPU."""
-    return any(shutil.which(name) for name in ("c++", "g++", "clang++", "cl"))
+# ---------------------------------------- compiling
 
 
-def compiled(module: torch.nn.Module, wanted: bool) -> torch.nn.Module:
-    """The module itself, or a twin on the same weights whose `blocks` are machine code with their small operations fused: a training step takes half
-    to two thirds of the time. Blocks are the same code over and over, which is translated once, for every shape of its input."""
-    if not wanted:
+@cache
+def can_compile(device: str = "cpu") -> bool:
+    """Whether `torch.compile` works on this machine: it is tried once, where there is a compiler.
+
+    On a CPU that is a C++ compiler; one that is on the PATH and broken is told in a warning.
+    """
+    if device == "cpu" and not any(map(shutil.which, ("c++", "g++", "clang++", "cl"))):
+        return False
+    try:
+        torch.compile(torch.sin)(torch.zeros(8, device=device))
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        warnings.warn(
+            f"networks are not compiled, because torch.compile fails here ({reason:.200})",
+            stacklevel=2,
+        )
+        return False
+    return True
+
+
+def compiled(module: Module, wanted: bool = True) -> Module:
+    """The module itself, or a twin on the same weights whose `blocks` are compiled.
+
+    With its small operations fused, a training step takes half to two thirds of the time. Blocks
+    are the same code over and over, which is compiled once for every shape of its input. What is
+    around them stays as it is: compiling the whole takes more than twice as long.
+    """
+    if not wanted or not can_compile(next(module.parameters()).device.type):
         return module
-    twin, fast = (
-        copy.copy(module),
-        lambda blocks: torch.nn.ModuleList(torch.compile(block, dynamic=False) for block in blocks),
-    )
-    twin._modules = {
-        name: fast(child) if name == "blocks" else compiled(child, True)
-        for name, child in module._modules.items()
-    }
+    shared = {id(x): x for x in itertools.chain(module.parameters(), module.buffers())}
+    twin = copy.deepcopy(module, shared)  # other modules, the same tensors
+    for name, blocks in twin.named_modules():
+        if name.split(".")[-1] == "blocks":
+            for block in blocks.children():
+                block.compile(dynamic=False)
     return twin

@@ -1,15 +1,16 @@
 """The diffusion transformer: noisy tokens in, the velocity from data to noise out.
 
-    tokens (B, N, P), sigma (B, N), positions (N, 3), prompt_embeds (B, S, D_text) ──► velocity (B, N, P)
+    tokens (B, N, P), sigma (B, N), positions (N, 3), prompt_embeds (B, S, D_text)
+        ──► velocity (B, N, P)
 
 A DiT (arXiv:2212.09748, figure 3) with three changes that video models made since:
 
-1. The noise level belongs to a token, not to a clip (arXiv:2407.01392). 2. Positions are explicit:
-rotary in attention, and added to the tokens. 3. adaLN-single (arXiv:2310.00426, section 2.3, and
-the video model Wan). In DiT's adaLN the noise level
-   decides how the input of a layer is shifted and scaled, and by how much its output is multiplied
-   (the gate). Here one large matrix computes these six vectors for all blocks, and each block adds
-   a small table of its own.
+- The noise level belongs to a token, not to a clip (arXiv:2407.01392).
+- Positions are explicit: rotary in attention, and added to the tokens.
+- One matrix computes the modulation of all blocks, and each block adds a small table of its own
+  (adaLN-single, arXiv:2310.00426, section 2.3; the video model Wan does the same). Modulation is
+  how the noise level takes part: it decides how the input of a layer is shifted and scaled, and by
+  how much its output is multiplied (the gate).
 
 The prompt enters through cross-attention, in which words that say where something is have positions
 as patches do. Frame count, height and width appear nowhere: a video is a sequence of tokens with
@@ -123,14 +124,15 @@ class DiT(nn.Module):
     def initialise(self) -> None:
         """Set every weight to its initial value.
 
-        | weights                                   | initial value          | why                           |
-        | ----------------------------------------- | ---------------------- | ----------------------------- |
-        | linear                                    | Xavier uniform, bias 0 | keeps the size of the values  |
-        | t_embedder                                | normal, std 0.02       | as DiT                        |
-        | modulation, cross-attention's last linear | zero                   | a block starts as the identity |
-        | final layer                               | zero                   | the first velocity is zero    |
+        | weights                        | initial value          | why                            |
+        | ------------------------------ | ---------------------- | ------------------------------ |
+        | linear                         | Xavier uniform, bias 0 | keeps the size of the values   |
+        | t_embedder                     | normal, std 0.02       | as DiT                         |
+        | modulation                     | zero                   | a block starts as the identity |
+        | last of cross-attention        | zero                   | the same                       |
+        | final layer                    | zero                   | the first velocity is zero     |
 
-        The third row is DiT's adaLN-Zero.
+        Zero modulation is DiT's adaLN-Zero.
         """
         for module in self.modules():
             if isinstance(module, nn.Linear):
@@ -161,12 +163,13 @@ class DiT(nn.Module):
         """Predict the velocity of every token: noise − x_0, the clean tokens.
 
         Args:
-            tokens: (B, N, P), each at its noise level. sigma: (B, N) in [0, 1]; 0 marks a
-            conditioning token. (B, 1) where a row has one level. positions: (N, 3) or (B, N, 3) as
-            frame, row, column; any real numbers. prompt_embeds: (B, S, D_text). attention_mask: (B,
-            S), True for words; or (B, N, S), the words that each token may attend to.
-            prompt_positions: (B, S, 3), of the words; None is zero for all. self_mask: (B, N, N),
-            True where a token may attend to another; None lets all attend to all.
+            tokens: (B, N, P), each at its noise level.
+            sigma: (B, N) in [0, 1]; 0 marks a conditioning token. (B, 1) where a row has one level.
+            positions: (N, 3) or (B, N, 3) as frame, row, column; any real numbers.
+            prompt_embeds: (B, S, D_text).
+            attention_mask: (B, S), True for words; or (B, N, S), the words for each token.
+            prompt_positions: (B, S, 3), of the words; None is zero for all.
+            self_mask: (B, N, N), True where a token may attend to another; None is True for all.
 
         Returns:
             velocity (B, N, P).

@@ -1,9 +1,9 @@
 """What a user hands in, checked before any memory is taken.
 
     numbers ──► within their bounds
-    videos, images (tensor, numpy, PIL) ──► float32 (B, 3, T, H, W), (B, 3, H, W) in [-1, 1]
+    videos (tensor, numpy, PIL) ──► float32 (B, 3, T, H, W) in [-1, 1]; images without T
 
-Everything that cannot be taken ends in a ValueError of one sentence: the value, and what is allowed.
+What cannot be taken ends in a ValueError of one sentence: the value, and what is allowed.
 """
 
 import math
@@ -49,6 +49,15 @@ def real_number(name: str, value: Any, low: float, high: float) -> float:
     if not low <= number <= high:
         raise ValueError(f"{name}={value!r} is not a number from {low:g} to {high:g}")
     return number
+
+
+def check_length(num_frames: int, height: int, width: int, count: int = 1) -> None:
+    """Refuse long videos that memory would not hold, before the first frame is made."""
+    most = MAX_PIXELS // (count * height * width)
+    if num_frames > most:
+        raise ValueError(
+            f"{count} × {num_frames} frames of {height}×{width} are too many; at most {most} fit"
+        )
 
 
 def sentences(name: str, value: str | Sequence[str]) -> list[str]:
@@ -105,7 +114,7 @@ def video_batch(source: Pictures, name: str = "video") -> torch.Tensor:
 
 
 def image_batch(source: Pictures, name: str = "image") -> torch.Tensor:
-    """Images of any kind as float32 (B, 3, H, W) in [-1, 1]; `source` as in `video_batch`, without T."""
+    """Images of any kind as float32 (B, 3, H, W) in [-1, 1]; as `video_batch`, without T."""
     return _batch(source, 4, name)
 
 
@@ -136,7 +145,7 @@ def _stacked(parts: list[torch.Tensor], name: str) -> torch.Tensor:
     return torch.stack(parts)
 
 
-def _pixels(source: Picture, name: str) -> torch.Tensor:
+def _pixels(source: Pictures, name: str) -> torch.Tensor:
     """One tensor, array or PIL image as float32; uint8 goes from 0 … 255 to -1 … 1."""
     if isinstance(source, Image.Image):
         if source.mode not in ("RGB", "L"):

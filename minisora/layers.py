@@ -73,7 +73,7 @@ class DotProductAttention(nn.Module):
 
 
 class Attention(nn.Module):
-    """Multi-head attention, among the tokens (self-attention) or to another sequence (cross-attention)."""
+    """Multi-head attention: self-attention, or cross-attention to another sequence."""
 
     def __init__(self, hidden_size: int, num_heads: int, context_size: int | None = None):
         super().__init__()
@@ -100,8 +100,8 @@ class Attention(nn.Module):
     ) -> torch.Tensor:
         """Let the tokens x attend to each other, or to a context.
 
-        A context with positions of its own gives its values rotated by them, and each token rotates
-        what it read back by its own position. So a value says how far away it lies, and in which
+        If the context has positions, its values are rotated by them, and each token rotates what it
+        read back by its own position. So a value says how far away its token is, and in which
         direction (arXiv:2310.10375, section 3).
 
         Args:
@@ -135,9 +135,8 @@ class Attention(nn.Module):
 def record_attention(network: nn.Module) -> Iterator[dict[str, torch.Tensor]]:
     """Collect the map of every attention layer while the network runs, through forward hooks.
 
-    with record_attention(dit) as maps:
-        dit(…)
-    maps["blocks.0.attention"]  # (B, heads, N, M), rows sum to one
+    Use it as `with record_attention(dit) as maps:`. What runs inside fills the dict: the name of a
+    layer, as "blocks.0.attention" → its map (B, heads, N, M), whose rows sum to one.
     """
     maps: dict[str, torch.Tensor] = {}
 
@@ -160,7 +159,7 @@ def record_attention(network: nn.Module) -> Iterator[dict[str, torch.Tensor]]:
 
 
 class MLP(nn.Module):
-    """Two linear layers with a nonlinearity (GELU) between them: what a token computes on its own."""
+    """Two linear layers with a nonlinearity (GELU) between them, for each token on its own."""
 
     def __init__(self, hidden_size: int, mlp_ratio: float = 4.0):
         super().__init__()
@@ -192,15 +191,16 @@ class Block(nn.Module):
 def rotary_angles(
     positions: torch.Tensor, head_size: int, theta: float = 16.0, fraction: float = 1.0
 ) -> Rotary:
-    """Turn positions into the angles by which a head's channel pairs are rotated: position × frequency.
+    """Turn positions into angles by which channel pairs are rotated: position × frequency.
 
     Each axis has some of the pairs. Their frequencies fall from a quarter turn a token to 1/theta
     of that. Scores of attention then depend on differences of positions alone, so nothing is tied
     to a frame size.
 
     Args:
-        positions: (..., N, axes) in tokens; any real numbers. head_size: d, even. fraction: of the
-        pairs that are rotated; the others carry what has nothing to do with positions.
+        positions: (..., N, axes) in tokens; any real numbers.
+        head_size: d, even.
+        fraction: of the pairs that are rotated; the others have nothing to do with positions.
 
     Returns:
         cos and sin, each (..., N, d / 2).
@@ -225,7 +225,12 @@ def _pairs_of_axes(pairs: int, axes: int) -> list[int]:
 
 
 def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
-    """Rotate the channel pairs (i, i + d/2) of x (B, heads, N, d); cos, sin are (N, d/2) or (B, N, d/2)."""
+    """Rotate the channel pairs (i, i + d/2) of x by their angles.
+
+    Args:
+        x: (B, heads, N, d).
+        cos, sin: (N, d / 2) or (B, N, d / 2), as from `rotary_angles`.
+    """
     if cos.ndim == 3:
         cos = cos[:, None]
         sin = sin[:, None]
@@ -257,7 +262,7 @@ class NoiseEmbedder(nn.Module):
 
 
 class PositionEmbedder(nn.Module):
-    """Positions → vectors: sines and cosines of each coordinate at several frequencies, then a linear layer.
+    """Positions → vectors: sines and cosines at several frequencies, then a linear layer.
 
     Rotary positions say how far apart two tokens are. This one says where a token is, which matters
     in a small frame: at the floor, at the border, in the first latent frame.

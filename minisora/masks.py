@@ -26,7 +26,7 @@ MASKS = {  # mask → fraction of the training clips
 }
 
 
-# ------------------------------------------------ conditioning masks: (t, h, w) bool, True where clean
+# ------------------------------- conditioning masks, (t, h, w) bool, True where clean
 
 
 def none(grid: Size, rng: random.Random) -> torch.Tensor:
@@ -100,7 +100,7 @@ CLEAN_TOKENS: dict[str, Callable[[Size, random.Random], torch.Tensor]] = {
     "box": box,
 }
 
-# ------------------------------------------------------------------------------------------- the draw
+# ------------------------------------------------------------------------ the draw
 
 
 def draw_sigma(

@@ -1,6 +1,7 @@
-"""Cutting video-shaped tensors into tokens, putting them back together, and saying where each token is.
+"""Video-shaped tensors to tokens and back, and the position of every token.
 
-    (B, C, T, H, W) ── patchify ──► tokens (B, N, P), P = C·p_t·p_h·p_w ── unpatchify ──► (B, C, T, H, W)
+    (B, C, T, H, W) ── patchify ──► tokens (B, N, P) ── unpatchify ──► (B, C, T, H, W)
+    P = C·p_t·p_h·p_w numbers in a token
 
 The VAE cuts pixels into cells, and the transformer cuts latents into tokens, with the same two
 functions. Spacetime patches: section 3.2.4 of the review, arXiv:2402.17177; arXiv:2103.15691 calls

@@ -1,10 +1,12 @@
-"""MiniSora: every part in a row, and every kind of prompt as a choice of which tokens are clean already.
+"""MiniSora: every part in a row.
 
-prompt (──► upsampler) ──► tokenizer ──► text encoder ──► DiT, many times, over noise levels ──► VAE decoder ──► video (B, 3, T, H, W)
+    prompt (──► upsampler) ──► tokenizer ──► text encoder ──► DiT, many times ──► decoder ──► video
+    noise (B, Cz, Tz, Hz, Wz) ──────────────────────────────────┘               (B, 3, T, H, W)
+
+Every kind of prompt is a choice of which tokens are clean already; `tasks` has a function for each.
 """
 
-import hashlib
-import json
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias, TypedDict
@@ -13,17 +15,9 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-from minisora.checkpoints import (
-    CheckpointError,
-    load_tensors,
-    part_path,
-    save_tensors,
-    upgrade_note,
-    upgrade_tensors,
-    write_text,
-)
+from minisora.checkpoints import CheckpointError, load_part, read_about, save_parts
 from minisora.config import GUIDANCE_SCALE, STEPS, Preset
-from minisora.device import autocast, choose_device
+from minisora.device import autocast, choose_device, choose_dtype
 from minisora.dit import DiT
 from minisora.flow import add_noise, sigma_schedule
 from minisora.inputs import (
@@ -68,6 +62,7 @@ class MiniSora(nn.Module):
     def __init__(self, preset: Preset, vocabulary: Sequence[str]):
         super().__init__()
         self.preset = preset
+        self.dtype: torch.dtype | None = None  # of matrix products; None is this machine's choice
         self.metadata: dict = {}  # what `model.json` tells of how the weights were made
         self.tokenizer = Tokenizer(vocabulary, preset.text.max_length)
         self.vae = VideoVAE(preset.vae)
@@ -78,18 +73,23 @@ class MiniSora(nn.Module):
             self.upsampler = PromptUpsampler(len(self.tokenizer), preset.upsampler)
 
     @property
+    def dtype_name(self) -> str:
+        """What matrix products run in: "float32" or "bfloat16"; part of every result."""
+        return str(self.dtype or choose_dtype(self.device)).removeprefix("torch.")
+
+    @property
     def device(self) -> torch.device:
         return next(self.parameters()).device
 
-    # ------------------------------------------------------------------------- prompts
+    # ---------------------------------------- prompts
 
     def upsample(self, prompts: str | Sequence[str], generator: Generators = None) -> list[str]:
-        """Make short prompts long, for clips of the preset's size: see `PromptUpsampler.upsample`.
+        """Make short prompts long, for clips of the preset's size.
 
         Args:
             prompts: one sentence or several.
-            generator: source of the draws. With a list of one for each prompt, a prompt is made long
-                as if it were alone.
+            generator: source of the draws. With a list of one for each prompt, a prompt becomes
+                the same as if it were alone.
 
         Returns:
             As many sentences; as they came where the model has no upsampler.
@@ -193,7 +193,7 @@ class MiniSora(nn.Module):
         sampler: str = "euler",
         callback: Callback | None = None,
     ) -> torch.Tensor:
-        """Start each latent cell at its noise level, and walk all of them to clean: every method's core.
+        """Start each latent cell at its noise level, and walk all of them to clean.
 
         Args:
             prompts: one for each clip.
@@ -217,14 +217,15 @@ class MiniSora(nn.Module):
             )
         # 2. where every token starts
         patch = self.dit.config.patch_size
-        grid = grid_of(latents.shape[2:], patch)
+        Tz, Hz, Wz = latents.shape[2:]
+        grid = grid_of((Tz, Hz, Wz), patch)
         start = patchify(sigma[None, None].to(self.device), patch).amax(-1).expand(B, -1)  # (B, N)
         sigmas = self._schedule(num_inference_steps, prompts, start)
         if bool((start == start[:, :1]).all()):
             start = start[:, :1]  # (B, 1): one level for all tokens is embedded once
         if prompts == negatives:
             guidance_scale = 1.0  # nothing to move away from, so half the work
-        with autocast(self.device):
+        with autocast(self.device, self.dtype):
             # 3. tokenizer and text encoder
             prompt, negative = self._conditions(prompts, negatives, grid)
             # 4. noise
@@ -268,20 +269,25 @@ class MiniSora(nn.Module):
 
     @torch.no_grad()
     def velocity(self, x_t: torch.Tensor, sigma: float, ids: torch.Tensor) -> torch.Tensor:
-        """Ask the transformer once, to look at what it says: latents x_t, all at noise level sigma → velocity of the same shape.
+        """Ask the transformer once, to look at what it says.
 
         Args:
-            x_t: (B, Cz, Tz, Hz, Wz), normalised. ids: (B, S) of the prompts, from `tokenizer` or `training.Latents`.
+            x_t: normalised latents (B, Cz, Tz, Hz, Wz), all at noise level sigma.
+            ids: (B, S) of the prompts, from `tokenizer`.
+
+        Returns:
+            velocity, of the shape of x_t.
         """
         patch = self.dit.config.patch_size
-        grid, tokens = grid_of(x_t.shape[2:], patch), patchify(x_t.to(self.device), patch)
+        Tz, Hz, Wz = x_t.shape[2:]
+        grid = grid_of((Tz, Hz, Wz), patch)
+        tokens = patchify(x_t.to(self.device), patch)
         level = torch.full(tokens.shape[:2], float(sigma), device=self.device)
-        prompt = self.text.read(ids.to(self.device).long(), grid)
-        return unpatchify(
-            self.dit(tokens, level, positions_of(grid, device=self.device), *prompt), grid, patch
-        )
+        positions = positions_of(grid, device=self.device)
+        condition = self.text.read(ids.to(self.device).long(), grid)
+        return unpatchify(self.dit(tokens, level, positions, *condition), grid, patch)
 
-    # -------------------------------------------------------------------------------------------------------- latents
+    # ---------------------------------------- latents
 
     def latent_shape(
         self, num_frames: int, height: int, width: int, count: int = 1
@@ -312,72 +318,76 @@ class MiniSora(nn.Module):
     @torch.no_grad()
     def encode(self, video: torch.Tensor) -> torch.Tensor:
         """video (B, 3, T, H, W) in [-1, 1] → normalised latents (B, Cz, Tz, Hz, Wz)."""
-        with autocast(self.device):
+        with autocast(self.device, self.dtype):
             return self.vae.normalise(self.vae.encode(video.to(self.device)).mean)
 
     @torch.no_grad()
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """Normalised latents (B, Cz, Tz, Hz, Wz) → video (B, 3, T, H, W) in [-1, 1]."""
-        with autocast(self.device):
+        with autocast(self.device, self.dtype):
             return self.vae.decode(self.vae.denormalise(latents)).clamp(-1, 1)
 
-    # ---------------------------------------------------------------------------------------------------------- files
+    # ---------------------------------------- files
 
     def save(self, folder: str | Path, metadata: dict | None = None) -> None:
-        """Write the weights (float16) and `model.json` (preset, vocabulary, checksums, your metadata) into a folder."""
-        folder = Path(folder)
-        checksums = {}
-        for name, part in self.named_children():  # vae, text, dit, upsampler
-            tensors = {k: v.half() for k, v in part.state_dict().items()}
-            save_tensors(folder / f"{name}.safetensors", tensors, {"part": name})
-            checksums[name] = hashlib.sha256(
-                (folder / f"{name}.safetensors").read_bytes()
-            ).hexdigest()
-        model = {
+        """Write the weights (float16) and `model.json` into a folder.
+
+        Whatever happens on the way, the folder holds the old model or the new one.
+
+        Raises:
+            CheckpointError: weights that are not finite.
+            ValueError: the folder is a link.
+            OSError: it cannot be written.
+        """
+        about = {
             "preset": self.preset.to_dict(),
             "vocabulary": self.tokenizer.vocabulary,
-            "sha256": checksums,
             "metadata": metadata or self.metadata,
         }
-        write_text(folder / "model.json", json.dumps(model, indent=1, ensure_ascii=False) + "\n")
+        save_parts(folder, dict(self.named_children()), about)
 
     @classmethod
-    def load(cls, name: str | Path = "tiny", device: str = "auto") -> "MiniSora":
+    def load(
+        cls, name: str | Path = "tiny", device: str = "auto", dtype: str | None = None
+    ) -> "MiniSora":
         """Load a shipped model by its name, or any model from its folder.
+
+        Args:
+            device: as in `choose_device`.
+            dtype: of matrix products, as in `choose_dtype`.
 
         Raises:
             CheckpointError: not there, cut short, altered, or with parts of different trainings.
+            ValueError: a device or a dtype that this machine does not have.
         """
-        folder = Path(name) if (Path(name) / "model.json").is_file() else SHIPPED / str(name)
-        if not (folder / "model.json").is_file():
-            shipped = (
-                ", ".join(sorted(p.parent.name for p in SHIPPED.glob("*/model.json"))) or "none"
-            )
-            raise CheckpointError(
-                f"there is no model {str(name)!r}; shipped: {shipped}; or name a folder with a model.json"
-            )
+        place = choose_device(device)
+        folder = _find(name)
+        about = read_about(folder)
         try:
-            note = upgrade_note(json.loads((folder / "model.json").read_text(encoding="utf-8")))
-            model = cls(Preset.from_dict(note["preset"]), note["vocabulary"])
-            model.metadata = note.get("metadata", {})
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            model = cls(about["preset"], about["vocabulary"])
+            model.latent_shape(model.preset.num_frames, model.preset.height, model.preset.width)
+        except (ValueError, TypeError, RuntimeError, ZeroDivisionError) as error:
             raise CheckpointError(
-                f"{folder / 'model.json'} cannot be read ({error}); restore it from a copy"
+                f"{folder / 'model.json'} speaks of a model that cannot be built ({error})"
             ) from None
+        model.metadata = about["metadata"]
         for part, module in model.named_children():
-            path = part_path(folder, part)
-            tensors = upgrade_tensors(load_tensors(path)[0])
-            if hashlib.sha256(path.read_bytes()).hexdigest() != note.get("sha256", {}).get(part):
-                raise CheckpointError(
-                    f"{path} is not the file that {folder / 'model.json'} speaks of; restore both from one copy"
-                )
-            try:
-                module.load_state_dict({k: v.float() for k, v in tensors.items()})
-            except RuntimeError as error:
-                raise CheckpointError(
-                    f"{path} does not fit the preset ({str(error).splitlines()[-1].strip()})"
-                ) from None
-        return model.eval().to(choose_device(device))
+            load_part(folder, part, about, module)
+        model.dtype = choose_dtype(place, dtype)
+        return model.eval().to(place)
+
+
+def _find(name: str | Path) -> Path:
+    """The folder of a model, named by itself or by a shipped model's name."""
+    for folder in (Path(name), SHIPPED / str(name)):
+        with contextlib.suppress(OSError):  # a name that is too long for a file
+            if (folder / "model.json").is_file():
+                return folder
+    shipped = sorted(path.parent.name for path in SHIPPED.glob("*/model.json"))
+    raise CheckpointError(
+        f"there is no model {str(name)!r:.200}; shipped: {', '.join(shipped) or 'none'}; "
+        "or name a folder with a model.json"
+    )
 
 
 def _copies(generator: Generators) -> Generators:

@@ -1,6 +1,6 @@
 """From noise to tokens: samplers are functions of (velocity, tokens, sigmas).
 
-    tokens (B, N, P) at noise level 1, sigmas (steps + 1,) ── euler, heun, ddim ──► clean tokens (B, N, P)
+    noise (B, N, P), sigmas (steps + 1,) ── euler, heun, ddim ──► clean tokens (B, N, P)
 
 A sampler walks down the noise levels. Every token has a level `start` at which it begins: 1 if it
 is to be generated, 0 if it is clean already (a conditioning token), between if it comes from a
@@ -120,7 +120,7 @@ SAMPLERS = {"euler": euler, "heun": heun, "ddim": ddim}
 def _levels(
     tokens: torch.Tensor, sigmas: torch.Tensor, start: torch.Tensor | None
 ) -> Iterator[tuple[int, float, torch.Tensor, torch.Tensor]]:
-    """Every step's number and sigma, and the levels of all tokens before and after it, as `start`."""
+    """Number and sigma of every step, and the levels of all tokens before and after it."""
     if start is None:
         start = torch.ones_like(tokens[..., 0])
     for step, (sigma, sigma_next) in enumerate(zip(sigmas[:-1], sigmas[1:], strict=True)):
@@ -155,14 +155,17 @@ def guided(
     negative: Prompt,
     guidance_scale: float,
 ) -> Velocity:
-    """Classifier-free guidance, Eq. (6) of arXiv:2207.12598: uncond + guidance_scale · (cond − uncond).
+    """Classifier-free guidance: uncond + guidance_scale · (cond − uncond).
+
+    Eq. (6) of arXiv:2207.12598, for velocities with the prompt (cond) and without it (uncond).
 
     Args:
-        model: a DiT. positions: (N, 3). prompt: prompt_embeds (B, S, D), attention_mask (B, S) and
-        prompt_positions (B, S, 3) of what is
-            wanted, as from `TextEncoder.read`.
-        negative: the same of what to move away from, padded to the same S. guidance_scale: 1 is the
-        prompt alone, 0 the negative prompt alone. Both take half of the work.
+        model: a DiT.
+        positions: (N, 3).
+        prompt: prompt_embeds (B, S, D), attention_mask (B, S) and prompt_positions (B, S, 3) of
+            what is wanted, as from `TextEncoder.read`.
+        negative: the same of what to move away from, padded to the same S.
+        guidance_scale: 1 is the prompt alone, 0 the negative prompt alone. Both take half the work.
 
     Returns:
         A function for the samplers.
@@ -172,8 +175,8 @@ def guided(
     """
     if not -MOST_GUIDANCE <= guidance_scale <= MOST_GUIDANCE:
         raise ValueError(
-            f"guidance_scale={guidance_scale} should be from {-MOST_GUIDANCE:g} to {MOST_GUIDANCE:g}; "
-            "1 is the prompt alone, 2 is usual"
+            f"guidance_scale={guidance_scale} should be from {-MOST_GUIDANCE:g} "
+            f"to {MOST_GUIDANCE:g}; 1 is the prompt alone, 2 is usual"
         )
 
     def velocity(tokens: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:

@@ -13,31 +13,52 @@
 | inpaint               | every token that has no missing pixel                         |
 | video_to_video        | none, but all start at noise level `strength` instead of 1    |
 
-The network and the sampler are the same in all of them (OpenAI's report, *Video generation models as
-world simulators*, 2024, "Prompting with images and videos"). Each function here only says which latents
-go in, and at which noise level each of them starts. `options` are those of `MiniSora.denoise`.
+The network and the sampler are the same in all of them (OpenAI's report, *Video generation models
+as world simulators*, 2024, "Prompting with images and videos"). Each function here only says which
+latents go in, and at which noise level each of them starts. Pixels that condition come out as they
+came in, bit for bit. `options` are those of `MiniSora.denoise`.
+
+Videos and images may be tensors, numpy arrays or PIL images: see `inputs.video_batch`.
 """
 
 import math
+import operator
+import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import TypeAlias, Unpack
 
 import torch
 from tqdm.auto import tqdm
 
-from minisora.patchify import patchify
-from minisora.pipeline import MiniSora
+from minisora.inputs import (
+    MAX_PIXELS,
+    Pictures,
+    check_generators,
+    check_length,
+    image_batch,
+    one_each,
+    real_number,
+    sentences,
+    video_batch,
+    whole_number,
+)
+from minisora.patchify import Size, grid_of, patchify, unpatchify
+from minisora.pipeline import MiniSora, SamplingOptions
+
+Prompt: TypeAlias = str | Sequence[str]
+Script: TypeAlias = str | Sequence[tuple[float, Prompt]]
 
 CONTEXT_FRAMES = 12  # that a window goes on from; data/LOG.md has the comparison
+ROUND_TRIP_DB = 24.0  # of 96 toy-world clips the worst has 26; with other colours, 15 to 25
 
 
 def text_to_image(
     model: MiniSora,
-    prompt: str | Sequence[str],
+    prompt: Prompt,
     *,
     height: int | None = None,
     width: int | None = None,
-    **options: Any,
+    **options: Unpack[SamplingOptions],
 ) -> torch.Tensor:
     """Text to image: a clip of one frame, and no token starts clean.
 
@@ -50,11 +71,11 @@ def text_to_image(
 
 def animate(
     model: MiniSora,
-    image: torch.Tensor,
-    prompt: str | Sequence[str],
+    image: Pictures,
+    prompt: Prompt,
     *,
     num_frames: int | None = None,
-    **options: Any,
+    **options: Unpack[SamplingOptions],
 ) -> torch.Tensor:
     """Image to video: the tokens of the first latent frame start clean.
 
@@ -65,50 +86,127 @@ def animate(
     Returns:
         video (B, 3, T, H, W) that starts with the image.
     """
-    images = _batched(image, 4, "image")
+    first = image_batch(image)[:, :, None]  # (B, 3, 1, H, W)
     frames = model.preset.num_frames if num_frames is None else num_frames
-    shape = model.latent_shape(frames, *images.shape[-2:])
-    first = model.encode(images[:, :, None])  # (B, Cz, 1, Hz, Wz)
-    latents = first.new_zeros(len(images), first.shape[1], *shape)
-    latents[:, :, :1] = first
+    B, _, _, H, W = first.shape
+    shape = model.latent_shape(frames, H, W, B)
+    prompts = _prompts(model, prompt, B, options)
+    if frames == 1:
+        return first
+    encoded = model.encode(first)  # (B, Cz, 1, Hz, Wz)
+    latents = encoded.new_zeros(B, encoded.shape[1], *shape)
+    latents[:, :, :1] = encoded
     sigma = torch.ones(shape)
     sigma[0] = 0
-    return model.denoise(_paired(prompt, len(images)), latents, sigma, **options)
+    generated = model.denoise(prompts, latents, sigma, **options)
+    first = first.to(generated.device)
+    _warn_of_colours(first, generated[:, :, :1])
+    return torch.cat([first, generated[:, :, 1:]], dim=2)
 
 
 def denoise_video(
     model: MiniSora,
-    video: torch.Tensor,
+    video: Pictures,
     sigma: float | torch.Tensor,
-    prompt: str | Sequence[str] = "",
-    **options: Any,
+    prompt: Prompt = "",
+    **options: Unpack[SamplingOptions],
 ) -> torch.Tensor:
-    """Start every latent cell of a video at its own noise level, and denoise all of them: the general case.
+    """Start every latent cell of a video at its own noise level: the general case.
 
     Args:
         video: (3, T, H, W) or (B, 3, T, H, W) in [-1, 1], T = 4k + 1.
-        sigma: a number, one for each latent frame (Tz,), or a tensor that broadcasts to (Tz, Hz, Wz).
-            0 is kept, 1 is generated anew, between is changed.
+        sigma: a number, one for each latent frame (Tz,), or a tensor that broadcasts to
+            (Tz, Hz, Wz). 0 is kept, 1 is generated anew, between is changed. The highest in a token
+            counts.
         prompt: one for all clips, or one each.
 
     Returns:
-        video (B, 3, T, H, W) in [-1, 1].
+        video (B, 3, T, H, W) in [-1, 1]. Where all levels are 0, the video as it came in.
 
     Raises:
         ValueError: a size that the model cannot take, or a noise level outside of [0, 1].
     """
-    videos = _batched(video, 5, "video")
-    shape = model.latent_shape(*videos.shape[2:])
-    sigma = torch.as_tensor(sigma, dtype=torch.float32)
-    if sigma.ndim == 1:
-        sigma = sigma[:, None, None]
-    low, high = float(sigma.min()), float(sigma.max())
-    if low < 0 or high > 1:
+    videos = video_batch(video)
+    shape = _latent_shape(model, videos)
+    prompts = _prompts(model, prompt, len(videos), options)
+    levels = _levels(sigma, shape)
+    return _denoise_pixels(model, videos, levels, prompts, _changed(model, levels), options)
+
+
+def _latent_shape(model: MiniSora, videos: torch.Tensor) -> Size:
+    B, _, T, H, W = videos.shape
+    return model.latent_shape(T, H, W, B)
+
+
+def _levels(sigma: float | torch.Tensor, shape: Size) -> torch.Tensor:
+    """Noise levels of any shape for each latent cell: (Tz, Hz, Wz)."""
+    try:
+        levels = torch.as_tensor(sigma, dtype=torch.float32)
+        levels = levels[:, None, None] if levels.ndim == 1 else levels
+        levels = levels.expand(shape)
+    except (RuntimeError, TypeError, ValueError):
+        raise ValueError(
+            f"noise levels are a number, one for each of {shape[0]} latent frames, or a tensor "
+            f"that broadcasts to {shape}, not {sigma!r:.80}"
+        ) from None
+    low, high = float(levels.min()), float(levels.max())
+    if not (low >= 0 and high <= 1):  # NaN is neither
         raise ValueError(
             f"noise levels go from 0 (kept) to 1 (generated anew), not {low:g} to {high:g}"
         )
-    latents = model.encode(videos)
-    return model.denoise(_paired(prompt, len(videos)), latents, sigma.expand(shape), **options)
+    return levels
+
+
+def _changed(model: MiniSora, levels: torch.Tensor) -> torch.Tensor:
+    """Pixels of tokens that start above noise level 0: (T, H, W) bool."""
+    patch, (pt, ph, pw) = model.dit.config.patch_size, model.vae.config.patch_size
+    tokens = patchify(levels[None, None], patch)  # (1, N, P)
+    tokens = tokens.amax(-1, keepdim=True).expand_as(tokens)
+    Tz, Hz, Wz = levels.shape
+    cells = unpatchify(tokens, grid_of((Tz, Hz, Wz), patch), patch)[0, 0] > 0
+    pixels = cells.repeat_interleave(pt, 0).repeat_interleave(ph, 1).repeat_interleave(pw, 2)
+    return pixels[pt - 1 :]
+
+
+def _denoise_pixels(
+    model: MiniSora,
+    videos: torch.Tensor,
+    levels: torch.Tensor,
+    prompts: list[str],
+    changed: torch.Tensor,
+    options: SamplingOptions,
+    warn: bool = True,
+) -> torch.Tensor:
+    """Denoise videos from noise levels (Tz, Hz, Wz); pixels not `changed` stay as they are."""
+    if not changed.any():
+        return videos.clone()
+    generated = model.denoise(prompts, model.encode(videos), levels, **options)
+    videos, changed = videos.to(generated.device), changed.to(generated.device)
+    clean = ~_changed(model, levels).to(generated.device)
+    if warn and clean.any():
+        before = (
+            clean.flatten(1).all(1).cumprod(0).bool()
+        )  # frames that no generated one comes before
+        if before.any():  # those are decoded from nothing else
+            clean = clean & before[:, None, None]
+        _warn_of_colours(videos[:, :, clean], generated[:, :, clean])
+    return torch.where(changed, generated, videos)
+
+
+def _warn_of_colours(conditioning: torch.Tensor, decoded: torch.Tensor) -> None:
+    """Warn where the compressor gives conditioning pixels (B, 3, …) back badly.
+
+    The transformer sees what the compressor makes of them, so that generated pixels will fit the
+    decoded ones, and not those that came in.
+    """
+    error = (conditioning - decoded).square().flatten(1).mean(1).max()  # of the worst clip
+    decibels = float(10 * torch.log10(4 / error.clamp(min=1e-12)))
+    if decibels < ROUND_TRIP_DB:
+        warnings.warn(
+            f"the compressor gives conditioning pixels back with {decibels:.0f} dB, and clips like "
+            "those of its training with about 30; expect other colours in what is generated",
+            stacklevel=4,
+        )
 
 
 def sigma_of(
@@ -141,25 +239,29 @@ def sigma_of(
 
 def video_to_video(
     model: MiniSora,
-    video: torch.Tensor,
-    prompt: str | Sequence[str],
+    video: Pictures,
+    prompt: Prompt,
     strength: float = 0.7,
-    **options: Any,
+    **options: Unpack[SamplingOptions],
 ) -> torch.Tensor:
-    """Change a video as the prompt says: all tokens start at noise level `strength` (SDEdit, arXiv:2108.01073)."""
+    """Change a video as the prompt says (SDEdit, arXiv:2108.01073).
+
+    All tokens start at noise level `strength`; at 0 the video comes back as it came in.
+    """
+    strength = real_number("strength", strength, 0, 1)
     return denoise_video(model, video, strength, prompt, **options)
 
 
 def inpaint(
     model: MiniSora,
-    video: torch.Tensor,
-    prompt: str | Sequence[str] = "",
+    video: Pictures,
+    prompt: Prompt = "",
     *,
     frames: Sequence[int] | None = None,
-    region: tuple[int, int, int, int] | torch.Tensor | None = None,
-    **options: Any,
+    region: Sequence[int] | torch.Tensor | None = None,
+    **options: Unpack[SamplingOptions],
 ) -> torch.Tensor:
-    """Generate missing frames, or a region, anew. Every token that has no missing pixel starts clean.
+    """Generate missing frames, or a region, anew: tokens that have no missing pixel start clean.
 
     Args:
         video: (3, T, H, W) or (B, 3, T, H, W) in [-1, 1].
@@ -168,134 +270,193 @@ def inpaint(
             whole frames where None.
 
     Returns:
-        video (B, 3, T, H, W).
+        video (B, 3, T, H, W); pixels that are not missing are the ones that came in.
     """
-    missing = _missing_pixels(video.shape[-3:], frames, region)
+    videos = video_batch(video)
+    missing = _missing_pixels(tuple(videos.shape[2:]), frames, region)
     patch = model.vae.config.patch_size
-    shape = model.latent_shape(*missing.shape)
+    shape = _latent_shape(model, videos)
+    prompts = _prompts(model, prompt, len(videos), options)
     first = missing[:1].expand(patch[0] - 1, -1, -1)  # fills a cell, as in `VideoVAE.encode`
     cells = patchify(torch.cat([first, missing])[None, None].float(), patch).amax(-1)
-    return denoise_video(model, video, cells.view(shape), prompt, **options)
+    return _denoise_pixels(model, videos, cells.view(shape), prompts, missing, options)
 
 
 def _missing_pixels(
-    shape: tuple[int, int, int],
+    shape: tuple[int, ...],
     frames: Sequence[int] | None,
-    region: tuple[int, int, int, int] | torch.Tensor | None,
+    region: Sequence[int] | torch.Tensor | None,
 ) -> torch.Tensor:
     """Which pixels of a clip are to be generated: (T, H, W) bool."""
     T, H, W = shape
     if frames is None and region is None:
         raise ValueError("nothing is missing; name frames or a region")
-    inside = torch.ones(T, H, W, dtype=torch.bool)
-    if isinstance(region, torch.Tensor):
-        inside = region.bool().expand(T, H, W).clone()
-    elif region is not None:
-        top, left, height, width = region
-        inside = torch.zeros(T, H, W, dtype=torch.bool)
-        rows = slice(max(top, 0), max(top + height, 0))
-        columns = slice(max(left, 0), max(left + width, 0))
-        inside[:, rows, columns] = True
+    inside = _inside(shape, region)
     if not inside.any():
         raise ValueError(f"the region has no pixel in a frame of {H}×{W}")
     if frames is None:
         return inside
-    if not len(frames):
-        raise ValueError("no frame is missing; name at least one")
-    for frame in frames:
-        if not 0 <= frame < T:
-            raise ValueError(f"frame {frame} is not there; the clip has frames 0 to {T - 1}")
     chosen = torch.zeros(T, dtype=torch.bool)
-    chosen[list(frames)] = True
-    return inside & chosen[:, None, None]
+    for frame in frames:
+        try:
+            number = operator.index(frame)
+        except TypeError:
+            number = -1
+        if not 0 <= number < T:
+            raise ValueError(f"frame {frame!r} is not there; the clip has frames 0 to {T - 1}")
+        chosen[number] = True
+    missing = inside & chosen[:, None, None]
+    if not missing.any():
+        raise ValueError("no frame is missing; name at least one that the region has pixels in")
+    return missing
+
+
+def _inside(shape: tuple[int, ...], region: Sequence[int] | torch.Tensor | None) -> torch.Tensor:
+    """The pixels of a region, (T, H, W) bool; all where None."""
+    if region is None:
+        return torch.ones(shape, dtype=torch.bool)
+    if isinstance(region, torch.Tensor):
+        if region.dtype != torch.bool:
+            raise ValueError(f"a region is a tensor of bool, not of {region.dtype}")
+        try:
+            return region.cpu().expand(shape).clone()
+        except RuntimeError:
+            raise ValueError(
+                f"a region of {tuple(region.shape)} does not broadcast to {shape}"
+            ) from None
+    try:
+        top, left, height, width = map(operator.index, region)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"region={region!r:.80} is not understood; it is (top, left, height, width) in pixels, "
+            "or a tensor of bool"
+        ) from None
+    inside = torch.zeros(shape, dtype=torch.bool)
+    rows = slice(max(top, 0), max(top + height, 0))
+    columns = slice(max(left, 0), max(left + width, 0))
+    inside[:, rows, columns] = True
+    return inside
 
 
 def extend(
     model: MiniSora,
-    video: torch.Tensor,
+    video: Pictures,
     num_frames: int,
-    prompt: str | Sequence[str] = "",
+    prompt: Prompt = "",
     *,
     direction: str = "forward",
     context_frames: int = CONTEXT_FRAMES,
-    **options: Any,
+    **options: Unpack[SamplingOptions],
 ) -> torch.Tensor:
     """Go on where a video ends, or generate what came before it.
 
-    The latent frames next to the seam start clean. A window as long as training's longest clips slides
-    until there are `num_frames` more.
+    The latent frames next to the seam start clean. A window as long as training's longest clips
+    slides until there are `num_frames` more.
 
     Args:
         video: (3, T, H, W) or (B, 3, T, H, W) in [-1, 1].
         num_frames: how many frames more.
         direction: "forward" or "backward".
-        context_frames: that a window goes on from, a multiple of 4; forward, one more stands before them
-            (a window's first frame has a latent frame to itself). Few keep what is there and not how it
-            moves: data/LOG.md has the comparison.
+        context_frames: that a window goes on from, a multiple of 4; forward, one more stands before
+            them (a window's first frame has a latent frame to itself). Few keep what is there and
+            not how it moves: data/LOG.md has the comparison.
 
     Returns:
         video (B, 3, T + num_frames, H, W); the conditioning frames are the ones that came in.
 
     Raises:
-        ValueError: another direction, fewer than one frame, or too short a clip to go backward from.
+        ValueError: another direction, fewer than one frame, or too short a clip to go backward.
     """
     if direction not in ("forward", "backward"):
         raise ValueError(f"direction={direction!r} is not known; it is forward or backward")
-    if num_frames < 1 or context_frames < 1:
-        raise ValueError(
-            f"num_frames={num_frames} and context_frames={context_frames}: neither can be less than 1"
-        )
-    longer = _batched(video, 5, "video").cpu()
-    total = longer.shape[2] + num_frames
-    one_window = _append if direction == "forward" else _prepend
-    while longer.shape[2] < total:
-        missing = total - longer.shape[2]
-        longer = one_window(model, longer, missing, prompt, context_frames, **options)
-    return longer[:, :, :total] if direction == "forward" else longer[:, :, -total:]
+    clip = video_batch(video).cpu()
+    B, _, T, H, W = clip.shape
+    num_frames = whole_number("num_frames", num_frames, 1, MAX_PIXELS)
+    context_frames = whole_number("context_frames", context_frames, 1, MAX_PIXELS)
+    check_length(T + num_frames, H, W, B)
+    prompts = _prompts(model, prompt, B, options)
+    new = _more(model, clip, num_frames, prompts, direction, context_frames, options)
+    return torch.cat([clip, new] if direction == "forward" else [new, clip], dim=2)
 
 
-def _append(
+def _more(
     model: MiniSora,
-    video: torch.Tensor,
-    missing: int,
-    prompt: str | Sequence[str],
+    clip: torch.Tensor,
+    num_frames: int,
+    prompts: list[str],
+    direction: str,
     context_frames: int,
-    **options: Any,
+    options: SamplingOptions,
+    warn: bool = True,
 ) -> torch.Tensor:
-    """One window more at the end of a clip; it may be a few frames more than are missing."""
-    patch, window = model.vae.config.patch_size[0], longest_window(model)
-    most = (video.shape[2] - 1) // patch  # latent frames behind the first of the context
-    context = min(max(context_frames // patch, 1), window - 2, most)
-    new = min(math.ceil(missing / patch), window - 1 - context)
-    kept = video[:, :, -(1 + patch * context) :]
+    """The frames that `extend` adds, (B, 3, num_frames, H, W), window by window."""
+    forward = direction == "forward"
+    plan = _window_behind if forward else _window_before
+    longest = longest_window(model) * model.vae.config.patch_size[0]
+    pieces: list[torch.Tensor] = []
+    missing = num_frames
+    while missing > 0:
+        window, sigma, new = plan(model, clip, missing, context_frames)
+        generated = _denoise_frames(model, window, sigma, prompts, options, warn)[:, :, new]
+        pieces.append(generated)
+        missing -= generated.shape[2]
+        warn = False  # the next windows go on from what was generated
+        if forward:
+            clip = torch.cat([clip, generated], dim=2)[:, :, -longest:]
+        else:
+            clip = torch.cat([generated, clip], dim=2)[:, :, :longest]
+    if forward:
+        return torch.cat(pieces, dim=2)[:, :, :num_frames]
+    return torch.cat(pieces[::-1], dim=2)[:, :, -num_frames:]
+
+
+def _window_behind(
+    model: MiniSora, clip: torch.Tensor, missing: int, context_frames: int
+) -> tuple[torch.Tensor, torch.Tensor, slice]:
+    """A window that begins with a clip's end: (B, 3, T, H, W), noise levels (Tz,), its new frames.
+
+    There may be a few more new frames than are missing.
+    """
+    patch, longest = model.vae.config.patch_size[0], longest_window(model)
+    most = (clip.shape[2] - 1) // patch  # latent frames behind the first of the context
+    context = min(max(context_frames // patch, 1), longest - 2, most)
+    new = min(math.ceil(missing / patch), longest - 1 - context)
+    kept = clip[:, :, -(1 + patch * context) :]
     blank = kept[:, :, -1:].expand(-1, -1, patch * new, -1, -1)  # anything would do
     sigma = torch.tensor([0.0] * (1 + context) + [1.0] * new)
-    generated = denoise_video(model, torch.cat([kept, blank], dim=2), sigma, prompt, **options)
-    return torch.cat([video, generated[:, :, kept.shape[2] :].cpu()], dim=2)
+    return torch.cat([kept, blank], dim=2), sigma, slice(kept.shape[2], None)
 
 
-def _prepend(
-    model: MiniSora,
-    video: torch.Tensor,
-    missing: int,
-    prompt: str | Sequence[str],
-    context_frames: int,
-    **options: Any,
-) -> torch.Tensor:
-    """One window more before a clip; it may be a few frames more than are missing."""
-    patch, window = model.vae.config.patch_size[0], longest_window(model)
-    most = video.shape[2] // patch
+def _window_before(
+    model: MiniSora, clip: torch.Tensor, missing: int, context_frames: int
+) -> tuple[torch.Tensor, torch.Tensor, slice]:
+    """A window that ends with a clip's beginning; otherwise as `_window_behind`."""
+    patch, longest = model.vae.config.patch_size[0], longest_window(model)
+    most = clip.shape[2] // patch
     if not most:
         raise ValueError(
-            f"going backward starts from {patch} frames, and the clip has {video.shape[2]}"
+            f"going backward starts from {patch} frames, and the clip has {clip.shape[2]}"
         )
-    context = min(max(context_frames // patch, 1), window - 2, most)
-    new = min(math.ceil((missing - 1) / patch), window - 1 - context)  # behind the window's first
-    kept = video[:, :, : patch * context]
+    context = min(max(context_frames // patch, 1), longest - 2, most)
+    new = min(math.ceil((missing - 1) / patch), longest - 1 - context)  # behind the window's first
+    kept = clip[:, :, : patch * context]
     blank = kept[:, :, :1].expand(-1, -1, 1 + patch * new, -1, -1)
     sigma = torch.tensor([1.0] * (1 + new) + [0.0] * context)
-    generated = denoise_video(model, torch.cat([blank, kept], dim=2), sigma, prompt, **options)
-    return torch.cat([generated[:, :, : blank.shape[2]].cpu(), video], dim=2)
+    return torch.cat([blank, kept], dim=2), sigma, slice(blank.shape[2])
+
+
+def _denoise_frames(
+    model: MiniSora,
+    clip: torch.Tensor,
+    sigma: torch.Tensor,
+    prompts: list[str],
+    options: SamplingOptions,
+    warn: bool = True,
+) -> torch.Tensor:
+    """Denoise a clip whose latent frames start at noise levels (Tz,), and bring it to the CPU."""
+    levels = _levels(sigma, _latent_shape(model, clip))
+    changed = _changed(model, levels)
+    return _denoise_pixels(model, clip, levels, prompts, changed, options, warn).cpu()
 
 
 def longest_window(model: MiniSora) -> int:
@@ -306,25 +467,27 @@ def longest_window(model: MiniSora) -> int:
 
 def connect(
     model: MiniSora,
-    before: torch.Tensor,
-    after: torch.Tensor,
-    prompt: str | Sequence[str] = "",
+    before: Pictures,
+    after: Pictures,
+    prompt: Prompt = "",
     num_frames: int = 8,
-    **options: Any,
+    **options: Unpack[SamplingOptions],
 ) -> torch.Tensor:
-    """Lead from one video into another: the end of the first and the beginning of the second start clean.
+    """Lead from one video into another: the first's end and the second's beginning start clean.
 
     Args:
         before, after: (3, T, H, W) or (B, 3, T, H, W) in [-1, 1].
         num_frames: frames between the two, a multiple of 4.
 
     Returns:
-        video (B, 3, T_before + num_frames + T_after, H, W); the frames of both clips are the ones that came in.
+        video (B, 3, T_before + num_frames + T_after, H, W); the frames of both clips are the ones
+        that came in.
     """
     patch, window = model.vae.config.patch_size[0], longest_window(model)
-    first = _batched(before, 5, "before").cpu()
-    last = _batched(after, 5, "after").cpu()
-    if num_frames < patch or num_frames % patch:
+    first = video_batch(before, "before").cpu()
+    last = video_batch(after, "after").cpu()
+    num_frames = whole_number("num_frames", num_frames, 1, MAX_PIXELS)
+    if num_frames % patch:
         nearest = max(num_frames // patch, 1) * patch
         raise ValueError(f"num_frames={num_frames} is no multiple of {patch}; {nearest} would be")
     if last.shape[2] < patch:
@@ -334,37 +497,44 @@ def connect(
             f"clips of {tuple(first.shape)} and {tuple(last.shape)} do not fit together: "
             "batch, height and width must agree"
         )
+    prompts = _prompts(model, prompt, len(first), options)
     new = num_frames // patch
     most = min(CONTEXT_FRAMES // patch, max((window - 1 - new) // 2, 1))  # latent frames of either
     head = min(most, (first.shape[2] - 1) // patch)
     tail = min(most, last.shape[2] // patch)
     kept = first[:, :, -(1 + patch * head) :]
+    B, _, T, H, W = first.shape
+    model.latent_shape(kept.shape[2] + num_frames + patch * tail, H, W, B)
+    check_length(T + num_frames + last.shape[2], H, W, B)
     blank = kept[:, :, -1:].expand(-1, -1, num_frames, -1, -1)
     sigma = torch.tensor([0.0] * (1 + head) + [1.0] * new + [0.0] * tail)
     clip = torch.cat([kept, blank, last[:, :, : patch * tail]], dim=2)
-    generated = denoise_video(model, clip, sigma, prompt, **options)
-    middle = generated[:, :, kept.shape[2] : kept.shape[2] + num_frames].cpu()
+    start = last[:, :, : 1 + (patch * tail - 1) // patch * patch]
+    _warn_of_colours(start, model.decode(model.encode(start)).cpu())
+    generated = _denoise_frames(model, clip, sigma, prompts, options)
+    middle = generated[:, :, kept.shape[2] : kept.shape[2] + num_frames]
     return torch.cat([first, middle, last], dim=2)
 
 
 def loop(
     model: MiniSora,
-    video: torch.Tensor,
-    prompt: str | Sequence[str] = "",
+    video: Pictures,
+    prompt: Prompt = "",
     num_frames: int = 8,
-    **options: Any,
+    **options: Unpack[SamplingOptions],
 ) -> torch.Tensor:
-    """Lead from a video's end back to its beginning: (B, 3, T + num_frames, H, W), to be shown again and again.
+    """Lead from a video's end back to its beginning: (B, 3, T + num_frames, H, W), to be repeated.
 
     Arguments as `connect`'s.
     """
-    connected = connect(model, video, video, prompt, num_frames, **options)
-    return connected[:, :, : video.shape[-3] + num_frames]
+    clip = video_batch(video)
+    connected = connect(model, clip, clip, prompt, num_frames, **options)
+    return connected[:, :, : -clip.shape[2]]
 
 
 def long_video(
     model: MiniSora,
-    script: str | Sequence[tuple[float, str | list[str]]],
+    script: Script,
     *,
     seconds: float = 60.0,
     fps: float = 8.0,
@@ -372,65 +542,73 @@ def long_video(
     width: int | None = None,
     upsample: bool = True,
     progress: bool = True,
-    **options: Any,
+    **options: Unpack[SamplingOptions],
 ) -> torch.Tensor:
     """A long clip, window by window: a clip of the first sentence, then `extend` again and again.
 
-    Each window goes on from `CONTEXT_FRAMES` (from fewer where the sentence changes) and from nothing
-    else, so that cost and memory do not grow with the clip.
+    Each window goes on from `CONTEXT_FRAMES` (from fewer where the sentence changes) and from
+    nothing else, so that its cost and memory do not grow with the clip.
 
     Args:
         script: one sentence for all `seconds`, or several, each with its seconds:
             [(20, "a red circle moving left"), (40, …)]. In place of a sentence, a list of B of them
             makes B clips at once.
+        upsample: of the first sentence, as in `MiniSora.generate`.
 
     Returns:
-        video (B, 3, T, H, W), T = seconds × fps + 1, with all parts' seconds; B is 1 for single sentences.
+        video (B, 3, T, H, W), T = seconds × fps + 1, with all parts' seconds; B is 1 for single
+        sentences.
     """
-    parts = [(seconds, script)] if isinstance(script, str) else list(script)
-    if not parts or min(length for length, _ in parts) <= 0:
-        raise ValueError(
-            f"a script is a list of (seconds, sentence) with seconds above 0, not {script!r} for {seconds:g} s"
-        )
-    sentences = [[text] if isinstance(text, str) else list(text) for _, text in parts]
-    model.tokenizer(sum(sentences, []))  # an unknown word is found now, not in the middle
-    ends = [round(fps * sum(length for length, _ in parts[: i + 1])) + 1 for i in range(len(parts))]
-    video = model.generate(parts[0][1], upsample=upsample, height=height, width=width, **options)
-    video = video.cpu()[:, :, : ends[0]]
-    patch = model.vae.config.patch_size[0]
-    step = patch * max(longest_window(model) - 1 - CONTEXT_FRAMES // patch, 1)
-    previous = parts[0][1]
-    with tqdm(total=ends[-1], initial=video.shape[2], unit="frame", disable=not progress) as bar:
-        for end, (_, sentence) in zip(ends, parts, strict=True):
+    fps = real_number("fps", fps, 0.1, 240)
+    lengths, texts = _parts(script, seconds)
+    ends = [round(fps * sum(lengths[: i + 1])) + 1 for i in range(len(lengths))]
+    rows = model.preset.height if height is None else height
+    columns = model.preset.width if width is None else width
+    model.latent_shape(1, rows, columns, len(texts[0]))  # first, whether these are sides at all
+    check_length(ends[-1], rows, columns, len(texts[0]))
+    for prompts in texts:
+        _prompts(model, prompts, len(prompts), options)  # a fault is found before the work
+    first = model.generate(texts[0], height=rows, width=columns, upsample=upsample, **options)
+    pieces = [first.cpu()[:, :, : ends[0]]]
+    edge = pieces[0]  # the frames that the next window goes on from
+    done = edge.shape[2]
+    previous = texts[0]
+    patch, window = model.vae.config.patch_size[0], longest_window(model)
+    step = patch * max(window - 1 - CONTEXT_FRAMES // patch, 1)
+    with tqdm(total=ends[-1], initial=done, unit="frame", disable=not progress) as bar:
+        for end, prompts in zip(ends, texts, strict=True):
             # who sees less of a motion is freer to end it
-            context_frames = CONTEXT_FRAMES if sentence == previous else patch
-            previous = sentence
-            while video.shape[2] < end:
-                more = min(step, end - video.shape[2])
-                video = extend(
-                    model, video, more, sentence, context_frames=context_frames, **options
-                )
-                context_frames = CONTEXT_FRAMES
+            context = CONTEXT_FRAMES if prompts == previous else patch
+            previous = prompts
+            while done < end:
+                more = min(step, end - done)
+                new = _more(model, edge, more, prompts, "forward", context, options, warn=False)
+                pieces.append(new)
+                edge = torch.cat([edge, new], dim=2)[:, :, -patch * window :]
+                done += more
+                context = CONTEXT_FRAMES
                 bar.update(more)
-    return video
+    return torch.cat(pieces, dim=2)
 
 
-def _batched(x: torch.Tensor, ndim: int, name: str) -> torch.Tensor:
-    """A batch of images (ndim 4) or videos (5), from one of them or several."""
-    x = x[None] if x.ndim == ndim - 1 else x
-    if x.ndim != ndim or x.shape[1] != 3:
-        axes = "3, H, W" if ndim == 4 else "3, T, H, W"
-        raise ValueError(f"{name} has shape {tuple(x.shape)}; it should be ({axes}) or (B, {axes})")
-    if x.min() < -1.01 or x.max() > 1.01:
-        raise ValueError(
-            f"{name} has values in [{x.min():.1f}, {x.max():.1f}]; scale them to [-1, 1]"
-        )
-    return x
+def _parts(script: Script, seconds: float) -> tuple[list[float], list[list[str]]]:
+    """The seconds of every part of a script, and its sentences, as many in all parts."""
+    parts = [(seconds, script)] if isinstance(script, str) else script
+    try:
+        pairs = [(length, text) for length, text in parts]
+    except (TypeError, ValueError):
+        pairs = []
+    if not pairs:
+        raise ValueError(f"a script is a list of (seconds, sentence), not {script!r:.80}")
+    lengths = [real_number("seconds", length, 1e-3, MAX_PIXELS) for length, _ in pairs]
+    count = max(len(sentences("script", text)) for _, text in pairs)
+    return lengths, [one_each("script", text, count) for _, text in pairs]
 
 
-def _paired(prompt: str | Sequence[str], count: int) -> list[str]:
-    """A prompt for each of `count` clips."""
-    prompts = [prompt] * count if isinstance(prompt, str) else list(prompt)
-    if len(prompts) != count:
-        raise ValueError(f"{count} clips and {len(prompts)} prompts do not pair up")
+def _prompts(model: MiniSora, prompt: Prompt, count: int, options: SamplingOptions) -> list[str]:
+    """A prompt for each of `count` clips, checked before the work, as some of the options are."""
+    prompts = one_each("prompt", prompt, count)
+    negatives = one_each("negative_prompt", options.get("negative_prompt", ""), count)
+    model.tokenizer([*prompts, *negatives])
+    check_generators(options.get("generator"), count)
     return prompts

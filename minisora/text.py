@@ -1,8 +1,7 @@
 """Prompts as vectors: a tokenizer of whole words, a text encoder, and its contrastive pre-training.
 
-    prompts ── Tokenizer ──► ids, attention_mask (B, S) ── TextEncoder ──► prompt_embeds (B, S, D_text),
-                                                                            prompt_positions (B, S,
-                                                                            3)
+    prompts ── Tokenizer ──► ids, attention_mask (B, S)
+            ── TextEncoder ──► prompt_embeds (B, S, D_text), prompt_positions (B, S, 3)
 
 The encoder is first trained beside a small video encoder, so that a caption and its clip get
 similar vectors and all other pairs do not (as CLIP, arXiv:2103.00020, section 2.3 and figure 3). It
@@ -75,7 +74,7 @@ class Tokenizer:
 
     @property
     def word_positions(self) -> WordPositions:
-        """What the vocabulary's words say about positions: "from" a moment, "x6" a column, "y24" a row."""
+        """What the words say about positions: "from" a moment, "x6" a column, "y24" a row."""
         kinds = torch.zeros(len(self), dtype=torch.long)
         values = torch.zeros(len(self))
         for word, moment in MOMENTS.items():
@@ -161,9 +160,9 @@ class TextEncoder(nn.Module):
         """Turn words into vectors that know their neighbours.
 
         Args:
-            ids: (B, S). attention_mask: (B, S), True for words that count; or (B, S, S), whose row
-            s is what word s may
-                attend to.
+            ids: (B, S).
+            attention_mask: (B, S), True for words that count; or (B, S, S), whose row s is what
+                word s may attend to.
 
         Returns:
             prompt_embeds (B, S, D_text).
@@ -178,10 +177,13 @@ class TextEncoder(nn.Module):
         return self.norm(x)
 
     def positions(self, ids: torch.Tensor, grid: Size) -> torch.Tensor:
-        """Find where words are among the patches of a grid (t, h, w): (B, S, 3), as from `positions_of`.
+        """Find where words are among the patches of a grid (t, h, w).
 
         The rule: a moment, a column and a row in a row, as "from x6 y24", are a position, and all
         three words have it. Every other word is at zero, in the middle of the first frame.
+
+        Returns:
+            (B, S, 3) as frame, row, column, in the units of `positions_of`.
         """
         B, S = ids.shape
         t, h, w = grid
@@ -202,7 +204,7 @@ class TextEncoder(nn.Module):
     def read(
         self, ids: torch.Tensor, grid: Size
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Make all that the transformer needs of prompts, ids (B, S), for clips of a grid (t, h, w).
+        """Make what the transformer needs of prompts: ids (B, S), for clips of a grid (t, h, w).
 
         Returns:
             prompt_embeds (B, S, D_text), attention_mask (B, S), prompt_positions (B, S, 3).

@@ -1,6 +1,6 @@
 """The prompt upsampler: a small language model that continues a sentence with where things are.
 
-    "a red ring moving left" ── PromptUpsampler, one word at a time ──► "a red ring moving left, from x22 y9 …"
+    "a red ring moving left" ── PromptUpsampler ──► "a red ring moving left, from x22 y9 …"
 
 Sora was trained on long captions, and a large language model makes a user's short prompt long
 before the video model reads it (OpenAI's report; appendix C of DALL-E 3's). Where an object is, and
@@ -22,7 +22,7 @@ MIN_P = 0.1  # words less than a tenth as likely as the likeliest are never draw
 
 
 class PromptUpsampler(nn.Module):
-    """A text encoder with a causal mask, and a linear layer that scores every word that could follow."""
+    """A text encoder with a causal mask, and a linear layer that scores every next word."""
 
     def __init__(self, vocabulary_size: int, config: TextConfig):
         super().__init__()
@@ -34,7 +34,7 @@ class PromptUpsampler(nn.Module):
         self.head.bias.data[EOS] = 12.0
 
     def forward(self, ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        """ids and attention_mask (B, S) → scores (B, S, V): at s, of what follows the words 0 … s."""
+        """ids, attention_mask (B, S) → scores (B, S, V): at s, of what follows words 0 … s."""
         B, S = ids.shape
         earlier = torch.ones(S, S, dtype=torch.bool, device=ids.device).tril()
         x = self.text(ids, attention_mask[:, None] & earlier)  # (B, S, D_text)

@@ -1,6 +1,7 @@
 """The time-space compressor: a causal video VAE.
 
-    video (B, 3, T, H, W) in [-1, 1], T = 4k + 1 ── encode ──► latents (B, Cz, Tz, Hz, Wz) ── decode ──► video
+    video (B, 3, T, H, W) in [-1, 1] ── encode ──► latents (B, Cz, Tz, Hz, Wz) ── decode ──► video
+    T = 4k + 1, Tz = k + 1, Hz = H / 4, Wz = W / 4
 
 Pixels are cut into cells of 4×4×4. The encoder sees each cell alone, so that a latent stands for
 its own pixels and for nothing else. The decoder lets cells attend to each other: to those of the
@@ -39,7 +40,7 @@ class Posterior:
         return self.at(noise)
 
     def at(self, noise: torch.Tensor) -> torch.Tensor:
-        """mean + std · noise: a draw through which gradients reach both (the reparameterisation)."""
+        """mean + std · noise: a draw that passes gradients to both (reparameterisation)."""
         return self.mean + (0.5 * self.logvar).exp() * noise
 
     def kl(self) -> torch.Tensor:
@@ -48,7 +49,7 @@ class Posterior:
 
 
 class Encoder(nn.Module):
-    """Cells (B, N, pixels) → mean and log variance (B, N, 2·Cz): linear, residual MLPs, norm, linear."""
+    """Linear, residual MLPs, norm, linear: cells (B, N, pixels) → mean, logvar (B, N, 2·Cz)."""
 
     def __init__(self, config: VAEConfig, pixels: int):
         super().__init__()
@@ -68,7 +69,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Latent cells (B, N, Cz) → pixels (B, N, pixels): linear, causal transformer blocks, norm, linear."""
+    """Linear, causal transformer blocks, norm, linear: cells (B, N, Cz) → (B, N, pixels)."""
 
     def __init__(self, config: VAEConfig, pixels: int):
         super().__init__()
@@ -112,10 +113,11 @@ class VideoVAE(nn.Module):
     def initialise(self) -> None:
         """Set every weight to its initial value.
 
-        | weights                         | initial value                       | why                                   |
-        | ------------------------------- | ----------------------------------- | ------------------------------------- |
-        | linear                          | normal, std 1/√(numbers that go in) | keeps the size of what passes through |
-        | last linear of attention, MLP   | zero                                | a deep stack starts as a shallow one  |
+        | weights              | initial value         | why                                  |
+        | -------------------- | --------------------- | ------------------------------------ |
+        | linear               | normal, std 1/√inputs | keeps the size of the values         |
+        | last of attention    | zero                  | a deep stack starts as a shallow one |
+        | last of MLP          | zero                  | the same                             |
         """
         for module in self.modules():
             if isinstance(module, nn.Linear):
@@ -143,7 +145,7 @@ class VideoVAE(nn.Module):
         return grid_of((num_frames + pt - 1, height, width), self.config.patch_size)
 
     def encode(self, video: torch.Tensor) -> Posterior:
-        """Compress video (B, 3, T, H, W) in [-1, 1] to a posterior over latents (B, Cz, Tz, Hz, Wz)."""
+        """Compress video (B, 3, T, H, W) in [-1, 1] to a posterior (B, Cz, Tz, Hz, Wz)."""
         B, C, T, H, W = video.shape
         patch = self.config.patch_size
         grid = self.latent_shape(T, H, W)
@@ -155,7 +157,7 @@ class VideoVAE(nn.Module):
         return Posterior(mean, logvar.clamp(-20, 10))
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
-        """Expand latents (B, Cz, Tz, Hz, Wz) to video (B, 3, 4·Tz - 3, 4·Hz, 4·Wz), about [-1, 1]."""
+        """Expand latents (B, Cz, Tz, Hz, Wz) to video (B, 3, T, H, W), about [-1, 1]."""
         B, C, T, H, W = latents.shape
         patch = self.config.patch_size
         cells = self.decoder(patchify(latents, (1, 1, 1)), (T, H, W))  # (B, N, pixels)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from minisora.cli.main import main
 from minisora.config import DiTConfig, Preset, TextConfig, TrainConfig, VAEConfig
 from minisora.pipeline import SHIPPED, MiniSora
 from minisora.world.captions import VOCABULARY
@@ -54,6 +55,22 @@ def model(preset) -> MiniSora:
     model = MiniSora(preset, VOCABULARY).eval()
     wake(model.dit)
     return model
+
+
+@pytest.fixture
+def run_command(monkeypatch, capsys):
+    """Run a command of `minisora` and return what it printed; SystemExit where it is refused."""
+
+    def run(*words) -> str:
+        monkeypatch.setattr(sys, "argv", ["minisora", *map(str, words)])
+        try:
+            main()
+        except SystemExit as stop:
+            if stop.code:
+                raise
+        return capsys.readouterr().out
+
+    return run
 
 
 @pytest.fixture

@@ -1,64 +1,157 @@
+"""Prompts, noise and summaries of an evaluation; the command says first what matters."""
+
+import json
+from dataclasses import replace
+
 import pytest
 import torch
 
-from minisora.measure.accuracy import make_clips, summarise
-from minisora.measure.clips import test_prompts, test_scenes
+from minisora.measure.accuracy import (
+    evaluate_compressor,
+    evaluate_text_to_video,
+    judge_clips,
+    make_clips,
+    summarise,
+)
+from minisora.measure.clips import clip_shape, noise
+from minisora.measure.clips import test_prompts as prompts_of
+from minisora.measure.clips import test_scenes as scenes_of
 from minisora.measure.judge import Verdict
-from minisora.measure.stats import wilson
-from minisora.world.captions import agrees, parse
+from minisora.pipeline import MiniSora
+from minisora.world.captions import VOCABULARY, agrees, parse
+from minisora.world.dataset import sample_scene
+from minisora.world.render import render
 
-test_prompts.__test__ = test_scenes.__test__ = False
+
+def other_shape(preset) -> MiniSora:
+    """A model whose clips are longer, not square, and at another rate."""
+    torch.manual_seed(0)
+    preset = replace(preset, num_frames=21, height=24, width=40, fps=12)
+    return MiniSora(preset, VOCABULARY).eval()
 
 
-def test_wilsons_interval_is_the_textbook_one():
-    assert wilson(8, 10) == {
-        "value": 0.8,
-        "low": pytest.approx(0.4902, abs=1e-3),
-        "high": pytest.approx(0.9433, abs=1e-3),
-        "n": 10,
-    }
-    assert wilson(0, 5)["low"] == 0 and wilson(5, 5)["high"] == 1
-    with pytest.raises(ValueError, match="nothing"):
-        wilson(0, 0)
+class Painter:
+    """A stand-in for a model: it paints the true clips of its test scenes, in its own shape."""
+
+    def __init__(self, preset, scenes):
+        self.preset = preset
+        self.scenes = dict(zip(prompts_of(scenes), scenes, strict=True))
+
+    def generate(self, prompts, **options):
+        assert isinstance(options["generator"], torch.Generator)
+        return render([self.scenes[p] for p in prompts], **clip_shape(self))
 
 
 def test_all_counts_only_what_is_wholly_right():
     table = summarise(
         [
-            Verdict({"shape": True, "color": True}),
-            Verdict({"shape": True, "color": False}),
-            Verdict({"shape": False}),
+            Verdict({"shape": True, "color": True, "outline": False}),
+            Verdict({"shape": True, "color": False, "outline": True}),
+            Verdict({"shape": False, "outline": True}),
         ]
     )
     assert table["all"]["value"] == pytest.approx(1 / 3, abs=1e-3)
     assert table["shape"]["n"] == 3 and table["color"]["n"] == 2
-
-
-def test_an_empty_verdict_or_a_wrong_one_can_lose():
-    assert not Verdict({"shape": False}).all
-
-
-def test_clips_of_a_seed_start_from_the_same_noise_expanded_or_not(model):
-    options = {"num_inference_steps": 1, "seed": 3}
-    first = lambda **more: make_clips(model, **options, **more)(
-        ["a red circle", "a blue star falling"], 1
+    assert table["outline"]["value"] == pytest.approx(2 / 3, abs=1e-3)
+    assert table["all and outline"]["value"] == 0, (
+        "outlines are reported beside, and with, the rest"
     )
-    assert torch.equal(first(), first(upsample=False)), (
-        "the upsampler is silent before it is trained"
-    )
+    assert summarise([]) == {"all": None}
+
+
+def test_clips_of_a_seed_start_from_the_same_noise_upsampled_or_not(model):
+    seen = []
+    walk = model.denoise
+
+    def denoise(prompts, *latents, generator, **options):
+        seen.append((list(prompts), generator.get_state()))
+        return walk(prompts, *latents, generator=generator, **options)
+
+    model.denoise = denoise
     model.upsampler.head.bias.data[1] = -1e4  # never the end
-    seen, walk = [], model.denoise
-    model.denoise = lambda prompts, *a, generator, **o: (
-        seen.append((prompts, torch.rand(1, generator=generator)))
-        or walk(prompts, *a, generator=generator, **o)
-    )
-    first(), first(upsample=False)
-    assert seen[0][1] == seen[1][1] and seen[0][0] != seen[1][0] == [
-        "a red circle",
-        "a blue star falling",
-    ]
+    prompts = ["a red circle", "a blue star falling"]
+    for upsample in (True, False):
+        make_clips(model, 3, upsample, num_inference_steps=1)(prompts, 1)
+    assert torch.equal(seen[0][1], seen[1][1])
+    assert seen[0][0] != seen[1][0] == prompts
+
+
+def test_two_seeds_share_no_noise():
+    draws = {
+        (seed, index): torch.randn(4, generator=noise(seed, index))
+        for seed in (0, 1, 2, 2**40)
+        for index in range(20)
+    }
+    first = {tuple(d.tolist()) for d in draws.values()}
+    assert len(first) == len(draws)
+    again = torch.randn(4, generator=noise(1, 3))
+    assert torch.equal(draws[1, 3], again)
 
 
 def test_prompts_belong_to_their_scenes():
-    scenes = test_scenes("pair", "held_out", 20)
-    assert all(agrees(parse(p), s) for p, s in zip(test_prompts(scenes), scenes, strict=True))
+    scenes = scenes_of("pair", "held_out", 20)
+    assert all(agrees(parse(p), s) for p, s in zip(prompts_of(scenes), scenes, strict=True))
+
+
+def test_true_clips_are_as_asked_in_every_shape_and_rate(preset):
+    preset = replace(preset, num_frames=21, height=24, width=40, fps=12)
+    shape = clip_shape(Painter(preset, []))
+    assert shape == {"num_frames": 21, "height": 24, "width": 40, "fps": 12}
+    scenes = scenes_of("solo", "seen", 24, **shape)
+    table = evaluate_text_to_video(Painter(preset, scenes), len(scenes), splits=(("solo", "seen"),))
+    assert table["solo"]["seen"]["all"]["value"] > 0.9
+    assert sum(f["n"] for f in table["motions"].values()) == len(scenes)
+
+
+def test_the_compressor_is_measured_in_the_models_own_shape(preset):
+    model = other_shape(preset)
+    sizes = []
+    encode = model.encode
+    model.encode = lambda video: sizes.append(tuple(video.shape[2:])) or encode(video)
+    table = evaluate_compressor(model, 2)
+    assert set(sizes) == {(21, 24, 40)}
+    assert table["pair"]["held_out"]["psnr"]["n"] == 2
+
+
+def test_clips_are_judged_at_their_own_rate(model):
+    """A circle at 12 frames a second, read at 8, goes round at two thirds of its speed."""
+    shape = {**clip_shape(model), "fps": 12, "num_frames": 25}
+    scenes = [sample_scene(3, motion=motion, **shape) for motion in ("circling", "falling")]
+    videos = render(scenes, **shape)
+    asked = [f"a {s.objects[0].shape} {s.objects[0].motion}" for s in scenes]
+
+    def motions_right(fps):
+        verdicts = judge_clips(lambda chunk, index: videos, asked, fps=fps)
+        return [v.attributes["motion"] for v in verdicts]
+
+    assert motions_right(12) == [True, True]
+    assert not all(motions_right(8))
+
+
+def test_the_command_begins_with_a_headline(model, tmp_path, run_command):
+    model.save(tmp_path / "model")
+    out = tmp_path / "tiny.json"
+    words = ["evaluate", "--prompts", 1, "--model", tmp_path / "model", "--device", "cpu"]
+    said = run_command(*words, "--num-inference-steps", 1, "--json", out)
+    lines = [line for line in said.splitlines() if line.strip()]
+    assert len(lines) < 10, "the other figures go into the file, or come with --verbose"
+    for word in ("one object", "two objects", "outline", "compressor"):
+        assert any(word in line for line in lines), word
+    table = json.loads(out.read_text())
+    assert table["settings"]["num_inference_steps"] == 1
+    assert table["settings"]["dtype"] in ("float32", "bfloat16")
+    assert set(table) == {"solo", "pair", "motions", "compressor", "settings"}
+
+
+@pytest.mark.slow
+def test_the_command_compares_steps(model, tmp_path, run_command):
+    model.save(tmp_path / "model")
+    out = tmp_path / "steps.json"
+    words = ["--prompts", 1, "--model", tmp_path / "model", "--device", "cpu", "--json", out]
+    said = run_command("evaluate", "--steps", 1, 2, *words)
+    table = json.loads(out.read_text())
+    assert set(table["text to video"]["typed"]["pair"]) == {"1", "2"}
+    assert set(table["extend forward"]["generated"]) == {"1", "2"}
+    assert "baseline" in table["connect"] and "inpaint" in said
+    with pytest.raises(SystemExit):
+        run_command("evaluate", "--steps", *words)

@@ -1,9 +1,7 @@
 """The command line: what it says, what it writes, and one line for every mistake."""
 
-import json
 import os
 import sys
-from dataclasses import replace
 
 import pytest
 import torch
@@ -277,83 +275,3 @@ def test_help_of_every_command():
 def test_no_words_at_all_are_a_question_for_help(monkeypatch, capsys):
     assert run(monkeypatch) == 0 and "generate" in capsys.readouterr().out
     assert run(monkeypatch, "fly") == 2 and capsys.readouterr().err.count("\n") == 1
-
-
-def test_evaluate_writes_nested_json(small, tmp_path, monkeypatch, capsys):
-    out = tmp_path / "results.json"
-    assert (
-        run(
-            monkeypatch,
-            "evaluate",
-            "--prompts",
-            3,
-            "--json",
-            out,
-            "--model",
-            small,
-            "--num-inference-steps",
-            1,
-        )
-        == 0
-    )
-    table = json.loads(out.read_text())
-    for family in ("solo", "pair"):
-        for split in ("seen", "held_out"):
-            assert set(table[family][split]["all"]) == {"value", "low", "high", "n"}
-    assert sum(figure["n"] for figure in table["motions"].values()) == 3
-    assert "motion" in table["solo"]["seen"] and table["vae"]["solo"]["seen"]["psnr_mean"] > 0
-    assert run(monkeypatch, "evaluate", "--json", out, "--model", small) == 2
-
-
-def test_evaluate_measures_a_capability(small, tmp_path, monkeypatch, capsys):
-    out, options = (
-        tmp_path / "results.json",
-        ("--prompts", 2, "--model", small, "--num-inference-steps", 1),
-    )
-    assert (
-        run(
-            monkeypatch,
-            "evaluate",
-            "--capability",
-            "inpaint",
-            "--capability",
-            "animate",
-            "--json",
-            out,
-            *options,
-        )
-        == 0
-    )
-    assert "inpaint · baseline · same object" in capsys.readouterr().out
-    table = json.loads(out.read_text())
-    assert (
-        set(table) == {"inpaint", "animate", "settings"}
-        and table["animate"]["made"]["as asked"]["n"] == 2
-    )
-    assert (
-        run(monkeypatch, "evaluate", "--capability", "fly", *options) == 2
-        and "animate, connect" in capsys.readouterr().err
-    )
-
-
-def test_benchmark_measures_every_stage(small, tmp_path, monkeypatch):
-    out = tmp_path / "speed.json"
-    assert run(monkeypatch, "benchmark", "--quick", "--model", small, "--json", out) == 0
-    table = json.loads(out.read_text())
-    assert all(value > 0 for name, value in table.items() if isinstance(value, float))
-    assert table["MiB at the peak of 4 s of video"] < 1.1 * table["MiB at the peak of 2 s of video"]
-    assert table["seconds of 4 s of video"] > table["seconds of 2 s of video"]
-
-
-def test_train_refuses_an_old_run_and_an_unknown_preset(tmp_path, monkeypatch, capsys, preset):
-    from minisora import config
-
-    monkeypatch.setitem(config.PRESETS, "small", replace(preset))
-    monkeypatch.setattr("minisora.train.recipe.EVALUATION_PROMPTS", 1)
-    out = tmp_path / "run"
-    assert run(monkeypatch, "train", "--preset", "small", "--out", out, "--device", "cpu") == 0
-    assert (out / "model" / "model.json").is_file() and (out / "curve.json").is_file()
-    assert run(monkeypatch, "train", "--preset", "small", "--out", out) == 2
-    assert run(monkeypatch, "train", "--preset", "giant", "--out", out) == 2
-    said = capsys.readouterr().err
-    assert "--resume" in said and "tiny" in said

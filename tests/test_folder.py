@@ -1,5 +1,7 @@
 """A reader's own clips: read whole or refused by name, never half."""
 
+import unicodedata
+
 import pytest
 import torch
 
@@ -71,6 +73,7 @@ def test_bad_files_are_named_and_refused_or_left_out(folder):
     )
 
 
+@pytest.mark.slow
 def test_a_model_learns_from_a_folder(folder, tmp_path, preset, monkeypatch, capsys):
     from minisora import config
     from minisora.cli.main import main
@@ -139,3 +142,32 @@ def test_bad_tables_are_refused(tmp_path, table, message):
         )
     with pytest.raises(ValueError, match=message):
         read_folder(tmp_path)
+
+
+def captioned(folder, *captions):
+    """The folder with other captions for its first clip."""
+    lines = ["file,caption", *(f"clip0.gif,{caption}" for caption in captions)]
+    (folder / "captions.csv").write_text("\n".join(lines), encoding="utf-8")
+    return read_folder(folder)
+
+
+@pytest.mark.parametrize("word", ["café", "ñandú", "Å", "हिन्दी", "한국"])
+def test_two_ways_to_write_a_letter_are_one_word(folder, word):
+    spellings = [unicodedata.normalize(form, word) for form in ("NFC", "NFD")]
+    assert len(captioned(folder, *spellings).vocabulary) == 1
+
+
+@pytest.mark.parametrize("words", [["x2"], ["y0"], ["x0", "x1"], ["x2", "y7"], ["from", "x2"]])
+def test_a_readers_own_words_may_look_like_positions(folder, preset, words):
+    from minisora.pipeline import MiniSora
+
+    data = captioned(folder, " ".join(words))
+    model = MiniSora(preset, data.vocabulary)
+    assert model.generate(" ".join(words), upsample=False, num_inference_steps=1).isfinite().all()
+
+
+def test_a_caption_may_be_as_long_as_the_text_encoder_reads(folder, preset):
+    longest = preset.text.max_length - 1
+    assert len(captioned(folder, "word " * longest).captions[0][0].split()) == longest
+    with pytest.raises(ValueError, match=f"at most {longest} fit"):
+        captioned(folder, "word " * (longest + 1))

@@ -1,46 +1,46 @@
-"""Faults are found where they were planted and nowhere else; the whole measurement runs and is nested as it says."""
+"""Failures are found where they were planted and nowhere else; limits are nested as they say."""
 
 import json
-import sys
 from dataclasses import replace
 
 import pytest
 import torch
 
-from minisora.cli.main import main
-from minisora.measure.clips import LASTING, change_word, make, pairs, remake, sentence, slide
+from minisora.measure.clips import (
+    LASTING,
+    change_word,
+    denoise_clips,
+    extend_clips,
+    generate_clips,
+    pairs,
+    sentence,
+)
 from minisora.measure.clips import test_prompts as prompts_of
 from minisora.measure.failures import (
     changes,
     collision_figures,
     edit_figures,
+    frames_of,
     gravity_of,
     length_figures,
     motion_figures,
     pair_figures,
 )
-from minisora.measure.stats import mean_of, share
+from minisora.measure.limits import lengths_of
 from minisora.world.captions import OPPOSITE, parse, spec_of
 from minisora.world.dataset import is_held_out, sample_scene
 from minisora.world.render import render
 from minisora.world.scene import GRAVITY
 
 
-def test_shares_and_means_have_intervals():
-    assert share([]) is None and mean_of([]) is None and mean_of([1.0]) is None
-    assert share([True, False])["value"] == 0.5
-    figure = mean_of([1.0, 2.0, 3.0, float("nan"), float("inf")])
-    assert figure["mean"] == 2 and figure["n"] == 3 and figure["low"] < 2 < figure["high"]
-
-
 @pytest.mark.parametrize("motion", ["falling", "thrown"])
 def test_true_falls_have_the_worlds_gravity(motion):
     scenes = [sample_scene(i, motion=motion) for i in range(6)]
     figures = motion_figures(render(scenes), motion)
-    assert figures["law"]["value"] == figures["kept"]["value"] == 1
+    assert figures["law"]["value"] == figures["nothing changes"]["value"] == 1
     assert (
         figures["gravity"]["mean"] == pytest.approx(GRAVITY, abs=0.03)
-        and figures["miss"]["mean"] < 0.01
+        and figures["law error"]["mean"] < 0.01
     )
     weak = [replace(s, objects=(replace(s.objects[0], gravity=0.5),)) for s in scenes]
     assert motion_figures(render(weak), motion)["law"]["value"] < 0.5
@@ -63,7 +63,7 @@ def test_changes_are_found_and_named():
     scene = sample_scene(5, motion="still", color="red", shape="square", size="large")
     (thing,) = scene.objects
     true = render([scene])[0]
-    assert not any(changes(true).values())
+    assert not any(changes(frames_of(true)).values())
     for name, other in (
         ("vanishes", ()),
         ("changes color", (replace(thing, color="blue"),)),
@@ -72,12 +72,12 @@ def test_changes_are_found_and_named():
     ):
         video = true.clone()
         video[:, 9:] = render([replace(scene, objects=other)])[0][:, 9:]
-        found = changes(video)
+        found = changes(frames_of(video))
         assert found[name] and sum(found.values()) == 1, (name, found)
-    assert changes(video.flip(1))["changes size"]
+    assert changes(frames_of(video.flip(1)))["changes size"]
     late = render([replace(scene, objects=())])[0]
     late[:, 9:] = true[:, 9:]
-    assert changes(late)["appears"]
+    assert changes(frames_of(late))["appears"]
 
 
 def test_collisions_keep_momentum_and_order():
@@ -92,7 +92,7 @@ def test_collisions_keep_momentum_and_order():
     through = [
         replace(s, objects=(s.objects[0], replace(s.objects[1], x=-9.0, y=-9.0))) for s in scenes
     ]  # nothing there to hit
-    assert collision_figures(render(through), prompts_of(scenes))["the hit one moves"] is None
+    assert collision_figures(render(through), prompts_of(scenes))["the hit one moves"]["value"] == 0
     early = [
         replace(
             s,
@@ -166,7 +166,7 @@ def test_edit_figures_tell_what_else_changed():
     before, after = render(scenes), render(changed)
     figures = edit_figures(before, after, changed, "color")
     assert figures["obeyed"]["value"] == figures["stayed"]["value"] == 1
-    assert figures["place"]["mean"] < 0.02 and figures["outside"]["mean"] < 1e-3
+    assert figures["position"]["mean"] < 0.02 and figures["outside"]["mean"] < 1e-3
     assert edit_figures(before, before, changed, "color")["obeyed"]["value"] == 0
     others = [
         sample_scene(i + 50, motion="still", background=s.background) for i, s in enumerate(scenes)
@@ -175,7 +175,7 @@ def test_edit_figures_tell_what_else_changed():
     assert (
         figures["obeyed"] is None
         and figures["stayed"]["value"] < 1
-        and figures["place"]["mean"] > 0.1
+        and figures["position"]["mean"] > 0.1
     )
 
 
@@ -184,61 +184,91 @@ def test_length_figures_follow_the_frames():
     videos = render(scenes, num_frames=21)
     videos[:, :, 15:] = render([replace(s, objects=()) for s in scenes], num_frames=21)[:, :, 15:]
     figures = length_figures(videos, [sentence(s) for s in scenes])
-    assert figures["by_frame"] == [1.0] * 15 + [0.0] * 6 and figures["kept"]["value"] == 0
+    assert (
+        figures["by_frame"] == [1.0] * 15 + [0.0] * 6 and figures["nothing changes"]["value"] == 0
+    )
 
 
-def test_what_is_given_is_kept(model):
+def test_a_clip_that_loses_its_object_is_lost_and_not_left_out():
+    scenes = [sample_scene(i, motion="still") for i in range(8)]
+    changed = [change_word(s, "color") for s in scenes]
+    gone = [replace(s, objects=()) for s in changed[:4]]
+    before, after = render(scenes), render(gone + changed[4:])
+    figures = edit_figures(before, after, changed, "color")
+    for name, value in (("obeyed", 0.5), ("stayed", 0.5), ("lost", 0.5), ("outline", 0.5)):
+        assert figures[name]["value"] == value and figures[name]["n"] == 8, name
+    figures = edit_figures(after, before, scenes, "color")
+    assert figures["obeyed"]["value"] == 1 and figures["obeyed"]["n"] == 8
+    assert figures["stayed"]["n"] == 4, "what was not there cannot stay"
+
+
+def test_intervals_are_over_clips_and_not_over_attributes():
+    scenes = [sample_scene(i, motion="still", color="red") for i in range(4)]
+    others = [sample_scene(i, motion="circling", color="red") for i in range(4)]
+    figures = edit_figures(render(scenes), render(others), scenes)
+    assert figures["stayed"]["n"] == 4 and figures["stayed"]["value"] == 0
+
+
+def test_clips_without_objects_have_figures_too():
+    empty = render([replace(sample_scene(0), objects=())] * 3)
+    scenes = [sample_scene(0, motion="still")] * 3
+    assert edit_figures(empty, empty, scenes, "color")["stayed"] is None
+    figures = motion_figures(empty, "falling")
+    assert figures["law"]["value"] == 0 and figures["gravity"] is None
+    assert figures["falls, then rests"] is None and figures["outline"]["value"] == 0
+    assert figures["vanishes"]["value"] == 1
+    two = prompts_of(pairs(3, collide=True))
+    assert collision_figures(empty, two)["momentum kept"] is None
+    assert collision_figures(empty, two)["the hit one moves"]["value"] == 0
+    assert pair_figures(empty, prompts_of(pairs(3)))["too few"]["value"] == 1
+
+
+def test_figures_of_true_clips_are_right_at_another_rate():
+    shape = {"num_frames": 25, "height": 32, "width": 32, "fps": 12}
+    for motion in ("falling", "thrown"):
+        scenes = [sample_scene(i, motion=motion, **shape) for i in range(4)]
+        figures = motion_figures(render(scenes, **shape), motion, 12)
+        assert figures["law"]["value"] == 1
+        assert figures["gravity"]["mean"] == pytest.approx(GRAVITY, abs=0.05)
+    scenes = pairs(4, collide=True, **shape)
+    figures = collision_figures(render(scenes, **shape), prompts_of(scenes), 12)
+    assert figures["law"]["value"] == 1
+
+
+def test_conditioning_frames_are_kept(model):
     scenes = pairs(2)
     assert all(s.relation in OPPOSITE for s in scenes)
     videos, prompts = render(scenes), prompts_of(scenes)
-    made = remake(model, videos, prompts, [0.0, 0.0, 1.0, 1.0, 1.0], num_inference_steps=2)
-    back = model.decode(model.encode(videos))
-    assert made.shape == videos.shape and torch.allclose(made[:, :, :5], back[:, :, :5], atol=0.05)
-    assert (made[:, :, 5:] - back[:, :, 5:]).abs().max() > 0.1
-    assert slide(model, prompts, 33, num_inference_steps=1).shape[2] == 33
-    assert torch.equal(
-        make(model, prompts, 3, num_inference_steps=1),
-        make(model, prompts, 3, num_inference_steps=1),
-    )
+    sigma = [0.0, 0.0, 1.0, 1.0, 1.0]
+    generated = denoise_clips(model, videos, prompts, sigma, num_inference_steps=2)
+    assert generated.shape == videos.shape
+    change = (generated - model.decode(model.encode(videos))).abs()
+    assert change[:, :, :5].max() < 0.05 and change[:, :, 5:].max() > 0.1
+    assert extend_clips(model, prompts, 33, num_inference_steps=1).shape[2] == 33
+    first, again = (generate_clips(model, prompts, 3, num_inference_steps=1) for _ in range(2))
+    assert torch.equal(first, again)
 
 
-def test_the_command_writes_nested_json(model, tmp_path, monkeypatch, capsys):
+def test_lengths_follow_the_model(model):
+    assert lengths_of(model) == [9, 17, 33, 49]
+    model.preset = replace(model.preset, num_frames=25)
+    assert lengths_of(model) == [13, 25, 49, 73]
+
+
+@pytest.mark.slow
+def test_the_command_writes_both_columns(model, tmp_path, run_command):
     model.save(tmp_path / "model")
     out = tmp_path / "limits.json"
-    words = [
-        "limits",
-        "--clips",
-        1,
-        "--json",
-        out,
-        "--model",
-        tmp_path / "model",
-        "--num-inference-steps",
-        1,
-        "--device",
-        "cpu",
-    ]
-    monkeypatch.setattr(sys, "argv", ["minisora", *map(str, words)])
-    with pytest.raises(SystemExit) as stop:
-        main()
-        raise SystemExit(0)
-    assert not stop.value.code
+    words = ["--clips", 1, "--json", out, "--model", tmp_path / "model"]
+    said = run_command("limits", *words, "--num-inference-steps", 1, "--device", "cpu")
+    assert "as typed" in said and "upsampled" in said
     table = json.loads(out.read_text())
-    assert set(table) == {
-        "physics",
-        "space_time",
-        "interaction",
-        "length",
-        "plausibility",
-        "mitigation",
-        "settings",
-    }
-    assert table["physics"]["thrown"]["truth"]["kept"]["n"] == 1 and table["settings"]["clips"] == 1
-    assert (
-        len(table["length"]["49"]["made"]["by_frame"])
-        == len(table["length"]["window"]["made"]["by_frame"])
-        == 49
-    )
-    assert set(table["plausibility"]["preference"]["vanish"]) == {"error", "floor"}
-    assert table["mitigation"]["best_of"]["4"]["n"] == 1
-    assert "physics · thrown · made · law" in capsys.readouterr().out
+    parts = {"physics", "space_time", "interaction", "length", "mitigation"}
+    assert set(table) == {"settings", "typed", "upsampled"} and table["settings"]["clips"] == 1
+    assert set(table["typed"]) == parts | {"plausibility"} and set(table["upsampled"]) == parts
+    typed = table["typed"]
+    assert typed["physics"]["thrown"]["ground truth"]["outline"]["n"] == 1
+    for key in ("49", "window"):
+        assert len(typed["length"][key]["generated"]["by_frame"]) == 49
+    assert set(typed["plausibility"]["preference"]["vanish"]) == {"error", "floor"}
+    assert typed["mitigation"]["best_of"]["4"]["n"] == 1

@@ -107,5 +107,5 @@ def test_levels_are_shifted_towards_noise():
 
 
 def test_an_unknown_mask_is_refused():
-    with pytest.raises(ValueError, match="'everything'.*none, independent levels"):
+    with pytest.raises(ValueError, match=r"'everything'.*none, independent levels"):
         levels(masks={"everything": 1.0})

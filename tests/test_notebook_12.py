@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from minisora import tasks
-from minisora.measure.clips import change_word, make, sentence
+from minisora.measure.clips import change_word, generate_clips, sentence
 from minisora.measure.judge import read
-from minisora.measure.stats import wilson
+from minisora.measure.stats import wilson_interval
 from minisora.widgets.failures import (
     KINDS,
     FailureGallery,
@@ -90,7 +90,7 @@ def test_check_wilson(checks, capsys):
     )
     for k, n in ((8, 10), (0, 24)):
         assert interval(k, n) == pytest.approx(
-            (wilson(k, n)["low"], wilson(k, n)["high"]), abs=1e-4
+            (wilson_interval(k, n)["low"], wilson_interval(k, n)["high"]), abs=1e-4
         )
 
     def wald(k, n, cut=False):
@@ -133,7 +133,7 @@ def test_check_better(checks, capsys):
     model = Lucky(lambda seed, i: {500: i < 10, 1: True, 2: i < 13, 3: i < 6, 4: i % 2 == 0}[seed])
 
     def with_seed(s):
-        return lambda m, prompts, seed: make(m, prompts, s)
+        return lambda m, prompts, seed: generate_clips(m, prompts, s)
 
     def check(better):
         return checks.check_better(model, better)
@@ -144,19 +144,19 @@ def test_check_better(checks, capsys):
     )
     for fault, wrong in {
         "still to be written": unwritten,
-        "plain clips: nothing": make,
+        "plain clips: nothing": generate_clips,
         "a coin does as well": with_seed(2),
         "need 5 mended": with_seed(2),
         "worse.*judge rejects": with_seed(3),
         "7 mended, 5 broken": with_seed(4),
-        "one video for each prompt": lambda m, prompts, seed: make(m, prompts, 1)[0],
-        "not list": lambda m, prompts, seed: list(make(m, prompts, 1)),
-        "other values": lambda m, prompts, seed: 255 * make(m, prompts, 1),
+        "one video for each prompt": lambda m, prompts, seed: generate_clips(m, prompts, 1)[0],
+        "not list": lambda m, prompts, seed: list(generate_clips(m, prompts, 1)),
+        "other values": lambda m, prompts, seed: 255 * generate_clips(m, prompts, 1),
         "raised": lambda m, prompts, seed: tasks.animate(m, prompts),
     }.items():
         rejected(check, wrong, fault, capsys)
     assert not checks.check_better(
-        Lucky(lambda seed, i: True), lambda m, prompts, seed: -make(m, prompts, seed)
+        Lucky(lambda seed, i: True), lambda m, prompts, seed: -generate_clips(m, prompts, seed)
     )
     assert "never wrong" in capsys.readouterr().out
 
@@ -204,9 +204,9 @@ def test_tracks_and_comparison_show_what_is_there():
 def test_plot_fractions_leaves_out_what_was_not_measured():
     shown = plot_fractions(
         {
-            "truth": {"a": wilson(9, 10), "b": None},
+            "truth": {"a": wilson_interval(9, 10), "b": None},
             "stored": None,
-            "here": {"a": wilson(1, 4), "b": wilson(0, 4)},
+            "here": {"a": wilson_interval(1, 4), "b": wilson_interval(0, 4)},
         },
         "shares",
     )

@@ -1,4 +1,4 @@
-"""Schedules, targets and samplers for comparison, held to diffusers and to exact answers."""
+"""Earlier formulations, compared with diffusers and with exact answers."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from minisora.compare.objectives import (
     DRAWS,
     SCHEDULES,
     TARGETS,
-    both_from,
+    clean_and_noise_from,
     coefficients,
     ddim_step,
     ddpm_step,
@@ -29,7 +29,9 @@ def test_clean_and_noise_come_back_from_every_target(schedule, target):
         2, 7, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0)
     ).unbind(0)
     a, s = (c[:, None] for c in coefficients(schedule, TIMES))
-    got = both_from(target, target_of(target, x_0, noise, a, s), a * x_0 + s * noise, a, s)
+    got = clean_and_noise_from(
+        target, target_of(target, x_0, noise, a, s), a * x_0 + s * noise, a, s
+    )
     assert torch.allclose(got[0], x_0, atol=1e-9) and torch.allclose(got[1], noise, atol=1e-9)
 
 
@@ -62,7 +64,9 @@ def test_steps_are_those_of_diffusers(schedule, name, target, theirs):
         torch.tensor(600 / 1000),
         torch.tensor(500 / 1000),
     )  # ᾱ of their timestep 599 and 499
-    guess = lambda x, t: both_from(target, prediction, x, *coefficients(schedule, t))
+
+    def guess(x, t):
+        return clean_and_noise_from(target, prediction, x, *coefficients(schedule, t))
 
     ddim = schedulers.DDIMScheduler(
         1000, set_alpha_to_one=True, timestep_spacing="trailing", **options
@@ -91,7 +95,7 @@ def test_times_are_drawn_as_they_say():
 
 @pytest.mark.parametrize("sampler", ["ddim", "ddpm"])
 def test_exact_guesses_bring_noise_to_a_gaussian(sampler):
-    """Data are normal (mean 2, standard deviation 0.5): the best guess of x_0 is known, and samples must have its mean and spread."""
+    """For normal data the best guess of x_0 is known; samples must have mean 2 and std 0.5."""
 
     def guess(x_t, t, mean=2.0, std=0.5):
         a, s = coefficients("cosine", t)
@@ -106,7 +110,10 @@ def test_exact_guesses_bring_noise_to_a_gaussian(sampler):
 
 def test_distance_tells_clouds_apart():
     data = mixture("ring")
-    cloud = lambda seed: data.sample(1000, torch.Generator().manual_seed(seed))
+
+    def cloud(seed):
+        return data.sample(1000, torch.Generator().manual_seed(seed))
+
     assert abs(distance(cloud(0), cloud(1))) < 0.02
     assert distance(cloud(0), data.only(0).sample(1000, torch.Generator().manual_seed(2))) > 0.02
     assert distance(cloud(0), cloud(1) + 1.0) > 0.3
@@ -127,7 +134,7 @@ def test_the_comparison_has_a_row_for_every_objective():
     table = compare("ring", (2,), 2, (0,))
     assert len(table) == 3 + 6 + 1 and set(table["cosine", "v", "uniform"]) == {"ddim 2", "ddpm 2"}
     assert (
-        abs(table["truth", "–", "–"]["–"]["mean"])
+        abs(table["ground truth", "–", "–"]["–"]["mean"])
         < 0.02
         < table["flow", "velocity", "uniform"]["ddim 2"]["mean"]
     )

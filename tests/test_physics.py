@@ -71,6 +71,35 @@ def test_velocity_error_of_true_clips_is_the_judges_floor(name):
     assert figures["error"]["mean"] > 2 * low, "upside down and mirrored it goes the other way"
 
 
+def test_the_slope_says_whether_speed_follows():
+    scenes = [replace(moving_scene(i, 0.3, 0.55), texture="plain") for i in range(12)]
+    videos = render(scenes)
+    slope = velocity_figures(videos, videos, scenes)["slope"]
+    assert slope["low"] <= 1.05 and slope["slope"] == pytest.approx(1, abs=0.05)
+    one_speed = []
+    for scene in scenes:
+        (thing,) = scene.objects
+        scale = 0.4 / abs(thing.vx + thing.vy)
+        thing = replace(thing, vx=scale * thing.vx, vy=scale * thing.vy)
+        one_speed.append(replace(scene, objects=(thing,)))
+    figures = velocity_figures(render(one_speed), videos, scenes)
+    assert figures["slope"]["slope"] == pytest.approx(0, abs=0.1), "it does not look"
+    assert figures["slope floor"]["slope"] == pytest.approx(1, abs=0.05)
+    assert figures["error"]["mean"] < 0.15, "and yet its error is small"
+
+
+@pytest.mark.parametrize("name", SPEEDS)
+def test_probes_follow_shape_and_rate(name):
+    shape = {"num_frames": 25, "height": 24, "width": 40, "fps": 12}
+    scenes = [replace(moving_scene(i, *SPEEDS[name], **shape), texture="plain") for i in range(4)]
+    videos = render(scenes, **shape)
+    figures = velocity_figures(videos, videos, scenes, fps=12)
+    assert figures["floor"]["mean"] < 0.03
+    scene = sample_scene(0, motion="falling", **shape)
+    for kind in IMPLAUSIBLE:
+        assert make_implausible(kind, scene, **shape).shape == (3, 25, 24, 40)
+
+
 def test_a_clip_at_twice_the_speed_is_off_by_its_speed():
     scene = moving_scene(3, 0.3, 0.35)
     fast = moving_scene(3, 0.6, 0.7)

@@ -23,6 +23,7 @@ PACKAGE = ROOT / "minisora"
 CORE = (  # a file may import what stands before it
     "config",
     "inputs",
+    "threads",
     "device",
     "checkpoints",
     "layers",
@@ -141,7 +142,7 @@ def test_code_is_not_dense():
     lines: Counter[str] = Counter()
     for path in PACKAGE.rglob("*.py"):
         place = path.relative_to(PACKAGE).parts
-        file_room = "core" if path.stem in CORE else "root"
+        file_room = "core" if path.stem in CORE[CORE.index("layers") :] else "root"
         room = place[0] if len(place) > 1 else file_room
         n, m = count_code(path)
         tokens[room] += n

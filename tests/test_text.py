@@ -1,8 +1,11 @@
+import unicodedata
+
 import pytest
 import torch
 
 from minisora.config import TextConfig
-from minisora.text import EOS, MOMENTS, PAD, TextEncoder, TextVideoPair, Tokenizer
+from minisora.text import EOS, MOMENTS, PAD, TextEncoder, TextVideoPair, Tokenizer, words_of
+from minisora.world import captions
 from minisora.world.captions import WHEN, moments
 
 WORDS = ("a", "red", "blue", "circle")
@@ -19,6 +22,27 @@ def test_tokens_and_mask():
         "красный",
         "круг",
     ]
+
+
+@pytest.mark.parametrize(
+    "text,words",
+    [
+        ("Café, \u0130stanbul", ["café", unicodedata.normalize("NFC", "i\u0307stanbul")]),
+        ("हिन्दी में", ["हिन्दी", "में"]),
+        ("ภาษาไทย", ["ภาษาไทย"]),
+        ("Việt Nam", ["việt", "nam"]),
+        ("שָׁלוֹם", [unicodedata.normalize("NFC", "שָׁלוֹם")]),
+        ("한국어 プログラム", ["한국어", "プログラム"]),
+        ("red-ish -- -blue- sky-blue", ["red-ish", "blue", "sky-blue"]),
+        ("a red circle ❤️!", ["a", "red", "circle"]),
+    ],
+)
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_words_are_whole_however_their_letters_are_written(text, words, form):
+    written = unicodedata.normalize(form, text)
+    assert words_of(written) == words
+    assert captions.words_of(written) == words, "one rule for training and for prompts"
+    Tokenizer(words)([written])
 
 
 def test_mistakes():

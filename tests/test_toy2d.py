@@ -59,13 +59,13 @@ def test_limits_of_the_velocity():
 def test_the_exact_flow_brings_noise_to_the_data(name):
     data = mixture(name)
     end = heun(data.velocity, noise_of(4000), sigma_schedule(30).double())[0]
-    spread = torch.cov(data.means.double().T, correction=0) + data.std**2 * torch.eye(2)
+    covariance = torch.cov(data.means.double().T, correction=0) + data.std**2 * torch.eye(2)
     assert torch.allclose(end.mean(0), data.means.double().mean(0), atol=0.07)
-    assert torch.allclose(torch.cov(end.T), spread, atol=0.12)
+    assert torch.allclose(torch.cov(end.T), covariance, atol=0.12)
     nearest = torch.cdist(end, data.means.double()).min(1)
     assert float((nearest.values < 3 * data.std).double().mean()) > 0.97
-    share = data.labels[nearest.indices].double().mean()
-    assert float(share) == pytest.approx(0.5, abs=0.04)
+    fraction = data.labels[nearest.indices].double().mean()
+    assert float(fraction) == pytest.approx(0.5, abs=0.04)
 
 
 @pytest.mark.parametrize("name", DATASETS)

@@ -66,9 +66,11 @@ def test_it_learns_where_things_are_and_the_seed_decides_among_ways():
         loss.backward()
         optimizer.step()
     upsampler.eval()
-    seeded = lambda seed: upsampler.upsample(
-        ["red circle", "blue star spinning", ""], TOKENIZER, torch.Generator().manual_seed(seed)
-    )
+    prompts = ["red circle", "blue star spinning", ""]
+
+    def seeded(seed):
+        return upsampler.upsample(prompts, TOKENIZER, torch.Generator().manual_seed(seed))
+
     seen = [seeded(seed) for seed in range(20)]
     assert {s[0] for s in seen} == {"red circle, at x3 y4", "red circle, at x9 y4"}
     assert {s[1] for s in seen} == {"blue star spinning, at x1 y2"} and {s[2] for s in seen} == {""}

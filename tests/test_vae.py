@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -72,6 +74,16 @@ def test_chunked_decoding_equals_whole(vae, size):
     latents = torch.randn(1, CONFIG.latent_channels, 14, 4, 4)
     chunks = list(vae.decode_chunks(latents, size))
     assert torch.allclose(torch.cat(chunks, dim=2), vae.decode(latents), atol=1e-5)
+
+
+@pytest.mark.parametrize("window", [1, 2])
+@torch.no_grad()
+def test_chunked_decoding_equals_whole_for_every_window(window):
+    vae = VideoVAE(replace(CONFIG, window=window)).eval()
+    wake(vae)
+    latents = torch.randn(1, CONFIG.latent_channels, 7, 4, 4)
+    chunks = torch.cat(list(vae.decode_chunks(latents, 2)), dim=2)
+    assert torch.allclose(chunks, vae.decode(latents), atol=1e-5)
 
 
 def test_kl_is_that_of_torch_distributions():

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import NoReturn
 
@@ -39,6 +40,7 @@ for command in (*COMMANDS, train, evaluate, limits, benchmark, lab):
 
 def main() -> NoReturn:
     """Run the command line; a user's mistake ends in one line and exit code 2, Ctrl-C in 130."""
+    warnings.formatwarning = _one_line
     try:
         code = app(sys.argv[1:] or ["--help"], prog_name="minisora", standalone_mode=False)
         raise SystemExit(code or 0)
@@ -54,6 +56,10 @@ def main() -> NoReturn:
         if message is None:
             raise
         _fail(message())
+
+
+def _one_line(message: Warning | str, *_: object, **__: object) -> str:
+    return f"warning: {' '.join(str(message).split())}\n"
 
 
 def _fail(message: str) -> NoReturn:

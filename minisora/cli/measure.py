@@ -1,10 +1,12 @@
-"""minisora evaluate | limits | benchmark: what a model is worth, where it breaks, and how fast it is."""
+"""minisora evaluate | limits | benchmark: what a model is worth, where it breaks, its speed."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from minisora import config
 from minisora.cli.common import (
     COMPILE,
     DEVICE,
@@ -21,94 +23,92 @@ from minisora.cli.common import (
 )
 from minisora.config import GUIDANCE_SCALE
 
+if TYPE_CHECKING:
+    from minisora.pipeline import MiniSora
+
+VERBOSE = Annotated[bool, typer.Option("--verbose", help="Print every figure.")]
+
 
 def evaluate(
-    prompts: Annotated[int, typer.Option(help="Prompts a family and split.", min=1)] = 512,
-    capability: Annotated[
-        list[str] | None,
-        typer.Option(help="Measure this one instead, or all; may be given several times."),
+    numbers: Annotated[
+        list[int] | None, typer.Argument(help="With --steps: the numbers of steps.", min=1)
     ] = None,
+    prompts: Annotated[int, typer.Option(help="Prompts for each figure.", min=1)] = 512,
+    task: Annotated[
+        list[str] | None,
+        typer.Option(help="Measure this task instead, or all; may be given several times."),
+    ] = None,
+    long_prompts: Annotated[
+        int | None, typer.Option(help="Prompts of the tasks with long clips.", min=1)
+    ] = None,
+    steps: Annotated[
+        bool, typer.Option("--steps", help="Compare numbers of steps: --steps 1 2 4 8 20.")
+    ] = False,
     json_file: JSON = None,
-    num_inference_steps: STEPS = 20,
+    num_inference_steps: STEPS = None,
     guidance_scale: GUIDANCE = GUIDANCE_SCALE,
     upsample: UPSAMPLE = True,
     seed: NOISE_SEED = 0,
+    verbose: VERBOSE = False,
     preset: MODEL = "tiny",
     compile: COMPILE = None,
     device: DEVICE = "auto",
     force: FORCE = False,
 ) -> None:
-    """Measure a model, with 95 % intervals: the compressor, text to video and image to video; or other capabilities."""
-    from tqdm import tqdm
-
-    from minisora.measure.accuracy import evaluate_animate, evaluate_text_to_video, evaluate_vae
+    """Measure a model, with 95 % intervals: text to video and the compressor, tasks, or steps."""
     from minisora.measure.stats import lines_of
-    from minisora.measure.tasks import TASKS, measure_tasks, real_clips
+    from minisora.measure.tasks import check_tasks
 
+    if steps != bool(numbers):
+        raise ValueError("numbers of steps come with --steps, as in --steps 1 2 4 8 20")
+    if steps and task:
+        raise ValueError("--steps and --task are two measurements; give one of them")
+    names = _task_names(task)
+    check_tasks(names)
     model = _measured(json_file, force, preset, device, compile, prompts)
-    options = {"num_inference_steps": num_inference_steps, "guidance_scale": guidance_scale}
-    if capability:
-        names = (
-            [name for name in TASKS if name != "real video" or real_clips()]
-            if "all" in capability
-            else capability
-        )
-        table = shown = measure_tasks(
-            model, names, prompts, seed, lambda name: typer.echo(f"measuring {name} …"), **options
-        )
+    options = _options(num_inference_steps, guidance_scale)
+    settings = _settings(model, preset, seed, options) | {"prompts": prompts}
+    if steps:
+        options.pop("num_inference_steps", None)
+        settings["num_inference_steps"] = numbers
+        table = _evaluate_steps(model, numbers or [], prompts, seed, options)
+    elif names:
+        table = _evaluate_tasks(model, names, prompts, long_prompts, seed, options, settings)
     else:
-        with tqdm(total=9 * prompts, unit="clip") as bar:
-            table = evaluate_text_to_video(
-                model, prompts, seed, bar.update, upsample=upsample, **options
-            ) | {"settings": {"upsample": upsample}}
-            table["animate"] = evaluate_animate(model, prompts, seed, bar.update, **options)
-            table["vae"] = evaluate_vae(model, prompts, bar.update)
-        shown = {
-            "text to video": {name: table[name] for name in ("solo", "pair", "motions")},
-            "image to video": table["animate"],
-            "compressor": table["vae"],
-        }
-    typer.echo(lines_of(shown))
-    write_json(
-        json_file,
-        table
-        | {
-            "settings": {
-                "preset": preset,
-                "prompts": prompts,
-                "seed": seed,
-                **table.pop("settings", {}),
-                **options,
-            }
-        },
-    )
+        settings["upsample"] = upsample
+        table = _evaluate_model(model, prompts, seed, options | {"upsample": upsample})
+    if verbose:
+        typer.echo(lines_of(table))
+    write_json(json_file, table | {"settings": settings})
 
 
 def limits(
     clips: Annotated[int, typer.Option(help="Clips a figure.", min=1)] = 200,
     json_file: JSON = None,
-    num_inference_steps: STEPS = 20,
+    num_inference_steps: STEPS = None,
     guidance_scale: GUIDANCE = GUIDANCE_SCALE,
     seed: NOISE_SEED = 0,
+    verbose: VERBOSE = False,
     preset: MODEL = "tiny",
     compile: COMPILE = None,
     device: DEVICE = "auto",
     force: FORCE = False,
 ) -> None:
-    """Measure where a model breaks: physics, space and time, interaction, length, plausibility, with 95 % intervals."""
-    from minisora.measure.limits import measure_limits
+    """Measure where a model breaks, with prompts as typed and upsampled, and 95 % intervals."""
+    from minisora.measure.limits import headline, measure_limits
     from minisora.measure.stats import lines_of
 
     model = _measured(json_file, force, preset, device, compile, clips)
-    options = {"num_inference_steps": num_inference_steps, "guidance_scale": guidance_scale}
-    table = measure_limits(
-        model, clips, seed, lambda name: typer.echo(f"measuring {name} …"), **options
-    )
-    typer.echo(lines_of(table))
-    write_json(
-        json_file,
-        {**table, "settings": {"preset": preset, "clips": clips, "seed": seed, **options}},
-    )
+    options = _options(num_inference_steps, guidance_scale)
+    table = {"settings": _settings(model, preset, seed, options) | {"clips": clips}}
+    for column in ("typed", "upsampled"):
+        say = _timed(f"{column}: ")
+        upsample = column == "upsampled"
+        table[column] = measure_limits(model, clips, seed, say, upsample=upsample, **options)
+    typer.echo(headline(table))
+    if verbose:
+        typer.echo(lines_of({column: table[column] for column in ("typed", "upsampled")}))
+    write_json(json_file, table)
 
 
 def benchmark(
@@ -116,30 +116,139 @@ def benchmark(
     preset: MODEL = "tiny",
     device: DEVICE = "auto",
     quick: Annotated[bool, typer.Option("--quick", help="Fewer repetitions.")] = False,
+    busy: Annotated[
+        bool, typer.Option("--busy", help="Also time a clip while other programs run beside it.")
+    ] = False,
     force: FORCE = False,
 ) -> None:
-    """Measure speed on this machine: clips rendered, encoded, decoded, trained and sampled a second, and one clip's latency."""
+    """Measure speed here: a clip, a minute of video, and clips a second, stage by stage."""
     from minisora.measure.speed import benchmark as measure
 
     refuse(json_file, force)
-    table = measure(load(preset, device, 0)[0], quick)
+    table = measure(load(preset, device, 0)[0], quick, busy)
     for name, value in table.items():
-        typer.echo(f"{name:<44} {value}")
+        typer.echo(f"{name:<52} {value}")
     write_json(json_file, table)
 
 
-# ---------------------------------------------------------------------------------------- parts
+# ----------------------------------------------------------------------------------------- parts
+
+
+def _task_names(task: list[str] | None) -> list[str]:
+    """The tasks that were named; all that can be measured here for "all"."""
+    from minisora.measure.tasks import TASKS, real_clips
+
+    if task and "all" in task:
+        return [name for name in TASKS if name != "real video" or real_clips()]
+    return task or []
+
+
+def _evaluate_model(
+    model: "MiniSora", prompts: int, seed: int, options: dict[str, Any]
+) -> dict[str, Any]:
+    """Text to video and the compressor."""
+    from tqdm import tqdm
+
+    from minisora.measure.accuracy import (
+        SPLITS,
+        evaluate_compressor,
+        evaluate_text_to_video,
+        headline,
+    )
+
+    with tqdm(total=2 * len(SPLITS) * prompts, unit="clip") as bar:
+        table = evaluate_text_to_video(model, prompts, seed, bar.update, **options)
+        table["compressor"] = evaluate_compressor(model, prompts, bar.update)
+    typer.echo(headline(table))
+    return table
+
+
+def _evaluate_steps(
+    model: "MiniSora", numbers: list[int], prompts: int, seed: int, options: dict[str, Any]
+) -> dict[str, Any]:
+    """Text to video and some tasks at several numbers of steps."""
+    from minisora.measure.stats import percent
+    from minisora.measure.tasks import STEPPED, measure_steps
+
+    table = measure_steps(model, numbers, prompts, seed, _timed(), **options)
+    typer.echo(f"{'as asked':<34}" + "".join(f"{n:>16} steps" for n in numbers))
+    for column, families in table["text to video"].items():
+        for family, by_steps in families.items():
+            figures = [percent(by_steps[str(n)]["all"]) for n in numbers]
+            typer.echo(f"{family + ', ' + column:<34}" + "".join(f"{f:>22}" for f in figures))
+    for name in STEPPED:
+        figures = [percent(table[name]["generated"][str(n)]["as asked"]) for n in numbers]
+        typer.echo(f"{name:<34}" + "".join(f"{f:>22}" for f in figures))
+    return table
+
+
+def _evaluate_tasks(
+    model: "MiniSora",
+    names: list[str],
+    prompts: int,
+    long_prompts: int | None,
+    seed: int,
+    options: dict[str, Any],
+    settings: dict[str, Any],
+) -> dict[str, Any]:
+    """Tasks against their baselines; a task's first figure is its headline."""
+    from minisora.measure.stats import is_figure, percent
+    from minisora.measure.tasks import LONG, LONG_CLIPS, measure_tasks
+
+    long_prompts = min(prompts, LONG_CLIPS) if long_prompts is None else long_prompts
+    if any(name in LONG for name in names):
+        settings["prompts of long clips"] = long_prompts
+    table = measure_tasks(model, names, prompts, seed, _timed(), long_prompts, **options)
+    for name, ways in table.items():
+        for way, figures in ways.items():
+            first = next((k for k, f in figures.items() if is_figure(f)), None)
+            if first:
+                typer.echo(f"{name:<18} {way:<14} {first:<16} {percent(figures[first])}")
+    return table
+
+
+def _timed(prefix: str = "") -> Callable[[str], None]:
+    """Say what is measured now, with the time of day."""
+    import time
+
+    def say(name: str) -> None:
+        typer.echo(f"{time.strftime('%H:%M:%S')} measuring {prefix}{name} …")
+
+    return say
+
+
+def _options(num_inference_steps: int | None, guidance_scale: float) -> dict[str, Any]:
+    """Options of `MiniSora.generate` and of the tasks."""
+    return {"num_inference_steps": num_inference_steps, "guidance_scale": guidance_scale}
+
+
+def _settings(model: "MiniSora", name: str, seed: int, options: dict[str, Any]) -> dict[str, Any]:
+    """What a table of results says of how it was measured."""
+    import torch
+
+    from minisora.measure.speed import precision
+
+    settings = {
+        "model": name,
+        "seed": seed,
+        "device": str(model.device),
+        "dtype": precision(model.device),
+        "torch": torch.__version__,
+    }
+    settings |= options
+    if options.get("num_inference_steps") is None:
+        settings["num_inference_steps"] = dict(config.STEPS)
+    return settings
 
 
 def _measured(
     json_file: Path | None, force: bool, preset: str, device: str, compile: bool | None, clips: int
-):
+) -> "MiniSora":
     """A model from which many clips are wanted."""
     from minisora.device import can_compile, compiled
 
     refuse(json_file, force)
     model = load(preset, device, 0)[0]
-    model.dit = compiled(
-        model.dit, (can_compile() and clips >= 100) if compile is None else compile
-    )
+    wanted = clips >= 100 and can_compile() if compile is None else compile
+    model.dit = compiled(model.dit, wanted)
     return model

@@ -1,50 +1,73 @@
-"""Clips of several sizes side by side in one row: Patch n' Pack (arXiv:2307.06304, section 2)."""
+"""Clips of several sizes side by side in one row: Patch n' Pack (arXiv:2307.06304, section 2).
+
+    sequences (n_i, ...) ── assign_rows, pack ──► rows (R, max_length, ...) and a packing mask
+
+Clips of different sizes do not stack. Their tokens are put side by side in rows of one length, and
+a mask keeps each token from attending to other sequences.
+"""
 
 from collections.abc import Sequence
 
 import torch
 
 
-def assign_rows(lengths: Sequence[int], room: int) -> list[list[int]]:
-    """Share out bags of tokens over rows: each, the longest first, goes into the first row that has room for it.
+def assign_rows(lengths: Sequence[int], max_length: int) -> list[list[int]]:
+    """Share out sequences over rows: the longest first, each into the first row that can hold it.
 
     Args:
-        lengths: tokens of every bag. room: places in a row.
+        lengths: tokens of every sequence.
+        max_length: tokens of a row.
 
     Returns:
-        For every row, the numbers of its bags.
+        For every row, the numbers of its sequences.
 
     Raises:
-        ValueError: a bag that no row can hold.
+        ValueError: a sequence that no row can hold.
     """
     rows: list[list[int]] = []
-    left: list[int] = []
-    for bag in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        if lengths[bag] > room:
-            raise ValueError(f"a bag of {lengths[bag]} tokens does not fit into a row of {room}")
-        row = next((r for r, places in enumerate(left) if places >= lengths[bag]), len(rows))
-        if row == len(rows):
+    left: list[int] = []  # free tokens of every row
+    for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        if lengths[i] > max_length:
+            raise ValueError(
+                f"a sequence of {lengths[i]} tokens does not fit into a row of {max_length}"
+            )
+        fitting = [row for row, free in enumerate(left) if free >= lengths[i]]
+        if not fitting:
+            fitting = [len(rows)]
             rows.append([])
-            left.append(room)
-        rows[row].append(bag)
-        left[row] -= lengths[bag]
+            left.append(max_length)
+        rows[fitting[0]].append(i)
+        left[fitting[0]] -= lengths[i]
     return rows
 
 
-def pack(rows: Sequence[Sequence[int]], bags: Sequence[torch.Tensor], room: int) -> torch.Tensor:
-    """Write bags (n_i, ...) side by side into rows: (R, room, ...), zero where a row is empty."""
-    packed = bags[0].new_zeros(len(rows), room, *bags[0].shape[1:])
+def pack(
+    rows: Sequence[Sequence[int]], sequences: Sequence[torch.Tensor], max_length: int
+) -> torch.Tensor:
+    """Write sequences (n_i, ...) side by side into rows (R, max_length, ...), padded with 0."""
+    packed = sequences[0].new_zeros(len(rows), max_length, *sequences[0].shape[1:])
     for r, row in enumerate(rows):
-        both = torch.cat([bags[i] for i in row])
-        packed[r, : len(both)] = both
+        joined = torch.cat([sequences[i] for i in row])
+        packed[r, : len(joined)] = joined
     return packed
 
 
-def segment_ids(rows: Sequence[Sequence[int]], lengths: Sequence[int], room: int) -> torch.Tensor:
-    """The bag that every place belongs to: (R, room) int64, -1 where a row is empty."""
-    return pack(rows, [torch.full((n,), i + 1) for i, n in enumerate(lengths)], room) - 1
+def segment_ids(
+    rows: Sequence[Sequence[int]], lengths: Sequence[int], max_length: int
+) -> torch.Tensor:
+    """The sequence that every token of a row belongs to: (R, max_length), -1 for padding."""
+    numbers = [torch.full((length,), i + 1) for i, length in enumerate(lengths)]
+    return pack(rows, numbers, max_length) - 1
 
 
-def packing_mask(segments: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
-    """Who may look at whom: (R, N) and (R, M) segments → (R, N, M), True where both places belong to one bag."""
-    return (segments[:, :, None] == others[:, None, :]) & (segments[:, :, None] >= 0)
+def packing_mask(queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
+    """Which tokens may attend to which: those of one sequence to each other.
+
+    Args:
+        queries, keys: segment ids (R, N) and (R, M).
+
+    Returns:
+        (R, N, M) bool.
+    """
+    same = queries[:, :, None] == keys[:, None, :]
+    return same & (queries[:, :, None] >= 0)

@@ -1,7 +1,10 @@
-"""Two dimensions, where the whole velocity field can be seen: data, their exact field, a small network and its training.
+"""Flow matching in two dimensions, where the whole velocity field can be seen.
 
-A point of the plane is a token of two numbers, so points (B, N, 2) with noise levels (B, N) go through `diffusion` and `sampling` as the
-tokens of a clip do. Data are equal Gaussian blobs, for which the field has a closed form (rectified flow, arXiv:2209.03003; flow matching,
+    noise (B, N, 2) ── velocity, a sampler ──► points (B, N, 2)
+
+A point of the plane is a token of two numbers, so that points (B, N, 2) with noise levels (B, N) go
+through flow.py and sampling.py as the tokens of a clip do. The data are equal Gaussian blobs, for
+which the velocity has a closed form (rectified flow, arXiv:2209.03003; flow matching,
 arXiv:2210.02747).
 """
 
@@ -21,11 +24,11 @@ DATASETS = ("moons", "spiral", "ring")
 
 @dataclass(frozen=True, eq=False)
 class Mixture:
-    """Equal Gaussian blobs: `means` (K, P), one `std` for all, `labels` (K,) that name each blob's class."""
+    """Equal Gaussian blobs, in classes."""
 
-    means: torch.Tensor
-    std: float
-    labels: torch.Tensor
+    means: torch.Tensor  # (K, P), the centres
+    std: float  # of every blob
+    labels: torch.Tensor  # (K,), the class of every blob
 
     def only(self, label: int) -> "Mixture":
         """The blobs of one class."""
@@ -35,55 +38,72 @@ class Mixture:
     def sample(self, count: int, generator: torch.Generator) -> torch.Tensor:
         """Draw clean points, (1, count, P)."""
         which = torch.randint(len(self.means), (count,), generator=generator)
-        return (
-            self.means[which]
-            + self.std * torch.randn(count, self.means.shape[1], generator=generator)
-        )[None]
+        noise = torch.randn(count, self.means.shape[1], generator=generator)
+        return (self.means[which] + self.std * noise)[None]
 
     def velocity(self, x_t: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
-        """The exact velocity E[noise − x_0 | x_t]: the mean of the blobs' own velocities, each weighted by how likely x_t is its.
+        """The exact velocity E[noise − x_0 | x_t].
 
-        With V = (1 − σ)² std² + σ² the variance of x_t within a blob, and m the posterior mean of the blobs' centres,
+        It is the mean of the blobs' own velocities, each weighted by how likely x_t comes from that
+        blob.
 
-            m = Σ_k softmax_k(−|x_t − (1 − σ) mean_k|² / 2V) mean_k        v = (σ − (1 − σ) std²) / V · (x_t − (1 − σ) m) − m
+        With V = (1 − σ)² std² + σ² the variance of x_t within a blob, and m the posterior mean of
+        the blobs' centres,
+
+            m = Σ_k softmax_k(−|x_t − (1 − σ) mean_k|² / 2V) mean_k
+            velocity = (σ − (1 − σ) std²) / V · (x_t − (1 − σ) m) − m
 
         Args:
-            x_t: (B, N, P). sigma: (B, N) in [0, 1]; above 0 where std is 0.
+            x_t: (B, N, P).
+            sigma: (B, N) in [0, 1]; above 0 where std is 0.
+
+        Returns:
+            (B, N, P).
         """
-        means, s = self.means.to(x_t), sigma[..., None]
+        means = self.means.to(x_t)
+        s = sigma[..., None]
         variance = (1 - s) ** 2 * self.std**2 + s**2  # (B, N, 1)
-        far = (x_t[..., None, :] - (1 - s)[..., None] * means).square().sum(-1)  # (B, N, K)
-        mean = (-far / (2 * variance)).softmax(-1) @ means  # (B, N, P)
+        offsets = x_t[..., None, :] - (1 - s)[..., None] * means  # (B, N, K, P)
+        squared_distance = offsets.square().sum(-1)  # (B, N, K)
+        mean = (-squared_distance / (2 * variance)).softmax(-1) @ means  # (B, N, P)
         return (s - (1 - s) * self.std**2) / variance * (x_t - (1 - s) * mean) - mean
 
 
 def mixture(name: str) -> Mixture:
-    """Two classes each: `moons`, two crescents; `spiral`, two arms; `ring`, eight blobs in turn of one and the other class.
+    """Make a dataset of two classes.
+
+    `moons` are two crescents, `spiral` has two arms, `ring` eight blobs that alternate between the
+    classes.
 
     Raises:
         ValueError: another name.
     """
     if name not in DATASETS:
         raise ValueError(f"dataset {name!r} is not known; it is one of {', '.join(DATASETS)}")
-    along, turn = (
-        torch.linspace(0, 1, 32),
-        lambda angle: torch.stack([angle.cos(), angle.sin()], -1),
-    )
     if name == "ring":
-        return Mixture(2.0 * turn(math.pi / 4 * torch.arange(8)), 0.15, torch.arange(8) % 2)
+        means = 2.0 * _on_circle(math.pi / 4 * torch.arange(8))
+        return Mixture(means, 0.15, torch.arange(8) % 2)
+    along = torch.linspace(0, 1, 32)
     if name == "moons":
-        arm = 1.5 * turn(math.pi * along) - torch.tensor([0.75, 0.375])
+        arm = 1.5 * _on_circle(math.pi * along) - torch.tensor([0.75, 0.375])
     else:
-        arm = (0.25 + 2.2 * along.sqrt()[:, None]) * turn(5.7 * along.sqrt())
+        radius = 0.25 + 2.2 * along.sqrt()
+        arm = radius[:, None] * _on_circle(5.7 * along.sqrt())
     return Mixture(torch.cat([arm, -arm]), 0.1, torch.arange(2).repeat_interleave(32))
 
 
+def _on_circle(angle: torch.Tensor) -> torch.Tensor:
+    """Points (K, 2) of the unit circle at angles (K,)."""
+    return torch.stack([angle.cos(), angle.sin()], -1)
+
+
 class PlaneNet(nn.Module):
-    """A velocity network for points: place and noise level embedded and added, then MLPs that each add to what is there."""
+    """A velocity network for points: embeds position and noise level, then residual layers."""
 
     def __init__(self, hidden_size: int = 128, depth: int = 3):
         super().__init__()
-        self.x_embedder, self.t_embedder = nn.Linear(2, hidden_size), NoiseEmbedder(hidden_size)
+        self.x_embedder = nn.Linear(2, hidden_size)
+        self.t_embedder = NoiseEmbedder(hidden_size)
         self.blocks = nn.ModuleList(nn.Linear(hidden_size, hidden_size) for _ in range(depth))
         self.final_layer = nn.Linear(hidden_size, 2)
 
@@ -104,28 +124,27 @@ def train_plane(
     learning_rate: float = 3e-3,
     callback: Callable[[int, float], None] | None = None,
 ) -> list[float]:
-    """Teach a network the velocities of random lines between noise and data; Ctrl-C stops and keeps what was learned.
+    """Train a network on the velocities of random lines between noise and data.
+
+    Eq. (1) of arXiv:2209.03003. Ctrl-C stops, and keeps what was learned.
 
     Args:
         callback: called after every step with the step and its loss.
 
     Returns:
-        The loss of every step. Eq. (1) of arXiv:2209.03003.
+        The loss of every step.
     """
-    optimizer, losses = torch.optim.Adam(network.parameters()), []
+    optimizer = torch.optim.Adam(network.parameters())
+    losses: list[float] = []
     try:
         for step in range(steps):
-            optimizer.param_groups[0]["lr"] = learning_rate * min(
-                1.0, 2.0 * (1 - step / steps)
-            )  # held, then down to zero
+            rate = learning_rate * min(1.0, 2.0 * (1 - step / steps))  # held, then down to zero
+            optimizer.param_groups[0]["lr"] = rate
             x_0 = data.sample(batch_size, generator)
-            noise, sigma = (
-                torch.randn(x_0.shape, generator=generator),
-                torch.rand(x_0.shape[:2], generator=generator),
-            )
-            loss = flow_loss(
-                network(add_noise(x_0, noise, sigma[..., None]), sigma), x_0, noise, sigma
-            ).mean()
+            noise = torch.randn(x_0.shape, generator=generator)
+            sigma = torch.rand(x_0.shape[:2], generator=generator)
+            velocity = network(add_noise(x_0, noise, sigma[..., None]), sigma)
+            loss = flow_loss(velocity, x_0, noise, sigma).mean()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

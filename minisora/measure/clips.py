@@ -1,130 +1,206 @@
-"""Clips that several measurements share: test scenes, prompts, and batches made from them."""
+"""Clips that several measurements share: test scenes, prompts, and batches generated from them.
 
+    scenes ── test_prompts ──► prompts ── generate_clips ──► videos (B, 3, T, H, W) in [-1, 1]
+
+Sizes and frame rate are the model's own (`clip_shape`).
+"""
+
+import hashlib
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import count, islice
+from typing import Any, TypedDict
 
 import torch
 
 from minisora import tasks
-from minisora.measure.judge import read
-from minisora.world.captions import PHRASES, caption
+from minisora.measure.judge import Reading, Verdict, read, verdict
+from minisora.pipeline import MiniSora
+from minisora.world.captions import PHRASES, PromptSpec, caption, parse
 from minisora.world.dataset import SHAPE_COLOR_PAIRS, TEST_SEEDS, sample_scene
-from minisora.world.scene import BACKGROUND_COLORS, Scene
+from minisora.world.scene import BACKGROUND_COLORS, FPS, Scene
 
-LASTING = (
-    "still",
-    "falling",
-    "bouncing",
-    "circling",
-    "spinning",
-)  # motions that stay on the stage however long they last
-
-
+LASTING = ("still", "falling", "bouncing", "circling", "spinning")  # never leave the frame
 BATCH = 40  # divides 200, so that a compiled transformer meets one size
 
 
-def in_batches(function: Callable, *columns, seed: int | None = None, **options) -> torch.Tensor:
-    """Call `function(*part of every column, **options)` for 40 rows at a time and join what comes back.
+class ClipShape(TypedDict):
+    """What `sample_scene` and `render` ask of a clip."""
 
-    With a seed, batch i is also given a `generator` seeded with seed + i.
-    """
-    parts = []
-    for i in range(0, len(columns[0]), BATCH):
-        noise = (
-            {} if seed is None else {"generator": torch.Generator().manual_seed(seed + i // BATCH)}
-        )
-        parts.append(function(*(c[i : i + BATCH] for c in columns), **noise, **options).cpu())
-    return torch.cat(parts)
+    num_frames: int
+    height: int
+    width: int
+    fps: float
 
 
-def make(model, prompts: list[str], seed: int = 0, **options) -> torch.Tensor:
-    """Videos (B, 3, T, H, W), one a prompt."""
-    return in_batches(model.generate, prompts, seed=seed, **options)
-
-
-def remake(
-    model, videos: torch.Tensor, prompts: list[str], start: list[float], seed: int = 0, **options
-) -> torch.Tensor:
-    """Make videos again from others, latent frame k starting at noise level start[k]: 0 is kept as given, 1 is made anew.
-
-    [0, 0, 1, 1, 1] goes on from the first five frames; 0.7 everywhere is SDEdit (arXiv:2108.01073).
-    """
-    levels = torch.tensor(start)[:, None, None]
-    return in_batches(
-        lambda video, texts, **o: tasks.denoise_video(model, video, levels, texts, **o),
-        videos,
-        prompts,
-        seed=seed,
-        **options,
-    )
-
-
-def slide(model, prompts: list[str], num_frames: int, seed: int = 0, **options) -> torch.Tensor:
-    """A longer clip by a window that slides: `generate`, then `extend` by what is missing."""
-
-    def batch(texts: list[str], **options) -> torch.Tensor:
-        video = model.generate(texts, **options)
-        return tasks.extend(model, video, num_frames - video.shape[2], texts, **options)
-
-    return in_batches(batch, prompts, seed=seed, **options)
-
-
-def round_trip(model, videos: torch.Tensor) -> torch.Tensor:
-    """Videos as the compressor gives them back."""
-    return in_batches(lambda v: model.decode(model.encode(v)), videos)
-
-
-def pairs(number: int, split: str = "seen", collide: bool = False) -> list[Scene]:
-    """The first test scenes of two objects that collide, or that do not."""
-    scenes = (sample_scene(TEST_SEEDS + i, "pair", split) for i in count())
-    return list(islice((s for s in scenes if s.collides == collide), number))
-
-
-def sentence(scene: Scene) -> str:
-    """Everything about a scene of one object in a fixed order, so that two prompts differ in what they say and in nothing else."""
-    (o,), stage = scene.objects, "background" if scene.texture == "plain" else scene.texture
-    return f"a {o.size} {o.color} {o.shape} {PHRASES['motion'][o.motion][0]} on a {scene.background} {stage}"
-
-
-def change_word(scene: Scene, attribute: str) -> Scene:
-    """Another value of color, shape, motion or background, and no look that training has not shown."""
-    (o,), rng = scene.objects, random.Random(f"{attribute} {scene.seed}")
-    values = {
-        "color": [c for s, c in SHAPE_COLOR_PAIRS["seen"] if s == o.shape],
-        "shape": [s for s, c in SHAPE_COLOR_PAIRS["seen"] if c == o.color],
-        "motion": LASTING[:4],
-        "background": list(BACKGROUND_COLORS),
+def clip_shape(model: MiniSora, num_frames: int | None = None) -> ClipShape:
+    """Frames, rows, columns and frame rate of a model's own clips, or of longer or shorter ones."""
+    preset = model.preset
+    return {
+        "num_frames": preset.num_frames if num_frames is None else num_frames,
+        "height": preset.height,
+        "width": preset.width,
+        "fps": preset.fps,
     }
-    own = scene.background if attribute == "background" else getattr(o, attribute)
-    change = {attribute: rng.choice([v for v in values[attribute] if v != own])}
-    return (
-        replace(scene, **change)
-        if attribute == "background"
-        else replace(scene, objects=(replace(o, **change),))
-    )
 
 
-def test_scenes(family: str, split: str, count: int, **shape) -> list[Scene]:
+# ----------------------------------------------------------------------------- scenes and prompts
+
+
+def test_scenes(family: str, split: str, count: int, **shape: Any) -> list[Scene]:
     """The first `count` test scenes of a family and split; the same on every machine."""
     return [sample_scene(TEST_SEEDS + i, family, split, **shape) for i in range(count)]
 
 
-def test_prompts(scenes: list[Scene]) -> list[str]:
+def test_prompts(scenes: Sequence[Scene]) -> list[str]:
     """One caption each, in the mixture of forms that training uses."""
     return [caption(s, random.Random(f"caption {s.seed}")) for s in scenes]
 
 
-def lasting(clips: int, num_frames: int) -> list[Scene]:
-    """Scenes whose motion goes on for as long as the clip."""
-    return [
-        sample_scene(TEST_SEEDS + i, motion=LASTING[i % len(LASTING)], num_frames=num_frames)
-        for i in range(clips)
-    ]
+def moving_scenes(motions: Sequence[str], count: int, **shape: Any) -> list[Scene]:
+    """The first `count` test scenes of one object, the motions in turn."""
+    chosen = [motions[i % len(motions)] for i in range(count)]
+    return [sample_scene(TEST_SEEDS + i, motion=m, **shape) for i, m in enumerate(chosen)]
 
 
-def track_of(video: torch.Tensor, color: str) -> torch.Tensor:
-    """Centre (T, 2) of what has this colour in a clip (3, T, H, W), nan where the judge sees none."""
-    found = [o.positions for o in read(video).objects if o.color == color]
-    return found[0] if found else torch.full((video.shape[1], 2), torch.nan)
+def pairs(number: int, split: str = "seen", collide: bool = False, **shape: Any) -> list[Scene]:
+    """The first test scenes of two objects that collide, or that do not."""
+    scenes = (sample_scene(TEST_SEEDS + i, "pair", split, **shape) for i in count())
+    return list(islice((s for s in scenes if s.collides == collide), number))
+
+
+def sentence(scene: Scene) -> str:
+    """Everything about a scene of one object, in a fixed order.
+
+    Two such sentences differ in what they say and in nothing else.
+    """
+    (thing,) = scene.objects
+    motion = PHRASES["motion"][thing.motion][0]
+    surface = "background" if scene.texture == "plain" else scene.texture
+    return f"a {thing.size} {thing.color} {thing.shape} {motion} on a {scene.background} {surface}"
+
+
+def change_word(scene: Scene, attribute: str) -> Scene:
+    """Another color, shape, motion or background; the shape–colour pair stays one of training's."""
+    (thing,) = scene.objects
+    seen = SHAPE_COLOR_PAIRS["seen"]
+    values = {
+        "color": [color for shape, color in seen if shape == thing.shape],
+        "shape": [shape for shape, color in seen if color == thing.color],
+        "motion": list(LASTING[:4]),
+        "background": list(BACKGROUND_COLORS),
+    }
+    owner = scene if attribute == "background" else thing
+    others = [value for value in values[attribute] if value != getattr(owner, attribute)]
+    chosen = random.Random(f"{attribute} {scene.seed}").choice(others)
+    if attribute == "background":
+        return replace(scene, background=chosen)
+    change: dict[str, Any] = {attribute: chosen}
+    return replace(scene, objects=(replace(thing, **change),))
+
+
+# ---------------------------------------------------------------------------- generating in batches
+
+
+def noise(seed: int, index: int) -> torch.Generator:
+    """The source of noise of batch `index`; two seeds share no noise, however near they are."""
+    digest = hashlib.sha256(f"noise {seed} {index}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:4], "little"))
+
+
+def in_batches(
+    function: Callable[..., torch.Tensor],
+    *columns: Sequence[Any] | torch.Tensor,
+    seed: int | None = None,
+    **options: Any,
+) -> torch.Tensor:
+    """Call a function for 40 rows of every column at a time, and join what comes back.
+
+    Args:
+        function: (part of every column, options) → tensor.
+        seed: each batch is given a `generator` of its own; none where None.
+    """
+    parts = []
+    for index, start in enumerate(range(0, len(columns[0]), BATCH)):
+        rows = [column[start : start + BATCH] for column in columns]
+        if seed is not None:
+            options["generator"] = noise(seed, index)
+        parts.append(function(*rows, **options).cpu())
+    return torch.cat(parts)
+
+
+def generate_clips(
+    model: MiniSora, prompts: Sequence[str], seed: int = 0, **options: Any
+) -> torch.Tensor:
+    """Videos (B, 3, T, H, W), one for each prompt. options: of `MiniSora.generate`."""
+    return in_batches(model.generate, prompts, seed=seed, **options)
+
+
+def denoise_clips(
+    model: MiniSora,
+    videos: torch.Tensor,
+    prompts: Sequence[str],
+    sigma: Sequence[float],
+    seed: int = 0,
+    **options: Any,
+) -> torch.Tensor:
+    """Denoise videos again, latent frame k from noise level sigma[k]: 0 is kept, 1 is anew.
+
+    [0, 0, 1, 1, 1] goes on from the first five frames; 0.7 everywhere is SDEdit (arXiv:2108.01073).
+    """
+
+    def denoise(video: torch.Tensor, texts: list[str], **own: Any) -> torch.Tensor:
+        return tasks.denoise_video(model, video, torch.tensor(sigma), texts, **own)
+
+    return in_batches(denoise, videos, prompts, seed=seed, **options)
+
+
+def extend_clips(
+    model: MiniSora,
+    prompts: Sequence[str],
+    num_frames: int,
+    seed: int = 0,
+    upsample: bool = True,
+    **options: Any,
+) -> torch.Tensor:
+    """Clips of `num_frames`: `generate`, then `extend` by what is missing."""
+
+    def longer(texts: list[str], **own: Any) -> torch.Tensor:
+        video = model.generate(texts, upsample=upsample, **own)
+        return tasks.extend(model, video, num_frames - video.shape[2], texts, **own)
+
+    return in_batches(longer, prompts, seed=seed, **options)
+
+
+def round_trip(model: MiniSora, videos: torch.Tensor) -> torch.Tensor:
+    """Videos as the compressor gives them back."""
+
+    def encode_decode(part: torch.Tensor) -> torch.Tensor:
+        return model.decode(model.encode(part))
+
+    return in_batches(encode_decode, videos)
+
+
+# ----------------------------------------------------------------------------------------- judging
+
+
+def verdicts_of(
+    videos: torch.Tensor, asked: Sequence[str | PromptSpec], fps: float = FPS
+) -> list[Verdict]:
+    """Hold each clip (3, T, H, W) against its prompt, or against what a prompt asks for."""
+    specs = [parse(a) if isinstance(a, str) else a for a in asked]
+    return [verdict(read(v, fps), spec) for v, spec in zip(videos, specs, strict=True)]
+
+
+def track_of(video: torch.Tensor, color: str, fps: float = FPS) -> torch.Tensor:
+    """Centre (T, 2) of what has this colour in a clip, nan where the judge sees none."""
+    return track_in(read(video, fps), color, video.shape[1])
+
+
+def track_in(reading: Reading, color: str, num_frames: int) -> torch.Tensor:
+    """As `track_of`, from a clip of `num_frames` that was read before."""
+    for thing in reading.objects:
+        if thing.color == color:
+            return thing.positions
+    return torch.full((num_frames, 2), torch.nan)

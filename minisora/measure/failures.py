@@ -1,212 +1,354 @@
-"""Faults that the judge finds in clips, as figures with 95 % intervals. No model is needed: true clips have figures too.
+"""Failures that the judge finds in clips, as figures with 95 % intervals.
 
-    videos (B, 3, T, H, W) and what they should show ── …_figures ──► figure → {value, low, high, n} or {mean, low, high, n}
+    videos (B, 3, T, H, W), what they should show ── …_figures ──► figure → {value or mean, …}
 
-One function for each kind of clip: an object that falls or flies, two that collide, two side by side, a clip with one word changed, a
+No model is needed: true clips have figures too. There is one function for each kind of clip: an
+object that falls or is thrown, two that collide, two side by side, a clip with one word changed, a
 clip of any length. A figure is None where there was nothing to measure it on.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 
+from minisora.measure.clips import verdicts_of
 from minisora.measure.judge import Reading, Tracked, read, verdict
-from minisora.measure.stats import mean_of, share
-from minisora.world.captions import PromptSpec, parse, spec_of
+from minisora.measure.stats import Figure, fraction_of, mean_of
+from minisora.world.captions import ObjectSpec, PromptSpec, parse, spec_of
 from minisora.world.render import coverage
 from minisora.world.scene import FPS, RELATIONS, Scene
 
-NAMES = ("color", "shape", "size", "motion")
+Figures = dict[str, Figure | None]
+ATTRIBUTES = ("color", "shape", "size", "motion", "background")
+Objects = tuple[Tracked, ...]
 
 
-def changes(video: torch.Tensor) -> dict[str, bool]:
-    """What does not stay as it was in the first frame, every frame being read by itself: in at least two frames something …"""
-    looks = [
-        {o.color: (o.shape, float(o.radii[0])) for o in read(video[:, t : t + 1]).objects}
-        for t in range(video.shape[1])
-    ]
-    first, both = looks[0], [[(looks[0][c], f[c]) for c in looks[0] if c in f] for f in looks]
-    faults = {
-        "vanishes": [len(f) < len(first) or not first for f in looks],
-        "appears": [len(f) > len(first) for f in looks],
-        "changes color": [len(f) == len(first) and set(f) != set(first) for f in looks],
-        "changes shape": [any(a[0] != b[0] for a, b in pairs) for pairs in both],
-        "changes size": [any(not 0.8 < b[1] / a[1] < 1.25 for a, b in pairs) for pairs in both],
-    }
-    return {name: sum(frames) >= 2 for name, frames in faults.items()}
+# --------------------------------------------------------------------------------- frame by frame
 
 
-def shows(video: torch.Tensor, color: str, shape: str) -> list[bool]:
-    """For every frame of a video (3, T, H, W), whether it shows one object of this look and nothing else."""
-    frames = (read(video[:, t : t + 1]) for t in range(video.shape[1]))
-    return [[(o.color, o.shape) for o in frame.objects] == [(color, shape)] for frame in frames]
+def frames_of(video: torch.Tensor) -> list[Objects]:
+    """The objects that the judge sees in each frame of a clip (3, T, H, W), read by itself."""
+    return [read(video[:, t : t + 1]).objects for t in range(video.shape[1])]
+
+
+def changes(frames: Sequence[Objects]) -> dict[str, bool]:
+    """What does not stay as it was in the first frame, for at least two frames.
+
+    Args:
+        frames: from `frames_of`.
+
+    Returns:
+        "vanishes", "appears", "changes color", "changes shape", "changes size": whether it happens.
+    """
+    first = {o.color: o for o in frames[0]}
+    counts = dict.fromkeys(
+        ("vanishes", "appears", "changes color", "changes shape", "changes size"), 0
+    )
+    for objects in frames:
+        now = {o.color: o for o in objects}
+        both = [(first[color], now[color]) for color in first if color in now]
+        ratios = [float(b.radii[0] / a.radii[0]) for a, b in both]
+        if len(now) < len(first) or not first:
+            counts["vanishes"] += 1
+        if len(now) > len(first):
+            counts["appears"] += 1
+        if len(now) == len(first) and now.keys() != first.keys():
+            counts["changes color"] += 1
+        if any(a.shape != b.shape for a, b in both):
+            counts["changes shape"] += 1
+        if any(not 0.8 < ratio < 1.25 for ratio in ratios):
+            counts["changes size"] += 1
+    return {name: count >= 2 for name, count in counts.items()}
+
+
+def shows(frames: Sequence[Objects], color: str, shape: str) -> list[bool]:
+    """For each frame, whether it shows one object of this colour and shape, and nothing else."""
+    return [[(o.color, o.shape) for o in objects] == [(color, shape)] for objects in frames]
+
+
+def outlines_hold(reading: Reading) -> bool:
+    """Whether there are objects, and all of them keep their outlines in every frame."""
+    return bool(reading.objects) and all(o.whole for o in reading.objects)
+
+
+# ----------------------------------------------------------------------------------------- physics
 
 
 def gravity_of(positions: torch.Tensor, fps: float = FPS) -> float:
-    """Downward acceleration in half-widths/s²: twice the curvature of the best parabola through (T, 2) while it is off the floor."""
-    y, times = positions[:, 1], torch.arange(len(positions)) / fps
-    aloft = y < y[y.isfinite()].amax() - 0.06 if y.isfinite().any() else y.isfinite()
+    """Downward acceleration of a track (T, 2) while it is off the floor, in half-widths/s².
+
+    Twice the curvature of the parabola that fits best; nan for fewer than six such frames.
+    """
+    y = positions[:, 1]
+    seen = y.isfinite()
+    if not seen.any():
+        return float("nan")
+    aloft = seen & (y < y[seen].amax() - 0.06)
+    if aloft.sum() < 6:
+        return float("nan")
+    times = torch.arange(len(positions)) / fps
     powers = torch.stack([times**n for n in range(3)], dim=1)[aloft]
-    return (
-        2 * float(torch.linalg.lstsq(powers, y[aloft, None]).solution[2, 0])
-        if aloft.sum() >= 6
-        else float("nan")
-    )
+    return 2 * float(torch.linalg.lstsq(powers, y[aloft, None]).solution[2, 0])
 
 
-def motion_figures(videos: torch.Tensor, motion: str) -> dict:
-    """One object that should fall or be thrown: does its law explain it, how strong is gravity, does it stay what it is?"""
-    readings, kept = [read(v) for v in videos], [changes(v) for v in videos]
-    tracks = [r.objects[0] for r in readings if len(r.objects) == 1]
-    fell = [
-        t.positions[:, 1] for t in tracks if float(t.positions[-1, 1] - t.positions[0, 1]) > 0.3
-    ]
-    table = {
-        "law": share([len(r.objects) == 1 and r.objects[0].motion == motion for r in readings])
+def motion_figures(videos: torch.Tensor, motion: str, fps: float = FPS) -> Figures:
+    """One object that should fall or be thrown: which law it follows, and whether it stays itself.
+
+    Returns:
+        "law": its motion is the one asked for; "law error" and "gravity" of clips with one object
+        (half-widths; half-widths/s²); "falls, then rests": it lies still in the last half second;
+        "outline"; each of `changes`; "nothing changes": none of them.
+    """
+    readings = [read(v, fps) for v in videos]
+    changed = [changes(frames_of(v)) for v in videos]
+    alone = [r.objects[0] for r in readings if len(r.objects) == 1]
+    table: Figures = {
+        "law": fraction_of([[o.motion for o in r.objects] == [motion] for r in readings]),
+        "law error": mean_of([o.law.error for o in alone]),
+        "gravity": mean_of([gravity_of(o.positions, fps) for o in alone]),
     }
-    table |= {
-        "miss": mean_of([t.law.error for t in tracks]),
-        "gravity": mean_of([gravity_of(t.positions) for t in tracks]),
-    }
-    if motion == "falling":  # the last half second is on the floor
-        table["falls, then rests"] = share(
-            [float(y[-4:].amax() - y[-4:].amin()) < 0.06 for y in fell]
-        )
-    return (
-        table
-        | {name: share([k[name] for k in kept]) for name in kept[0]}
-        | {"kept": share([not any(k.values()) for k in kept])}
-    )
+    if motion == "falling":
+        table["falls, then rests"] = fraction_of(_rests([o.positions[:, 1] for o in alone], fps))
+    table["outline"] = fraction_of([outlines_hold(r) for r in readings])
+    for name in changed[0]:
+        table[name] = fraction_of([c[name] for c in changed])
+    table["nothing changes"] = fraction_of([not any(c.values()) for c in changed])
+    return table
+
+
+def _rests(heights: list[torch.Tensor], fps: float) -> list[bool]:
+    """For each track (T,) that goes down, whether it stands still in its last half second."""
+    last = max(round(fps / 2), 2)
+    fell = [y for y in heights if float(y[-1] - y[0]) > 0.3]
+    return [float(y[-last:].amax() - y[-last:].amin()) < 0.06 for y in fell]
 
 
 def by_color(reading: Reading, request: PromptSpec) -> list[Tracked] | None:
-    """The asked objects in the order of the request, found by colour; None where one is not there."""
+    """The asked objects in the order of the request, found by colour; None where one is missing."""
     found = {o.color: o for o in reading.objects}
-    return (
-        [found[a.color] for a in request.objects]
-        if all(a.color in found for a in request.objects)
-        else None
-    )
+    colors = [asked.color for asked in request.objects]
+    if any(color not in found for color in colors):
+        return None
+    return [found[color] for color in colors if color]
 
 
-def collision_figures(videos: torch.Tensor, prompts: list[str]) -> dict:
-    """A moving object meets one at rest: does that one move, not before it is touched, and is momentum kept (mass = radius²)?"""
-    moved, touched, ratio, lawful = [], [], [], []
+def collision_figures(videos: torch.Tensor, prompts: Sequence[str], fps: float = FPS) -> Figures:
+    """A moving object meets one at rest.
+
+    Returns:
+        "law": the judge sees the asked collision; "the hit one moves"; "touch, then move": it does
+        not move before it is touched; "momentum kept": to a quarter, a mass being radius²;
+        "momentum ratio": after over before; "outline".
+    """
+    lawful, whole, moved, touched, ratios = [], [], [], [], []
     for video, prompt in zip(videos, prompts, strict=True):
-        reading, request = read(video), parse(prompt)
+        reading, request = read(video, fps), parse(prompt)
         lawful.append(bool(verdict(reading, request).attributes["motion"]))
+        whole.append(outlines_hold(reading))
         pair = by_color(reading, request)
         if pair is None or not all(bool(o.seen.all()) for o in pair):
+            moved.append(False)  # a lost object does not do what was asked
             continue
-        (a, b), reach = (o.positions for o in pair), float(sum(o.radii.median() for o in pair))
-        apart, way = (a - b).norm(dim=1), (b - b[0]).norm(dim=1)
-        moved.append(float(way[-1]) > 0.15)
-        if not moved[-1]:
-            continue
-        touched.append(float(apart[: int((way > 0.08).float().argmax()) + 1].min()) < 1.15 * reach)
-        touch, axis = int(apart.argmin()), (b[0] - a[0]) / (b[0] - a[0]).norm()
-        if 3 <= touch <= len(a) - 4:
-            speed = lambda track, lo, hi: float((track[hi] - track[lo]) @ axis) / (hi - lo)
-            mass, end = [float(o.radii.median()) ** 2 for o in pair], len(a) - 1
-            before = sum(m * speed(t, 0, touch - 1) for m, t in zip(mass, (a, b), strict=True))
-            after = sum(m * speed(t, touch + 1, end) for m, t in zip(mass, (a, b), strict=True))
-            ratio.append(after / before if before else float("nan"))
-    keeps = share([abs(r - 1) < 0.25 for r in ratio])
-    table = {
-        "law": share(lawful),
-        "the hit one moves": share(moved),
-        "touch, then move": share(touched),
+        moved.append(_way(pair[1])[-1] > 0.15)
+        if moved[-1]:
+            touched.append(_touched_first(*pair))
+            ratios += _momentum_ratio(*pair)
+    return {
+        "law": fraction_of(lawful),
+        "outline": fraction_of(whole),
+        "the hit one moves": fraction_of(moved),
+        "touch, then move": fraction_of(touched),
+        "momentum kept": fraction_of([abs(ratio - 1) < 0.25 for ratio in ratios]),
+        "momentum ratio": mean_of(ratios),
     }
-    return table | {"momentum kept": keeps, "momentum ratio": mean_of(ratio)}
 
 
-def pair_figures(videos: torch.Tensor, prompts: list[str]) -> dict:
-    """Two objects: on the asked side, or mirrored; each with its own colour and shape, or swapped; too many, or too few?"""
-    sides, mirrored, bound, swapped, extra, missing = (
-        {"left or right": [], "above or below": []},
-        [],
-        [],
-        [],
-        [],
-        [],
-    )
+def _way(thing: Tracked) -> list[float]:
+    """How far an object is from where it began, in every frame."""
+    return (thing.positions - thing.positions[0]).norm(dim=1).tolist()
+
+
+def _touched_first(a: Tracked, b: Tracked) -> bool:
+    """Whether a comes near b before b has moved."""
+    starts = next(t for t, way in enumerate(_way(b)) if way > 0.08)
+    reach = float(a.radii.median() + b.radii.median())
+    distance = (a.positions - b.positions).norm(dim=1)
+    return float(distance[: starts + 1].min()) < 1.15 * reach
+
+
+def _momentum_ratio(a: Tracked, b: Tracked) -> list[float]:
+    """Momentum along the way from a to b, after over before they touch; empty where unclear."""
+    touch = int((a.positions - b.positions).norm(dim=1).argmin())
+    last = len(a.positions) - 1
+    if not 3 <= touch <= last - 3:
+        return []
+    axis = b.positions[0] - a.positions[0]
+    axis = axis / axis.norm()
+
+    def momentum(start: int, end: int) -> float:
+        total = 0.0
+        for thing in (a, b):
+            way = float((thing.positions[end] - thing.positions[start]) @ axis)
+            total += float(thing.radii.median()) ** 2 * way / (end - start)
+        return total
+
+    before, after = momentum(0, touch - 1), momentum(touch + 1, last)
+    return [after / before] if before else []
+
+
+# ------------------------------------------------------------------------- space, edits, length
+
+
+def pair_figures(videos: torch.Tensor, prompts: Sequence[str], fps: float = FPS) -> Figures:
+    """Two objects side by side.
+
+    Returns:
+        "left or right", "above or below": they stand as asked, by the axis that was asked;
+        "mirrored": the other way round; "bound": each has its own colour and shape; "swapped": the
+        other's shape, where the two differ; "too many", "too few" objects; "outline".
+    """
+    flags: dict[str, list[bool]] = {
+        "left or right": [],
+        "above or below": [],
+        "mirrored": [],
+        "bound": [],
+        "swapped": [],
+        "too many": [],
+        "too few": [],
+        "outline": [],
+    }
     for video, prompt in zip(videos, prompts, strict=True):
-        reading, request = read(video), parse(prompt)
-        pair, (rx, ry) = by_color(reading, request), RELATIONS[request.relation]
-        dx, dy = (
-            torch.nanmean(pair[0].positions - pair[1].positions, dim=0).tolist()
-            if pair
-            else (0.0, 0.0)
-        )
-        along, across = dx * rx + dy * ry, abs(dx * ry) + abs(dy * rx)
-        sides["left or right" if rx else "above or below"].append(along > across)
-        mirrored.append(-along > across)
-        shapes = [a.shape for a in request.objects]
-        bound.append(pair is not None and [o.shape for o in pair] == shapes)
-        if shapes[0] != shapes[1]:
-            swapped.append(pair is not None and [o.shape for o in pair] == shapes[::-1])
-        extra.append(len(reading.objects) > 2)
-        missing.append(len(reading.objects) < 2)
-    flags = {
-        **sides,
-        "mirrored": mirrored,
-        "bound": bound,
-        "swapped": swapped,
-        "too many": extra,
-        "too few": missing,
-    }
-    return {name: share(values) for name, values in flags.items()}
+        reading, request = read(video, fps), parse(prompt)
+        pair = by_color(reading, request)
+        side = _side(pair, request)
+        horizontal = bool(RELATIONS[request.relation][0]) if request.relation else True
+        flags["left or right" if horizontal else "above or below"].append(side == 1)
+        flags["mirrored"].append(side == -1)
+        asked = [thing.shape for thing in request.objects]
+        seen = [thing.shape for thing in pair] if pair else []
+        flags["bound"].append(seen == asked)
+        if asked[0] != asked[1]:
+            flags["swapped"].append(seen == asked[::-1])
+        flags["too many"].append(len(reading.objects) > 2)
+        flags["too few"].append(len(reading.objects) < 2)
+        flags["outline"].append(outlines_hold(reading))
+    return {name: fraction_of(values) for name, values in flags.items()}
+
+
+def _side(pair: list[Tracked] | None, request: PromptSpec) -> int:
+    """1: the first object is on the asked side of the second; -1: the opposite side; 0: neither."""
+    if pair is None or request.relation is None:
+        return 0
+    dx, dy = torch.nanmean(pair[0].positions - pair[1].positions, dim=0).tolist()
+    right, down = RELATIONS[request.relation]
+    along = dx * right + dy * down
+    across = abs(dx * down) + abs(dy * right)
+    if along > across:
+        return 1
+    return -1 if -along > across else 0
 
 
 def edit_figures(
-    before: torch.Tensor, after: torch.Tensor, scenes: list[Scene], attribute: str | None = None
-) -> dict:
-    """One word changed, and `scenes` with it: is it `obeyed`; how many of the other attributes `stayed`; how far did the object's first
-    `place` move (half-widths); how much changed `outside` of the objects (share of the pixels' range)?"""
-    obeyed, stayed, place, outside = [], [], [], []
+    before: torch.Tensor,
+    after: torch.Tensor,
+    scenes: Sequence[Scene],
+    attribute: str | None = None,
+    fps: float = FPS,
+) -> Figures:
+    """One word of the prompt changed: what obeys it, and what stays.
+
+    Args:
+        before, after: clips (B, 3, T, H, W) of the old and of the new prompt.
+        scenes: what the new prompts say. attribute: which word changed; None where none did.
+
+    Returns:
+        "obeyed": the new clip has one object, with the new attribute; "stayed": one object and all
+        other attributes are as they were; "lost": there is no longer one object; "outline" of the
+        new clip. Over the clips that had one object before: "stayed", "lost". Over those that still
+        have it: "position", how far its first position moved (half-widths), and "outside", how much
+        pixels outside of the objects changed (fraction of their range).
+    """
+    obeyed, stayed, lost, whole, position, outside = [], [], [], [], [], []
     for a, b, scene in zip(before, after, scenes, strict=True):
-        readings = read(a), read(b)
-        if any(len(r.objects) != 1 for r in readings):
-            obeyed.append(False)
+        old_reading, new_reading = read(a, fps), read(b, fps)
+        old, new = _attributes(old_reading), _attributes(new_reading)
+        whole.append(outlines_hold(new_reading))
+        if attribute:
+            obeyed.append(new is not None and new[attribute] == _asked(scene, attribute))
+        if old is None:
             continue
-        objects = [r.objects[0] for r in readings]
-        old, new = (
-            {k: getattr(o, k) for k in NAMES} | {"background": r.background}
-            for o, r in zip(objects, readings, strict=True)
-        )
-        asked = vars(spec_of(scene).objects[0]) | {"background": scene.background}
-        obeyed.append(attribute is not None and new[attribute] == asked[attribute])
-        stayed += [old[k] == new[k] for k in old if k != attribute]
-        place.append(float((objects[0].positions - objects[1].positions)[0].norm()))
-        discs = [
-            coverage(
-                "circle",
-                o.positions.nan_to_num(9.0),
-                1.5 * o.radii.nan_to_num(0.1),
-                torch.zeros(len(o.radii)),
-                *a.shape[2:],
-            )
-            for o in objects
-        ]
-        free = (discs[0] + discs[1] == 0).expand_as(a)
-        outside.append(float((a - b).abs()[free].mean()) / 2)
+        lost.append(new is None)
+        others = [name for name in ATTRIBUTES if name != attribute]
+        stayed.append(new is not None and all(old[name] == new[name] for name in others))
+        if new is not None:
+            things = (old_reading.objects[0], new_reading.objects[0])
+            position.append(float((things[0].positions - things[1].positions)[0].norm()))
+            free = _free_of(things, a).expand_as(a)
+            outside.append(float((a - b).abs()[free].mean()) / 2)
     return {
-        "obeyed": share(obeyed) if attribute else None,
-        "stayed": share(stayed),
-        "place": mean_of(place),
+        "obeyed": fraction_of(obeyed),
+        "stayed": fraction_of(stayed),
+        "lost": fraction_of(lost),
+        "outline": fraction_of(whole),
+        "position": mean_of(position),
         "outside": mean_of(outside),
     }
 
 
-def length_figures(videos: torch.Tensor, prompts: list[str]) -> dict:
-    """As asked, nothing changed on the way, and for every frame the share of clips that show the asked look, and no other, there."""
-    verdicts, kept, frames = [], [], []
-    for video, prompt in zip(videos, prompts, strict=True):
-        ask = parse(prompt).objects[0]
-        verdicts.append(verdict(read(video), parse(prompt)).all)
-        kept.append(not any(changes(video).values()))
-        frames.append(shows(video, ask.color, ask.shape))
-    right = [sum(column) / len(column) for column in zip(*frames, strict=True)]
+def _attributes(reading: Reading) -> dict[str, str] | None:
+    """What a clip of one object shows; None where there is not exactly one."""
+    if len(reading.objects) != 1:
+        return None
+    (thing,) = reading.objects
     return {
-        "as asked": share(verdicts),
-        "kept": share(kept),
-        "by_frame": [round(r, 4) for r in right],
+        "color": thing.color,
+        "shape": thing.shape,
+        "size": thing.size,
+        "motion": thing.motion,
+        "background": reading.background,
+    }
+
+
+def _asked(scene: Scene, attribute: str) -> str | None:
+    """What a prompt about a scene says of one attribute."""
+    if attribute == "background":
+        return scene.background
+    thing: ObjectSpec = spec_of(scene).objects[0]
+    return getattr(thing, attribute)
+
+
+def _free_of(things: Sequence[Tracked], video: torch.Tensor) -> torch.Tensor:
+    """Pixels (T, H, W) that no disc around the objects, half as large again, covers."""
+    height, width = video.shape[2:]
+    covered = torch.zeros(video.shape[1:])
+    for thing in things:
+        radii = 1.5 * thing.radii.nan_to_num(0.1)
+        far = thing.positions.nan_to_num(9.0)  # out of the frame
+        covered += coverage("circle", far, radii, torch.zeros(len(radii)), height, width)
+    return covered == 0
+
+
+def length_figures(
+    videos: torch.Tensor, prompts: Sequence[str], fps: float = FPS
+) -> dict[str, Any]:
+    """Clips of any length.
+
+    Returns:
+        "as asked"; "outline"; "nothing changes" on the way; "by_frame": for every frame the
+        fraction of clips that show the asked object, and no other, there.
+    """
+    verdicts = verdicts_of(videos, prompts, fps)
+    kept, shown = [], []
+    for video, prompt in zip(videos, prompts, strict=True):
+        frames = frames_of(video)
+        asked = parse(prompt).objects[0]
+        kept.append(not any(changes(frames).values()))
+        shown.append(shows(frames, str(asked.color), str(asked.shape)))
+    by_frame = torch.tensor(shown).float().mean(0)
+    return {
+        "as asked": fraction_of([v.all for v in verdicts]),
+        "outline": fraction_of([v.attributes["outline"] for v in verdicts]),
+        "nothing changes": fraction_of(kept),
+        "by_frame": [round(fraction, 4) for fraction in by_frame.tolist()],
     }

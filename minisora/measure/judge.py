@@ -19,7 +19,7 @@ from functools import lru_cache
 import torch
 import torch.nn.functional as F
 
-from minisora.measure.laws import Law, best_collision, best_law, unwrap
+from minisora.measure.laws import Law, best_collision, best_law, fit_line, unwrap
 from minisora.world.captions import GRID_CELLS, ObjectSpec, PromptSpec, moments
 from minisora.world.render import background_image, coverage, pixel_grid
 from minisora.world.scene import BACKGROUND_COLORS, COLORS, FPS, RELATIONS, SHAPES, SIZES, TEXTURES
@@ -325,10 +325,14 @@ def _outline(
 ) -> torch.Tensor:
     """IoU (T,) of what is seen with the shape drawn in its place: Σ min / Σ max of coverages.
 
-    0 in frames without the object. Objects of the world never leave the frame, so one that is cut
-    off by the border has no whole outline either.
+    Radii are constant or change at a constant rate: an object that is small in one frame is not
+    whole. 0 in frames without the object. Objects of the world never leave the frame, so one that
+    is cut off by the border has no whole outline either.
     """
     height, width = alpha.shape[1:]
+    frames = torch.arange(len(radii)).float()
+    start, slope = fit_line(radii[seen], frames[seen])
+    radii = (start + slope * frames).clamp(min=1e-3)
     drawn = coverage(shape, positions, radii, angles, height, width)
     # edges of another object may have this colour: look only at what is near
     near_radii = 1.3 * radii + 4 / min(height, width)  # two pixels more
@@ -371,7 +375,8 @@ def verdict(reading: Reading, request: PromptSpec) -> Verdict:
         orders = itertools.permutations(reading.objects, number)
         matches = [_match(order, request, reading.half_extents) for order in orders]
         attributes["count"] = _count(reading, request)
-        attributes |= max(matches, key=_rights)
+        best: dict[str, bool] = max(matches, key=_rights)
+        attributes |= best
     if request.background or request.texture:
         attributes["background"] = _same_background(reading, request)
     if request.objects:
@@ -406,13 +411,10 @@ def _match(
         if asked:
             attributes[name] = all(_has(tracked, spec, name) for spec, tracked in asked)
     if request.relation:
-        attributes["relation"] = len(seen) == 2 and _related(*seen, request.relation)
-    asked = [(spec, tracked) for spec, tracked in pairs if spec.path]
-    if asked:
-        attributes["position"] = all(
-            tracked is not None and _passes(tracked, spec.path, half_extents)
-            for spec, tracked in asked
-        )
+        attributes["relation"] = len(seen) == 2 and _related(seen[0], seen[1], request.relation)
+    paths = [(tracked, spec.path) for spec, tracked in pairs if spec.path]
+    if paths:
+        attributes["position"] = all(_passes(o, path, half_extents) for o, path in paths)
     return attributes
 
 
@@ -433,9 +435,11 @@ def _related(a: Tracked, b: Tracked, relation: str) -> bool:
 
 
 def _passes(
-    tracked: Tracked, path: tuple[tuple[int, int], ...], half_extents: tuple[float, float]
+    tracked: Tracked | None, path: tuple[tuple[int, int], ...], half_extents: tuple[float, float]
 ) -> bool:
     """Whether an object is near its grid cell (column, row) at each of the five moments."""
+    if tracked is None:
+        return False
     positions = tracked.positions[moments(len(tracked.positions))]  # (5, 2)
     cells = (positions / positions.new_tensor(half_extents) + 1) / 2 * GRID_CELLS - 0.5
     misses = (cells - positions.new_tensor(path)).abs()

@@ -69,7 +69,7 @@ def best_law(
     if len(times) < 4:
         return Law("unclear", math.inf, float(radii[0]))
     span = float(times[-1] - times[0])
-    start, slope = (float(value) for value in _line(radii, times))
+    start, slope = (float(value) for value in fit_line(radii, times))
     first_radius = start + slope * float(times[0])
     growth = (first_radius + slope * span) / max(first_radius, 1e-6)
     grows = not 1 / 1.2 <= growth <= 1.2
@@ -158,7 +158,7 @@ def _in_place(
 ) -> Law:
     """Still or spinning."""
     error, worst = _errors(positions, positions.mean(0))
-    start, rate = _line(angles, times)
+    start, rate = fit_line(angles, times)
     wobble = float((angles - start - rate * times).square().mean().sqrt())
     motion = "unclear"
     if abs(float(rate)) < 0.4:
@@ -179,7 +179,7 @@ def _growing(
 ) -> Law:
     """Growing or shrinking at a constant rate."""
     error, worst = _errors(positions, positions.mean(0))
-    start, slope = _line(radii, times)
+    start, slope = fit_line(radii, times)
     wobble = float((radii - start - slope * times).square().mean().sqrt())
     motion = "growing" if growth > 1 else "shrinking"
     if wobble >= 0.04:
@@ -189,7 +189,7 @@ def _growing(
 
 def _straight(positions: torch.Tensor, times: torch.Tensor) -> Fit:
     """Constant velocity."""
-    start, velocity = _line(positions, times)
+    start, velocity = fit_line(positions, times)
     vx, vy = velocity.tolist()
     slant = math.degrees(math.atan2(min(abs(vx), abs(vy)), max(abs(vx), abs(vy))))
     if slant > 22.5:
@@ -210,7 +210,7 @@ def _circle(positions: torch.Tensor, times: torch.Tensor) -> Fit | None:
     arm = positions - center
     radius = float(arm.norm(dim=1).mean())
     phase = unwrap(torch.atan2(arm[:, 1], arm[:, 0]), 2 * math.pi)
-    start, rate = (float(value) for value in _line(phase, times))
+    start, rate = (float(value) for value in fit_line(phase, times))
 
     span = float(times[-1] - times[0])
     least_arc = min(0.8 * math.pi, 1.5 * span)  # radians: with less, no one would call it a circle
@@ -282,7 +282,7 @@ def _thrown(positions: torch.Tensor, times: torch.Tensor, floor: float) -> Fit |
     aloft = torch.minimum(times, flight)
     law_y = floor - height - up * aloft + 0.5 * GRAVITY * aloft**2
     row = int((law_y - y).square().mean(1).argmin())
-    start, vx = _line(x, aloft[row])
+    start, vx = fit_line(x, aloft[row])
     if abs(float(vx)) <= 0.15:
         return None
     law = torch.stack([start + vx * aloft[row], law_y[row]], dim=1)
@@ -305,8 +305,8 @@ def _rest(span: float) -> float:
     return min(max(REST * span / 2, LEAST_REST), REST)
 
 
-def _line(values: torch.Tensor, times: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Least-squares line through values (T, ...) at times (T,): start and slope."""
+def fit_line(values: torch.Tensor, times: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Least-squares line through values (T, ...) at times (T,): value at time 0 and slope."""
     middle = times.mean()
     weights = (times - middle).view(-1, *[1] * (values.ndim - 1))
     slope = (weights * values).sum(0) / weights.square().sum().clamp(min=1e-9)

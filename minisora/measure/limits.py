@@ -1,26 +1,36 @@
-"""Where a model breaks: clips for the four categories of the review (arXiv:2402.17177, section 5.1), made and judged.
+"""Where a model breaks: the four categories of the review (arXiv:2402.17177, section 5.1), judged.
 
-    model ── measure_limits ──► {"physics", "space_time", "interaction", "length", "plausibility", "mitigation"}, nested to figures
+    model ── measure_limits ──► {"typed", "upsampled"} → category → figure
 
-Figures are those of `faults.py` and `plausibility.py`. What the judge itself gets wrong stands beside them as "truth" or "floor": the
-same figure on true clips after the compressor's round trip, which are the best that the model could make.
+Categories: "physics", "space_time", "interaction", "length", "plausibility" (physics probes) and
+"mitigation". "typed" takes prompts as they are, "upsampled" lets the prompt upsampler add where
+things are; what starts from true clips or generates nothing stands under "typed" only.
+
+Figures are those of `failures.py` and `physics.py`. What the judge itself gets wrong stands beside
+them as "ground truth" or "floor": the same figure on true clips after the compressor's round trip,
+which are the best that the model could generate.
 """
 
 from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeAlias
 
 import torch
 
 from minisora.measure.clips import (
     LASTING,
     change_word,
+    clip_shape,
+    denoise_clips,
+    extend_clips,
+    generate_clips,
     in_batches,
-    make,
+    moving_scenes,
     pairs,
-    remake,
     round_trip,
     sentence,
-    slide,
     test_prompts,
+    verdicts_of,
 )
 from minisora.measure.failures import (
     collision_figures,
@@ -29,7 +39,6 @@ from minisora.measure.failures import (
     motion_figures,
     pair_figures,
 )
-from minisora.measure.judge import read, verdict
 from minisora.measure.physics import (
     IMPLAUSIBLE,
     SPEEDS,
@@ -39,162 +48,244 @@ from minisora.measure.physics import (
     preference_error,
     velocity_figures,
 )
-from minisora.measure.stats import share, wilson
-from minisora.world.captions import parse, spec_of
-from minisora.world.dataset import TEST_SEEDS, sample_scene
+from minisora.measure.stats import fraction_of, percent
+from minisora.pipeline import MiniSora
+from minisora.world.captions import spec_of
+from minisora.world.dataset import TEST_SEEDS
 from minisora.world.render import render
 
-LENGTHS = (9, 17, 33, 49)  # frames; training had 17, and 33 in every twentieth step
+Table: TypeAlias = dict[str, Any]
+OnPart: TypeAlias = Callable[[str], Any]
+Loss: TypeAlias = Callable[[MiniSora, torch.Tensor, list[str]], torch.Tensor]
 
 
-# ----------------------------------------------------------------------------------------------------------- the four categories
+# ------------------------------------------------------------------------- the four categories
 
 
-def measure_physics(model, clips: int = 200, seed: int = 0, **options) -> dict:
-    """Falling, thrown and colliding objects, each made and true."""
-    table = {}
+def measure_physics(model: MiniSora, clips: int = 200, seed: int = 0, **options: Any) -> Table:
+    """Falling, thrown and colliding objects, generated and true."""
+    shape = clip_shape(model)
+    table: Table = {}
     for kind in ("falling", "thrown", "collision"):
-        scenes = (
-            pairs(clips, collide=True)
-            if kind == "collision"
-            else [sample_scene(TEST_SEEDS + i, motion=kind) for i in range(clips)]
-        )
+        if kind == "collision":
+            scenes = pairs(clips, collide=True, **shape)
+        else:
+            scenes = moving_scenes([kind], clips, **shape)
         prompts = test_prompts(scenes)
-        figures = lambda v: (
-            collision_figures(v, prompts) if kind == "collision" else motion_figures(v, kind)
-        )
-        table[kind] = {
-            "made": figures(make(model, prompts, seed, **options)),
-            "truth": figures(round_trip(model, render(scenes))),
+        ways = {
+            "generated": generate_clips(model, prompts, seed, **options),
+            "ground truth": round_trip(model, render(scenes, **shape)),
         }
+        for name, videos in ways.items():
+            if kind == "collision":
+                figures = collision_figures(videos, prompts, shape["fps"])
+            else:
+                figures = motion_figures(videos, kind, shape["fps"])
+            table.setdefault(kind, {})[name] = figures
     return table
 
 
-def measure_space_time(model, clips: int = 200, seed: int = 0, **options) -> dict:
-    """Two objects side by side, in looks that training had and in looks that it had not."""
+def measure_space_time(model: MiniSora, clips: int = 200, seed: int = 0, **options: Any) -> Table:
+    """Two objects side by side, in shape–colour pairs that training had and in others."""
+    shape = clip_shape(model)
     table = {}
     for split in ("seen", "held_out"):
-        scenes = pairs(clips, split)
+        scenes = pairs(clips, split, **shape)
         prompts = test_prompts(scenes)
-        videos = {
-            "made": make(model, prompts, seed, **options),
-            "truth": round_trip(model, render(scenes)),
+        generated = generate_clips(model, prompts, seed, **options)
+        true = round_trip(model, render(scenes, **shape))
+        table[split] = {
+            "generated": pair_figures(generated, prompts, shape["fps"]),
+            "ground truth": pair_figures(true, prompts, shape["fps"]),
         }
-        table[split] = {name: pair_figures(v, prompts) for name, v in videos.items()}
     return table
 
 
 def measure_interaction(
-    model, clips: int = 200, seed: int = 0, strength: float = 0.7, **options
-) -> dict:
-    """Change one word at a fixed seed; to compare, the same prompt at another seed, and a change of colour that starts from the first clip."""
-    scenes = [sample_scene(TEST_SEEDS + i, motion=LASTING[i % 4]) for i in range(clips)]
-    before = make(model, [sentence(s) for s in scenes], seed, **options)
-    table = {
-        "another seed": edit_figures(
-            before, make(model, [sentence(s) for s in scenes], seed + 1000, **options), scenes
-        )
-    }
+    model: MiniSora, clips: int = 200, seed: int = 0, strength: float = 0.7, **options: Any
+) -> Table:
+    """Change one word at a fixed seed.
+
+    To compare with: the same prompt at another seed, and a change of colour that starts from the
+    first clip ("color, edited": video to video at `strength`).
+    """
+    shape = clip_shape(model)
+    fps = shape["fps"]
+    scenes = moving_scenes(LASTING[:4], clips, **shape)
+    prompts = [sentence(s) for s in scenes]
+    before = generate_clips(model, prompts, seed, **options)
+    another = generate_clips(model, prompts, seed + 1, **options)
+    table = {"another seed": edit_figures(before, another, scenes, fps=fps)}
     for attribute in ("color", "shape", "motion", "background"):
         changed = [change_word(s, attribute) for s in scenes]
-        table[attribute] = edit_figures(
-            before, make(model, [sentence(s) for s in changed], seed, **options), changed, attribute
-        )
+        after = generate_clips(model, [sentence(s) for s in changed], seed, **options)
+        table[attribute] = edit_figures(before, after, changed, attribute, fps)
     changed = [change_word(s, "color") for s in scenes]
-    levels = [strength] * model.vae.latent_shape(*before.shape[2:])[0]
-    edited = remake(model, before, [sentence(s) for s in changed], levels, seed, **options)
-    return table | {"color, edited": edit_figures(before, edited, changed, "color")}
+    sigma = [strength] * model.latent_shape(*before.shape[2:])[0]
+    own = {name: value for name, value in options.items() if name != "upsample"}
+    edited = denoise_clips(model, before, [sentence(s) for s in changed], sigma, seed, **own)
+    table["color, edited"] = edit_figures(before, edited, changed, "color", fps)
+    return table
 
 
-def measure_length(model, clips: int = 200, seed: int = 0, **options) -> dict:
-    """The same prompts at several lengths in one go, and the longest also by a window that slides."""
-    scenes = [sample_scene(TEST_SEEDS + i, motion=LASTING[i % 5]) for i in range(clips)]
-    prompts, table = [sentence(s) for s in scenes], {}
-    for n in LENGTHS:
-        made, true = (
-            make(model, prompts, seed, num_frames=n, **options),
-            round_trip(model, render(scenes, num_frames=n)),
-        )
-        table[str(n)] = {
-            "made": length_figures(made, prompts),
-            "truth": length_figures(true, prompts),
+def lengths_of(model: MiniSora) -> list[int]:
+    """Half of the model's own frames, its own, about twice and three times as many."""
+    patch = model.vae.config.patch_size[0]
+    latent = (model.preset.num_frames - 1) // patch
+    return [patch * n + 1 for n in (latent // 2, latent, 2 * latent, 3 * latent)]
+
+
+def measure_length(
+    model: MiniSora, clips: int = 200, seed: int = 0, upsample: bool = False, **options: Any
+) -> Table:
+    """The same prompts at several lengths in one go, and the longest also by a sliding window.
+
+    Upsampled, there is only the model's own length and the window that begins with it: prompts of
+    other lengths are taken as they are.
+    """
+    scenes = moving_scenes(LASTING, clips, **clip_shape(model))
+    prompts = [sentence(s) for s in scenes]
+    lengths, fps = lengths_of(model), model.preset.fps
+    table: Table = {}
+    for frames in [model.preset.num_frames] if upsample else lengths:
+        own = {"num_frames": frames, "upsample": upsample, **options}
+        generated = generate_clips(model, prompts, seed, **own)
+        true = round_trip(model, render(scenes, **clip_shape(model, frames)))
+        table[str(frames)] = {
+            "generated": length_figures(generated, prompts, fps),
+            "ground truth": length_figures(true, prompts, fps),
         }
-    return table | {
-        "window": {
-            "made": length_figures(
-                slide(model, prompts, LENGTHS[-1], seed=seed, **options), prompts
-            )
-        }
-    }
+    longest = extend_clips(model, prompts, lengths[-1], seed, upsample=upsample, **options)
+    return table | {"window": {"generated": length_figures(longest, prompts, fps)}}
 
 
-# ---------------------------------------------------------------------------------------------------- plausibility, mitigation
+# ---------------------------------------------------------------------- plausibility, mitigation
 
 
-def measure_velocity(model, clips: int = 200, seed: int = 0, given: int = 2, **options) -> dict:
-    """Clips that go on from `given` latent frames, nested as speeds, figure."""
+def measure_velocity(
+    model: MiniSora, clips: int = 200, seed: int = 0, conditioning: int = 2, **options: Any
+) -> Table:
+    """Clips that go on from some conditioning latent frames, nested as speeds, figure."""
+    shape = clip_shape(model)
+    patch = model.vae.config.patch_size[0]
     table = {}
     for name, band in SPEEDS.items():
-        scenes = [moving_scene(TEST_SEEDS + i, *band) for i in range(clips)]
-        true = render(scenes)
-        start = [float(k >= given) for k in range(model.vae.latent_shape(*true.shape[2:])[0])]
-        made = remake(model, true, [sentence(s) for s in scenes], start, seed, **options)
-        table[name] = velocity_figures(made, round_trip(model, true), scenes, first=4 * (given - 1))
+        scenes = [moving_scene(TEST_SEEDS + i, *band, **shape) for i in range(clips)]
+        true = render(scenes, **shape)
+        latent_frames = model.latent_shape(*true.shape[2:])[0]
+        sigma = [0.0] * conditioning + [1.0] * (latent_frames - conditioning)
+        prompts = [sentence(s) for s in scenes]
+        generated = denoise_clips(model, true, prompts, sigma, seed, **options)
+        first = patch * (conditioning - 1)
+        again = round_trip(model, true)
+        table[name] = velocity_figures(generated, again, scenes, first, patch, shape["fps"])
     return table
 
 
-def measure_preference(model, clips: int = 200, loss: Callable = denoising_loss) -> dict:
-    """Nested as lies, figure: `error`, and `floor`, the pairs in which the judge itself does not tell the true clip from the false."""
-    scenes = [sample_scene(TEST_SEEDS + i, motion="falling") for i in range(clips)]
-    losses = lambda videos: in_batches(
-        lambda v, p: loss(model, v, p), videos, [sentence(s) for s in scenes]
-    )
-    right = lambda videos: [
-        verdict(read(v), spec_of(s)).all
-        for v, s in zip(round_trip(model, videos), scenes, strict=True)
-    ]
-    true, table = render(scenes), {}
-    valid, sane = losses(true), right(true)
+def measure_preference(model: MiniSora, clips: int = 200, loss: Loss = denoising_loss) -> Table:
+    """Does the model find a true fall easier to denoise than an implausible one?
+
+    Returns:
+        Nested as kind of implausible clip: "error", the fraction of pairs in which it does not, and
+        "floor", the pairs in which the judge itself does not tell the true clip from the other.
+    """
+    shape = clip_shape(model)
+    scenes = moving_scenes(["falling"], clips, **shape)
+    prompts, specs = [sentence(s) for s in scenes], [spec_of(s) for s in scenes]
+
+    def losses(videos: torch.Tensor) -> torch.Tensor:
+        return in_batches(partial(loss, model), videos, prompts)
+
+    def right(videos: torch.Tensor) -> list[bool]:
+        return [v.all for v in verdicts_of(round_trip(model, videos), specs, shape["fps"])]
+
+    true = render(scenes, **shape)
+    true_loss, true_right = losses(true), right(true)
+    table = {}
     for kind in IMPLAUSIBLE:
-        false = torch.stack([make_implausible(kind, s) for s in scenes])
-        fooled = [f or not t for t, f in zip(sane, right(false), strict=True)]
+        false = torch.stack([make_implausible(kind, s, **shape) for s in scenes])
+        pairs_of = zip(true_right, right(false), strict=True)
         table[kind] = {
-            "error": preference_error(valid, losses(false)),
-            "floor": wilson(sum(fooled), clips),
+            "error": preference_error(true_loss, losses(false)),
+            "floor": fraction_of([b or not a for a, b in pairs_of]),
         }
     return table
 
 
-def measure_best_of(model, clips: int = 200, seed: int = 0, tries: int = 4, **options) -> dict:
-    """Clips of thrown objects as asked, if the judge may choose the best of the first n tries; nested as n."""
-    prompts = test_prompts([sample_scene(TEST_SEEDS + i, motion="thrown") for i in range(clips)])
-    one = lambda k: [
-        verdict(read(v), parse(p)).all
-        for v, p in zip(make(model, prompts, seed + 1000 * k, **options), prompts, strict=True)
-    ]
-    right = torch.tensor([one(k) for k in range(tries)])  # (tries, clips)
-    return {str(n): share(right[:n].any(0).tolist()) for n in range(1, tries + 1)}
+def measure_best_of(
+    model: MiniSora, clips: int = 200, seed: int = 0, tries: int = 4, **options: Any
+) -> Table:
+    """Thrown objects as asked, if the judge chooses the best of the first n tries: nested as n."""
+    shape = clip_shape(model)
+    prompts = test_prompts(moving_scenes(["thrown"], clips, **shape))
+    right = []
+    for k in range(tries):
+        videos = generate_clips(model, prompts, seed + k, **options)
+        right.append([v.all for v in verdicts_of(videos, prompts, shape["fps"])])
+    flags = torch.tensor(right)  # (tries, clips)
+    return {str(n): fraction_of(flags[:n].any(0).tolist()) for n in range(1, tries + 1)}
+
+
+# -------------------------------------------------------------------------------------- everything
 
 
 def measure_limits(
-    model, clips: int = 200, seed: int = 0, on_part=lambda name: None, **options
-) -> dict:
-    """Everything above, nested. on_part: called with the name of each part before it is measured. options: of `MiniSora.generate`."""
-    parts = {
+    model: MiniSora,
+    clips: int = 200,
+    seed: int = 0,
+    on_part: OnPart | None = None,
+    upsample: bool = False,
+    **options: Any,
+) -> Table:
+    """Every category with prompts as typed, or upsampled.
+
+    Args:
+        on_part: called with the name of each part before it is measured.
+        options: of `MiniSora.generate`.
+    """
+
+    def said(name: str) -> None:
+        if on_part:
+            on_part(name)
+
+    parts: dict[str, Callable[..., Table]] = {
         "physics": measure_physics,
         "space_time": measure_space_time,
         "interaction": measure_interaction,
         "length": measure_length,
-        "velocity": measure_velocity,
-        "best_of": measure_best_of,
     }
-    table = {}
+    table: Table = {}
     for name, measure in parts.items():
-        on_part(name)
-        table[name] = measure(model, clips, seed, **options)
-    on_part("preference")
-    plausibility = {
-        "velocity": table.pop("velocity"),
-        "preference": measure_preference(model, clips),
+        said(name)
+        table[name] = measure(model, clips, seed, upsample=upsample, **options)
+    said("best_of")
+    best_of = measure_best_of(model, clips, seed, upsample=upsample, **options)
+    table["mitigation"] = {"best_of": best_of}
+    if not upsample:
+        said("plausibility")
+        table["plausibility"] = {
+            "velocity": measure_velocity(model, clips, seed, **options),
+            "preference": measure_preference(model, clips),
+        }
+    return table
+
+
+def headline(table: Table) -> str:
+    """The figures that say most, prompts as typed and upsampled side by side."""
+    rows = {
+        "thrown objects follow their law": ("physics", "thrown", "generated", "law"),
+        "nothing about them changes": ("physics", "thrown", "generated", "nothing changes"),
+        "collisions follow their law": ("physics", "collision", "generated", "law"),
+        "two objects, left or right": ("space_time", "seen", "generated", "left or right"),
+        "each has its colour and shape": ("space_time", "seen", "generated", "bound"),
     }
-    return table | {"plausibility": plausibility, "mitigation": {"best_of": table.pop("best_of")}}
+    lines = [f"{'':<32} {'as typed':<16} upsampled"]
+    for words, path in rows.items():
+        cells = []
+        for column in ("typed", "upsampled"):
+            figure = table[column]
+            for name in path:
+                figure = figure[name]
+            cells.append(percent(figure))
+        lines.append(f"{words:<32} {cells[0]:<16} {cells[1]}")
+    return "\n".join(lines)

@@ -1,4 +1,10 @@
-"""How fast, on this machine: every stage in clips a second, and training against the machine's own matrix products."""
+"""How fast, on this machine: a clip, a minute of video, every stage, and training.
+
+    model ── benchmark ──► name → seconds, clips a second, GFLOP/s
+
+What decides a time is written beside it: processor, threads, precision, numbers of steps. Training
+is compared with the machine's own matrix products.
+"""
 
 import copy
 import platform
@@ -7,24 +13,85 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 import torch.nn as nn
 
-from minisora.config import PRESETS, DiTConfig, TrainConfig
-from minisora.device import autocast, has_fast_bf16
+from minisora.config import PRESETS, STEPS, DiTConfig, TrainConfig
+from minisora.device import autocast
 from minisora.dit import DiT
+from minisora.pipeline import MiniSora
 from minisora.text import EOS, PAD
 from minisora.train.data import Latents
 from minisora.train.stages import train_dit
 from minisora.world.dataset import ToyWorld
 
+Speeds = dict[str, str | int | float]
+ROOT = Path(__file__).resolve().parents[2]
+PROMPT = "a large red circle bouncing on a navy background"
+BUSY = {  # what may run beside: programs, each a name and its source
+    "two busy Python loops": ["while True: pass"] * 2,
+    "a torch program of two threads": [
+        "import torch\ntorch.set_num_threads(2)\na = torch.randn(1024, 1024)\nwhile True: a @ a"
+    ],
+    "a second minisora": [
+        "import sys\n"
+        "from minisora import MiniSora\n"
+        "model = MiniSora.load(sys.argv[1], sys.argv[2])\n"
+        f"while True: model.generate({PROMPT!r})"
+    ],
+}
+LONG_VIDEO = f"""
+import sys, time
+from minisora import MiniSora, tasks
+model = MiniSora.load(sys.argv[1], sys.argv[2])
+began = time.perf_counter()
+tasks.long_video(model, {PROMPT!r}, seconds=float(sys.argv[3]), progress=False)
+seconds = time.perf_counter() - began
+try:
+    import resource  # not on Windows
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak /= 2**20 if sys.platform == "darwin" else 2**10
+except ImportError:
+    peak = float("nan")
+print(seconds, peak)
+"""
 
-def _seconds(work: Callable[[], object], repeats: int) -> float:
-    """Median seconds of one call, after one that does not count."""
+
+# ------------------------------------------------------------------------------ what decides a time
+
+
+def compute_dtype(device: torch.device) -> torch.dtype:
+    """The precision of matrix products in `autocast`."""
+    with autocast(device):
+        enabled = torch.is_autocast_enabled(device.type)
+        return torch.get_autocast_dtype(device.type) if enabled else torch.float32
+
+
+def precision(device: torch.device) -> str:
+    """The name of `compute_dtype`, such as "float32"."""
+    return str(compute_dtype(device)).removeprefix("torch.")
+
+
+def processor_name() -> str:
+    """What the operating system calls the processor."""
+    cpuinfo = Path("/proc/cpuinfo")  # Linux
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+# ------------------------------------------------------------------------------------ stopwatches
+
+
+def _times(work: Callable[[], object], repeats: int) -> list[float]:
+    """Seconds of each of several calls, after one that does not count."""
     times = []
     work()
     _finish()
@@ -33,7 +100,12 @@ def _seconds(work: Callable[[], object], repeats: int) -> float:
         work()
         _finish()
         times.append(time.perf_counter() - began)
-    return statistics.median(times)
+    return times
+
+
+def _seconds(work: Callable[[], object], repeats: int) -> float:
+    """Median seconds of one call."""
+    return statistics.median(_times(work, repeats))
 
 
 def _finish() -> None:
@@ -42,14 +114,16 @@ def _finish() -> None:
         torch.accelerator.synchronize()
 
 
+# ------------------------------------------------------------------------------------- operations
+
+
 def matrix_product_rate(device: torch.device, repeats: int = 20) -> float:
-    """GFLOP/s of one linear layer of the transformer's MLP, (5120, 256) × (256, 1024), in the precision that training uses."""
-    kind = torch.bfloat16 if has_fast_bf16(device) else torch.float32
-    a, b = (
-        torch.randn(5120, 256, dtype=kind, device=device),
-        torch.randn(1024, 256, dtype=kind, device=device),
-    )
-    return 2 * 5120 * 256 * 1024 / _seconds(lambda: nn.functional.linear(a, b), repeats) / 1e9
+    """GFLOP/s of a linear layer, (5120, 256) × (256, 1024), in the precision of training."""
+    dtype = compute_dtype(device)
+    a = torch.randn(5120, 256, dtype=dtype, device=device)
+    b = torch.randn(1024, 256, dtype=dtype, device=device)
+    seconds = _seconds(lambda: nn.functional.linear(a, b), repeats)
+    return 2 * 5120 * 256 * 1024 / seconds / 1e9
 
 
 def forward_flops(num_tokens: int, config: DiTConfig = PRESETS["tiny"].dit) -> tuple[int, int]:
@@ -65,118 +139,150 @@ def forward_flops(num_tokens: int, config: DiTConfig = PRESETS["tiny"].dit) -> t
 
 
 def step_flops(dit: DiT, num_tokens: int, prompt_tokens: int) -> float:
-    """Floating-point operations of one training step for one clip: three times the forward pass's matrix products."""
-    D, depth, r = dit.config.hidden_size, dit.config.depth, dit.config.mlp_ratio
-    linear = (
-        num_tokens * D * D * (4 + 2 + 2 * r) + prompt_tokens * 2 * D * dit.config.text_size
-    )  # a block, in multiply-adds
-    attention = 2 * num_tokens * (num_tokens + prompt_tokens) * D
-    ends = num_tokens * (
-        2 * dit.x_embedder.weight.numel()
-        + 8 * D * D
-        + sum(p.numel() for p in dit.t_embedder.parameters() if p.ndim == 2)
-    )
-    return 3 * 2 * (depth * (linear + attention) + ends)
+    """Operations of one training step for one clip: three times the forward pass's products."""
+    N, D, config = num_tokens, dit.config.hidden_size, dit.config
+    # multiply-adds of a block; the prompt's keys and values, once
+    linear = N * D**2 * (4 + 2 + 2 * config.mlp_ratio)
+    linear += prompt_tokens * 2 * D * config.text_size
+    attention = 2 * N * (N + prompt_tokens) * D
+    levels = sum(p.numel() for p in dit.t_embedder.parameters() if p.ndim == 2)
+    ends = N * (2 * dit.x_embedder.weight.numel() + 8 * D**2 + levels)
+    return 3 * 2 * (config.depth * (linear + attention) + ends)
 
 
-def benchmark(model, quick: bool = False) -> dict:
-    """Measure every stage; nothing else should run beside it. `model` is left as it was."""
-    repeats, device = (2 if quick else 5), model.device
-    world = ToyWorld()
-    videos = world.batch(0, 32).videos
-    prompts = ["a large red circle bouncing on a navy background"] * 16
-    latents = model.encode(videos)
-    table: dict = {
-        "machine": platform.processor() or platform.machine(),
-        "device": str(device),
+# -------------------------------------------------------------------------------------- benchmark
+
+
+def benchmark(model: MiniSora, quick: bool = False, busy: bool = False) -> Speeds:
+    """Measure every stage; nothing else should run beside it. `model` is left as it was.
+
+    Args:
+        quick: fewer repetitions and shorter clips.
+        busy: also time a clip beside the programs of BUSY, which are started for it.
+    """
+    repeats = 2 if quick else 5
+    table: Speeds = {
+        "processor": processor_name(),
+        "device": str(model.device),
         "threads": torch.get_num_threads(),
+        "dtype": precision(model.device),
         "torch": torch.__version__,
-        "bf16": has_fast_bf16(device),
     }
-    rate = lambda work, clips: round(clips / _seconds(work, repeats), 1)
-    table["clips rendered a second"] = rate(lambda: world.batch(0, 128), 128)
-    table["clips encoded a second"] = rate(lambda: model.encode(videos), len(videos))
-    table["clips decoded a second"] = rate(lambda: model.decode(latents), len(videos))
-    table["clips sampled a second (20 steps, guided)"] = rate(
-        lambda: model.generate(prompts), len(prompts)
-    )
-    longer = lambda: model.upsample(prompts[:1], torch.Generator().manual_seed(0))
-    table["seconds for one prompt (upsampler)"] = round(_seconds(longer, repeats * 2), 5)
-    table["seconds for one clip (20 steps, guided)"] = round(
-        _seconds(lambda: model.generate(longer()), repeats * 2), 3
-    )
-
+    table |= _clip_speeds(model, repeats)
+    if busy:
+        table |= _busy_speeds(model, 3 if quick else 15)
     for seconds in (2, 4) if quick else (10, 60):
-        table |= {
-            f"{name} of {seconds} s of video": value
-            for name, value in _long_clip(model, seconds).items()
-        }
+        took, peak = _long_video_cost(model, seconds)
+        table[f"seconds for {seconds} s of video"] = took
+        table[f"MiB at the peak of {seconds} s of video"] = peak
+    table |= _stage_speeds(model, repeats)
+    return table | _training_speeds(model, 7 if quick else 20)
 
-    batch, steps = (
-        model.preset.train_dit.batch_size,
-        7 if quick else 20,
-    )  # with three more that do not count, so that the loop logs its tenth
-    ids = torch.full((256, 1, 20), PAD)
-    ids[:, :, :19], ids[:, :, 19] = 5, EOS
-    data = Latents(latents.cpu().repeat(8, 1, 1, 1, 1).half(), ids.to(torch.int16))
-    table["clips trained a second"] = round(batch * steps / _train_seconds(model, data, steps), 1)
-    table["GFLOP/s of matrix products here"] = round(matrix_product_rate(device), 1)
-    tokens = latents[0, 0].numel() // 4
-    table["GFLOP/s of a training step"] = round(
-        step_flops(model.dit, tokens, 20) * table["clips trained a second"] / 1e9, 1
-    )
-    table["training step's share of that rate"] = round(
-        table["GFLOP/s of a training step"] / table["GFLOP/s of matrix products here"], 3
-    )
+
+def _clip_speeds(model: MiniSora, repeats: int) -> Speeds:
+    """What one clip takes, and clips in a batch."""
+    few, many = STEPS["upsampled"], STEPS["typed"]
+
+    def seconds(steps: int) -> float:
+        return _seconds(lambda: model.generate(PROMPT, num_inference_steps=steps), 3 * repeats)
+
+    upsample = _seconds(lambda: model.upsample(PROMPT), 3 * repeats)
+    batch = _seconds(lambda: model.generate([PROMPT] * 16, num_inference_steps=few), repeats)
+    return {
+        f"seconds for one clip ({few} steps, guided)": round(seconds(few), 3),
+        f"seconds for one clip ({many} steps, guided)": round(seconds(many), 3),
+        "of these for its prompt (upsampler)": round(upsample, 4),
+        f"clips sampled a second ({few} steps, 16 at once)": round(16 / batch, 1),
+    }
+
+
+def _busy_speeds(model: MiniSora, repeats: int) -> Speeds:
+    """Median and worst seconds of one clip while other programs run beside it."""
+    steps = STEPS["upsampled"]
+    table: Speeds = {}
+    with tempfile.TemporaryDirectory() as folder:
+        model.save(folder)
+        for name, programs in BUSY.items():
+            with _running(programs, folder, str(model.device)):
+                times = _times(lambda: model.generate(PROMPT, num_inference_steps=steps), repeats)
+            table[f"seconds for one clip beside {name}"] = round(statistics.median(times), 3)
+            table[f"the worst of {repeats} beside {name}"] = round(max(times), 3)
     return table
 
 
-LONG = """
-import sys, time
-from minisora import MiniSora, tasks
-model = MiniSora.load(sys.argv[1], sys.argv[2])
-began = time.perf_counter()
-tasks.long_video(model, "a large red circle bouncing on a navy background", seconds=float(sys.argv[3]), progress=False)
-seconds = time.perf_counter() - began
-try:
-    import resource  # not on Windows
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
-except ImportError:
-    peak = float("nan")
-print(seconds, peak)
-"""
+@contextmanager
+def _running(programs: list[str], *arguments: str) -> Iterator[None]:
+    """Let Python programs run as long as the context lasts."""
+    children = []
+    try:
+        for source in programs:
+            command = [sys.executable, "-c", source, *arguments]
+            children.append(subprocess.Popen(command, cwd=ROOT))
+        time.sleep(8)  # until they have loaded torch
+        stopped = [child.returncode for child in children if child.poll() is not None]
+        if stopped:
+            raise RuntimeError(f"a program that should run beside ended with code {stopped[0]}")
+        yield
+    finally:
+        for child in children:
+            child.kill()
+            child.wait()
 
 
-def _long_clip(model, seconds: float) -> dict[str, float]:
-    """What a long clip costs, in a process of its own: seconds of sampling, and the peak of its memory in MiB."""
+def _stage_speeds(model: MiniSora, repeats: int) -> Speeds:
+    """Clips a second that are rendered, encoded and decoded."""
+    world = ToyWorld()
+    videos = world.batch(0, 32).videos
+    latents = model.encode(videos)
+    rendered = _seconds(lambda: world.batch(0, 128), repeats)
+    encoded = _seconds(lambda: model.encode(videos), repeats)
+    decoded = _seconds(lambda: model.decode(latents), repeats)
+    return {
+        "clips rendered a second": round(128 / rendered, 1),
+        "clips encoded a second": round(32 / encoded, 1),
+        "clips decoded a second": round(32 / decoded, 1),
+    }
+
+
+def _training_speeds(model: MiniSora, steps: int) -> Speeds:
+    """Clips trained a second, and the operations of a step against plain matrix products."""
+    words = 20
+    latents = model.encode(ToyWorld().batch(0, 32).videos)
+    ids = torch.full((256, 1, words), PAD)
+    ids[:, :, : words - 1] = 5  # any word
+    ids[:, :, words - 1] = EOS
+    data = Latents(latents.cpu().repeat(8, 1, 1, 1, 1).half(), ids.to(torch.int16))
+    batch = model.preset.train_dit.batch_size
+    clips = batch * steps / _train_seconds(model, data, steps)
+    patch = model.dit.config.patch_size
+    tokens = latents[0, 0].numel() // (patch[0] * patch[1] * patch[2])
+    rate = matrix_product_rate(model.device)
+    used = step_flops(model.dit, tokens, words) * clips / 1e9
+    return {
+        "clips trained a second": round(clips, 1),
+        "GFLOP/s of matrix products here": round(rate, 1),
+        "GFLOP/s of a training step": round(used, 1),
+        "a training step's fraction of that rate": round(used / rate, 3),
+    }
+
+
+def _long_video_cost(model: MiniSora, seconds: float) -> tuple[float, int]:
+    """Seconds of sampling and peak memory in MiB of a long clip, in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         model.save(folder)
-        command = [sys.executable, "-c", LONG, folder, str(model.device), str(seconds)]
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            check=True,
-            cwd=Path(__file__).resolve().parents[2],
-        )
+        command = [sys.executable, "-c", LONG_VIDEO, folder, str(model.device), str(seconds)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     took, peak = map(float, done.stdout.split())
-    return {"seconds": round(took, 2), "MiB at the peak": round(peak)}
+    return round(took, 2), round(peak)
 
 
-def _train_seconds(model, data: Latents, steps: int) -> float:
+def _train_seconds(model: MiniSora, data: Latents, steps: int) -> float:
     """Seconds of `steps` training steps of a fresh transformer of the same size."""
-    fresh = nn.ModuleDict(
-        {"text": copy.deepcopy(model.text), "dit": DiT(model.preset.dit).to(model.device)}
-    )
-    config = TrainConfig(
-        steps=steps + 3, batch_size=model.preset.train_dit.batch_size, save_every=1e9
-    )
+    dit = DiT(model.preset.dit).to(model.device)
+    fresh = nn.ModuleDict({"text": copy.deepcopy(model.text), "dit": dit})
+    batch = model.preset.train_dit.batch_size
+    config = TrainConfig(steps=steps + 3, batch_size=batch, save_every=1e9)  # three warm up
+    preset = replace(model.preset, train_dit=config, curriculum_steps=0)
     with tempfile.TemporaryDirectory() as folder, autocast(model.device):
-        history = train_dit(
-            fresh,
-            data,
-            replace(model.preset, train_dit=config, curriculum_steps=0),
-            folder,
-            progress=False,
-        )
+        history = train_dit(fresh, data, preset, folder, progress=False)
     return history[-1]["seconds"] / history[-1]["step"] * steps

@@ -1,64 +1,144 @@
-"""Shares and means with their 95 % intervals."""
+"""Fractions, means and slopes with their 95 % intervals.
+
+    flags ── fraction_of ──► {"value", "low", "high", "n"}
+    values ── mean_of ──► {"mean", "low", "high", "n"}
+    pairs ── slope_of ──► {"slope", "low", "high", "n"}
+
+Wilson's interval: E. B. Wilson, Probable inference, the law of succession, and statistical
+inference, JASA 22 (1927). Where there is nothing to measure, a figure is None.
+"""
 
 import math
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import torch
 
+Figure: TypeAlias = dict[str, float]
+Z = 1.96  # standard deviations on either side that hold 95 % of a normal distribution
 
-def wilson(successes: int, n: int, z: float = 1.96) -> dict[str, float]:
-    """A share with its 95 % interval (Wilson's score interval): value, low, high, n."""
-    if n == 0:
-        raise ValueError("a share of nothing has no interval; measure at least one")
+
+def wilson_interval(successes: int, n: int, z: float = Z) -> Figure:
+    """A fraction with its 95 % interval (Wilson's score interval).
+
+    Args:
+        successes: how many of n. n: at least 1.
+
+    Returns:
+        value, low and high in [0, 1], and n.
+
+    Raises:
+        ValueError: n is 0, or there are more successes than n.
+    """
+    if n < 1:
+        raise ValueError(f"n={n}: a fraction of nothing has no interval; measure at least one")
+    if not 0 <= successes <= n:
+        raise ValueError(f"successes={successes} is not between 0 and n={n}")
     p = successes / n
-    middle = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    rounded = lambda x: round(min(1.0, max(0.0, x)), 4)
+    scale = 1 + z * z / n
+    middle = (p + z * z / (2 * n)) / scale
+    half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / scale
     return {
         "value": round(p, 4),
-        "low": rounded(middle - half),
-        "high": rounded(middle + half),
+        "low": round(max(0.0, middle - half), 4),
+        "high": round(min(1.0, middle + half), 4),
         "n": n,
     }
 
 
-def share(flags: list[bool]) -> dict[str, float] | None:
+def fraction_of(flags: Sequence[bool]) -> Figure | None:
     """How many of the flags are set, with Wilson's interval; None where there are none."""
-    return wilson(sum(flags), len(flags)) if flags else None
+    return wilson_interval(sum(map(bool, flags)), len(flags)) if len(flags) else None
 
 
-def mean_of(values: list[float]) -> dict[str, float] | None:
-    """A mean with its 95 % interval (normal approximation) over what is finite; None where fewer than two values are."""
-    x = torch.tensor(values, dtype=torch.float64)
+def mean_of(values: Sequence[float]) -> Figure | None:
+    """A mean with its 95 % interval (normal approximation) over the finite values.
+
+    Returns:
+        mean, low, high and n; None where fewer than two values are finite.
+    """
+    x = torch.tensor(list(values), dtype=torch.float64)
     x = x[x.isfinite()]
-    if len(x) < 2:
+    n = len(x)
+    if n < 2:
         return None
-    mean, half = float(x.mean()), 1.96 * float(x.std()) / len(x) ** 0.5
+    return _interval("mean", float(x.mean()), float(x.std()) / math.sqrt(n), n)
+
+
+def slope_of(pairs: Sequence[Sequence[float]]) -> Figure | None:
+    """Slope of the least-squares line through (x, y), with its 95 % interval.
+
+    Returns:
+        slope, low, high and n; None for fewer than three pairs or where all x are the same.
+    """
+    points = torch.tensor([list(pair) for pair in pairs], dtype=torch.float64).reshape(-1, 2)
+    points = points[points.isfinite().all(1)]
+    n = len(points)
+    x, y = (points - points.mean(0)).T if n else (points[:, 0], points[:, 1])
+    squares = float(x.square().sum())
+    if n < 3 or squares == 0:
+        return None
+    slope = float((x * y).sum()) / squares
+    residual = float((y - slope * x).square().sum()) / (n - 2)
+    return _interval("slope", slope, math.sqrt(residual / squares), n)
+
+
+def _interval(name: str, value: float, error: float, n: int) -> Figure:
+    """A value and its 95 % interval from the standard error."""
     return {
-        "mean": round(mean, 4),
-        "low": round(mean - half, 4),
-        "high": round(mean + half, 4),
-        "n": len(x),
+        name: round(value, 4),
+        "low": round(value - Z * error, 4),
+        "high": round(value + Z * error, 4),
+        "n": n,
     }
 
 
-def lines_of(table: dict, path: str = "") -> str:
+def psnr_of(video: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """Peak signal-to-noise ratio of each clip: 10·log10(2² / mean squared error).
+
+    Args:
+        video, truth: (B, 3, T, H, W) in [-1, 1].
+
+    Returns:
+        (B,), in dB.
+    """
+    error = (video.clamp(-1, 1) - truth).square().flatten(1).mean(1)
+    return 10 * torch.log10(4 / error.clamp(min=1e-10))
+
+
+def is_figure(value: Any) -> bool:
+    """Whether a part of a table is a figure with an interval, and no table itself."""
+    return isinstance(value, dict) and "n" in value
+
+
+def lines_of(table: dict[str, Any], path: str = "") -> str:
     """Nested figures as text, a line each: path, value, interval, n."""
     lines = []
-    for name, f in table.items():
-        if isinstance(f, dict) and "n" not in f:
-            lines.append(lines_of(f, f"{path}{name} · "))
-        elif isinstance(f, dict):
-            scale, unit, value = (100, "%", f["value"]) if "value" in f else (1, "", f["mean"])
-            lines.append(
-                f"  {path + name:<44} {scale * value:7.3f} {unit:<2} [{scale * f['low']:.3f}, {scale * f['high']:.3f}]   n = {f['n']}"
-            )
-        elif isinstance(f, (int, float)):
-            lines.append(f"  {path + name:<44} {f:7.3f}")
-    return "\n".join(filter(None, lines))
+    for name, part in table.items():
+        label = f"  {path + name:<44} "
+        if is_figure(part):
+            lines.append(label + _figure_text(part))
+        elif isinstance(part, dict):
+            lines.append(lines_of(part, f"{path}{name} · "))
+        elif isinstance(part, int | float):
+            lines.append(f"{label}{part:7.3f}")
+    return "\n".join(line for line in lines if line)
 
 
-def psnr_of(video: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    """Peak signal-to-noise ratio in dB of each clip, (B,), for videos in [-1, 1]: 10·log10(2² / mean squared error)."""
-    return 10 * torch.log10(
-        4 / (video.clamp(-1, 1) - truth).square().flatten(1).mean(1).clamp(min=1e-10)
-    )
+def _figure_text(figure: Figure) -> str:
+    value = next(figure[name] for name in ("value", "mean", "slope") if name in figure)
+    scale, unit = (100, "% ") if "value" in figure else (1, "  ")
+    interval = f"[{scale * figure['low']:.3f}, {scale * figure['high']:.3f}]"
+    return f"{scale * value:7.3f} {unit} {interval}   n = {figure['n']}"
+
+
+def percent(figure: Figure | None) -> str:
+    """A figure in short: "95 % [90, 98]", or "33.2 [33.0, 33.4]" where it is no fraction."""
+    if figure is None:
+        return "–"
+    if "value" in figure:
+        value, low, high = (100 * figure[name] for name in ("value", "low", "high"))
+        return f"{value:.0f} % [{low:.0f}, {high:.0f}]"
+    value = figure["mean"] if "mean" in figure else figure["slope"]
+    digits = 1 if abs(value) >= 10 else 2
+    return f"{value:.{digits}f} [{figure['low']:.{digits}f}, {figure['high']:.{digits}f}]"

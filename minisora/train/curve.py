@@ -44,20 +44,24 @@ class Curve:
         self.write()
 
     def add(self, stage: str, seconds: float, **figures: Any) -> None:
-        """Add a point. A later point of the same stage was made by a run that was killed."""
+        """Add a point. Later points of the same stage were made by a run that was killed."""
         self.spend(stage, seconds)
         minutes = round(sum(self.seconds.values()) / 60, 2)
-        self.points = [p for p in self.points if p["stage"] != stage or p["minutes"] < minutes]
+        self._drop(stage, minutes)
         self.points.append({"stage": stage, "minutes": minutes, **figures})
         self.write()
 
     def forget(self, stage: str) -> None:
         """Drop the points and the time of a stage that is trained anew."""
-        before = self.seconds.get(BEFORE, 0.0) / 60
-        kept = [p for p in self.points if p["stage"] != stage or p["minutes"] <= before]
-        self.points = kept
         self.seconds.pop(stage, None)
+        self._drop(stage, 0.0)
         self.write()
+
+    def _drop(self, stage: str, minutes: float) -> None:
+        """Drop a stage's points from some minutes on, but none of the model before this run."""
+        before = self.seconds.get(BEFORE, 0.0) / 60
+        first = max(minutes, before + 1e-6)
+        self.points = [p for p in self.points if p["stage"] != stage or p["minutes"] < first]
 
     def write(self) -> None:
         """Write `curve.json`."""

@@ -6,9 +6,8 @@ toy world or folder ──► Source: a bucket for each size ── cached_laten
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from tqdm.auto import tqdm
@@ -233,10 +232,11 @@ def world_of(
 
 def render_pool(world: ToyWorld, count: int) -> torch.Tensor:
     """The first `count` clips as (count, 3, T, H, W) uint8."""
+    shape: dict[str, Any] = world.shape
     chunks = []
     for start in range(0, count, 64):
         scenes = [world.scene(i) for i in range(start, min(start + 64, count))]
-        chunks.append(((render(scenes, **world.shape) + 1) * 127.5).round().byte())
+        chunks.append(((render(scenes, **shape) + 1) * 127.5).round().byte())
     return torch.cat(chunks)
 
 
@@ -248,15 +248,17 @@ class WorldClips:
     captions_per_clip: int
 
     def __call__(self, start: int, count: int) -> Captioned:
+        shape: dict[str, Any] = self.world.shape
         scenes = [self.world.scene(i) for i in range(start, start + count)]
-        forms = (caption, partial(detailed_caption, **self.world.shape))
         several = []
         for scene in scenes:
             captions = []
             for k in range(0, self.captions_per_clip, 2):
-                captions += [form(scene, random.Random(f"{k} {scene.seed}")) for form in forms]
+                seed = f"{k} {scene.seed}"  # the same words, without positions and with them
+                captions.append(caption(scene, random.Random(seed)))
+                captions.append(detailed_caption(scene, random.Random(seed), **shape))
             several.append(captions)
-        return render(scenes, **self.world.shape), several
+        return render(scenes, **shape), several
 
     def pool(self, count: int) -> torch.Tensor:
         return render_pool(self.world, count)
@@ -284,7 +286,7 @@ def world_source(preset: Preset) -> Source:
     buckets = []
     for world, count, fraction in zip(worlds, counts(preset.cached_clips), fractions, strict=True):
         buckets.append(Bucket(WorldClips(world, preset.captions_per_clip), count, fraction))
-    shape = worlds[0].shape
+    shape: dict[str, Any] = worlds[0].shape
     scenes = []
     for family in ("solo", "pair"):
         scenes += test_scenes(family, "seen", HELD_BACK // 2, **shape)
@@ -295,8 +297,9 @@ def world_source(preset: Preset) -> Source:
 
 def _cells(world: ToyWorld) -> int:
     """What a clip of this world costs: latent frames · rows · columns."""
-    frames = (world.shape["num_frames"] + 3) // 4
-    return frames * world.shape["height"] * world.shape["width"]
+    shape: dict[str, Any] = world.shape
+    frames = (shape["num_frames"] + 3) // 4
+    return frames * shape["height"] * shape["width"]
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import torch
 
 from minisora.config import TextConfig
 from minisora.show.media import as_video
-from minisora.world.captions import words_of
+from minisora.text import words_of
 
 
 @dataclass(frozen=True)

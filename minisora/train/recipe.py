@@ -109,7 +109,7 @@ def train_model(
 
     model.save(run_dir / "model", {"curve": curve.points, "threads": torch.get_num_threads()})
     if source.judged and any(point["stage"] == "dit" for point in curve.points):
-        plot_curve(curve.points).figure.savefig(run_dir / "curve.png", dpi=150, bbox_inches="tight")
+        save_curve(curve.points, run_dir / "curve.png")
     return model.eval()
 
 
@@ -210,6 +210,12 @@ class Stages:
             "evaluate_every": self.evaluate_every,
             "reads": reads,
         }
+
+
+def save_curve(points: list[dict], path: Path) -> None:
+    """Draw the curve into a file."""
+    figure: Any = plot_curve(points).figure
+    figure.savefig(path, dpi=150, bbox_inches="tight")
 
 
 def reconstruction_psnr(model: MiniSora, videos: torch.Tensor) -> torch.Tensor:

@@ -2,8 +2,8 @@
 
     list of Scene ──► videos (B, 3, T, H, W) in [-1, 1]
 
-A signed distance is negative inside a shape, zero on its edge, positive outside, in half-widths. Its coverage of a pixel is
-`clamp(1/2 - distance / pixel, 0, 1)`, which is the anti-aliasing.
+A signed distance is negative inside a shape, zero on its edge, positive outside, in half-widths.
+Its coverage of a pixel is `clamp(1/2 - distance / pixel, 0, 1)`, which is the anti-aliasing.
 """
 
 import math
@@ -45,20 +45,24 @@ def signed_distance(shape: str, x: torch.Tensor, y: torch.Tensor) -> torch.Tenso
 def _star(
     x: torch.Tensor, y: torch.Tensor, points: int, outer: float, inner: float
 ) -> torch.Tensor:
-    """A star with a point straight up: fold the plane into half of one point, where the edge is a single line."""
+    """A star with a point straight up.
+
+    The plane is folded into half of one point, where the edge is a single line.
+    """
     sector = math.pi / points
     angle = torch.atan2(x, -y)  # 0 is straight up
     angle = (torch.remainder(angle + sector, 2 * sector) - sector).abs()
     radius = torch.hypot(x, y)
-    px, py = radius * torch.cos(angle), radius * torch.sin(angle)
-    ex, ey = (
-        inner * math.cos(sector) - outer,
-        inner * math.sin(sector),
-    )  # from the point to the notch
+    px = radius * torch.cos(angle)
+    py = radius * torch.sin(angle)
+    ex = inner * math.cos(sector) - outer  # from the point to the notch
+    ey = inner * math.sin(sector)
     return ((px - outer) * ey - py * ex) / math.hypot(ex, ey)
 
 
-def pixel_grid(height: int, width: int, device=None) -> tuple[torch.Tensor, torch.Tensor]:
+def pixel_grid(
+    height: int, width: int, device: torch.device | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Centres of the pixels in half-widths: x (1, W) and y (H, 1)."""
     unit = min(height, width)
     x = (2 * torch.arange(width, device=device) + 1 - width) / unit
@@ -83,9 +87,11 @@ def coverage(
         (..., H, W) in [0, 1].
     """
     x, y = pixel_grid(height, width, positions.device)
-    dx, dy = x - positions[..., 0, None, None], y - positions[..., 1, None, None]
-    if angles.any():  # turn the plane back, so that the shape stands upright
-        cos, sin = torch.cos(angles)[..., None, None], torch.sin(angles)[..., None, None]
+    dx = x - positions[..., 0, None, None]
+    dy = y - positions[..., 1, None, None]
+    if angles.any():  # rotate the plane back, so that the shape stands upright
+        cos = torch.cos(angles)[..., None, None]
+        sin = torch.sin(angles)[..., None, None]
         dx, dy = dx * cos + dy * sin, dy * cos - dx * sin
     r = radii[..., None, None]
     distance = signed_distance(shape, dx / r, dy / r) * r
@@ -93,20 +99,30 @@ def coverage(
 
 
 def background_image(background: str, texture: str, height: int, width: int) -> torch.Tensor:
-    """The empty stage (3, H, W) in [0, 1]: one colour, a vertical ramp, or lines every quarter of the shorter side."""
+    """The empty background (3, H, W) in [0, 1].
+
+    One colour, a vertical ramp, or lines every quarter of the shorter side.
+    """
     color = torch.tensor(BACKGROUND_COLORS[background]).float()[:, None, None] / 255
-    toward = (
-        0.0 if background == "white" else 1.0
-    )  # dark stages are lightened, the white one is darkened
+    toward = 0.0 if background == "white" else 1.0  # white is darkened, the dark ones lightened
     if texture == "gradient":
         amount = torch.linspace(0.0, 0.35, height)[None, :, None]
     elif texture == "grid":
-        gap = min(height, width) // 4
-        line = lambda n: (torch.arange(n) % gap == gap // 2).float()
-        amount = 0.22 * torch.maximum(line(height)[:, None], line(width)[None, :])[None]
+        gap = max(min(height, width) // 4, 1)
+        rows = _lines(height, gap)[:, None]
+        columns = _lines(width, gap)[None, :]
+        amount = 0.22 * torch.maximum(rows, columns)[None]
     else:
         amount = torch.zeros(1, 1, 1)
     return (color + amount * (toward - color)).expand(3, height, width).contiguous()
+
+
+def _lines(length: int, gap: int) -> torch.Tensor:
+    """1 at the middle of every gap, 0 elsewhere: (length,)."""
+    return (torch.arange(length) % gap == gap // 2).float()
+
+
+AT_ONCE = 64  # scenes that fit a processor's cache are drawn three times as fast
 
 
 def render(
@@ -121,34 +137,31 @@ def render(
     Returns:
         videos (B, 3, T, H, W) float32 in [-1, 1].
     """
-    if len(scenes) > 64:  # pieces that fit a processor's cache are drawn three times as fast
-        return torch.cat(
-            [
-                render(scenes[i : i + 64], num_frames, height, width, fps)
-                for i in range(0, len(scenes), 64)
-            ]
-        )
-    stages = {(s.background, s.texture) for s in scenes}
-    stages = {key: background_image(*key, height, width) for key in stages}
-    video = torch.stack([stages[s.background, s.texture] for s in scenes])[:, :, None].repeat(
-        1, 1, num_frames, 1, 1
-    )
+    parts = [scenes[i : i + AT_ONCE] for i in range(0, len(scenes), AT_ONCE)]
+    return torch.cat([_render(part, num_frames, height, width, fps) for part in parts])
+
+
+def _render(
+    scenes: Sequence[Scene], num_frames: int, height: int, width: int, fps: float
+) -> torch.Tensor:
+    keys = {(s.background, s.texture) for s in scenes}
+    empty = {key: background_image(*key, height, width) for key in keys}
+    frames = torch.stack([empty[s.background, s.texture] for s in scenes])
+    video = frames[:, :, None].repeat(1, 1, num_frames, 1, 1)
+
     bottom = height / min(height, width)
     tracks = [simulate(scene, num_frames, fps, bottom) for scene in scenes]
-    groups: dict[
-        tuple[str, int], list[int]
-    ] = {}  # objects of a scene never overlap, so the order does not matter
+    # objects of a scene never overlap, so the order in which they are drawn does not matter
+    groups: dict[tuple[str, int], list[int]] = {}
     for b, scene in enumerate(scenes):
         for k, thing in enumerate(scene.objects):
             groups.setdefault((thing.shape, k), []).append(b)
     for (shape, k), rows in groups.items():
-        pick = lambda name: torch.stack([getattr(tracks[b], name)[:, k] for b in rows]).float()
-        alpha = coverage(shape, pick("positions"), pick("radii"), pick("angles"), height, width)[
-            :, None
-        ]  # (n, 1, T, H, W)
-        color = (
-            torch.tensor([COLORS[scenes[b].objects[k].color] for b in rows])[:, :, None, None, None]
-            / 255
-        )
-        video[rows] = torch.lerp(video[rows], color.expand_as(video[rows]), alpha)
+        positions = torch.stack([tracks[b].positions[:, k] for b in rows]).float()
+        radii = torch.stack([tracks[b].radii[:, k] for b in rows]).float()
+        angles = torch.stack([tracks[b].angles[:, k] for b in rows]).float()
+        alpha = coverage(shape, positions, radii, angles, height, width)[:, None]  # (n, 1, T, H, W)
+        colors = torch.tensor([COLORS[scenes[b].objects[k].color] for b in rows]) / 255
+        colors = colors[:, :, None, None, None].expand_as(video[rows])
+        video[rows] = torch.lerp(video[rows], colors, alpha)
     return video * 2 - 1

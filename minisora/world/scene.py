@@ -2,13 +2,17 @@
 
     Scene ──► simulate ──► Tracks: where everything is in every frame
 
-Units: the half-width, which is half of the frame's shorter side, and the second. The middle of the frame is (0, 0), x points
-right and y points **down**, as rows of an image do; a square frame reaches from -1 to 1. Angles are radians, clockwise on screen.
-The floor is the frame's lower edge. A mass is its radius squared, so that what pixels show decides a collision.
+Units: the half-width, which is half of the frame's shorter side, and the second. The middle of the
+frame is (0, 0), x points right and y points **down**, as rows of an image do; a square frame
+reaches from -1 to 1. Angles are radians, clockwise on screen. The floor is the frame's lower edge.
+A mass is its radius squared, so that what pixels show decides a collision.
 """
 
+import itertools
 import math
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
@@ -38,27 +42,21 @@ MOTIONS = (
     "growing",
     "shrinking",
 )
-RELATIONS = {
+RELATIONS = {  # where the first object is, seen from the second
     "left of": (-1, 0),
     "right of": (1, 0),
     "above": (0, -1),
     "below": (0, 1),
-}  # where the first object is, seen from the second
-ROUND = (
-    "circle",
-    "ring",
-)  # spinning does not show in these, so they are never made or captioned spinning
+}
+ROUND = ("circle", "ring")  # spinning does not show in these: they are never made to spin
 
 GRAVITY = 1.0  # half-widths per second squared: an object falls half of the frame in 1.4 seconds
 GROWTH = (1.45, 1.60)  # growing ends the clip this much larger; shrinking this much smaller
-SPIN = (
-    1.4,
-    1.7,
-)  # radians per second, clockwise, as circling is too: no word says which way, or how fast
+SPIN = (1.4, 1.7)  # radians per second; always clockwise, because no word says which way
 FPS = 8
 
-# How far an upright shape of radius 1 reaches from its centre of mass: sideways, up, down. `render.py` draws them so.
-EXTENT = {
+# How far an upright shape of radius 1 reaches from its centre of mass: sideways, up, down.
+EXTENT = {  # as `render.py` draws them
     "circle": (1.0, 1.0, 1.0),
     "square": (0.85, 0.85, 0.85),
     "triangle": (1.04, 1.20, 0.60),
@@ -81,13 +79,11 @@ class SceneObject:
     y: float
     vx: float = 0.0  # half-widths per second
     vy: float = 0.0
-    turn: float = 0.0  # rad/s at which the velocity turns: circling
-    spin: float = 0.0  # rad/s at which the object itself turns
-    growth: float = 0.0  # share of the first radius gained per second
+    angular_velocity: float = 0.0  # rad/s at which the velocity rotates: circling
+    spin: float = 0.0  # rad/s at which the object itself rotates
+    growth: float = 0.0  # fraction of the first radius gained per second
     gravity: float = 0.0  # GRAVITY where it falls
-    restitution: float = (
-        1.0  # share of speed kept when it meets the floor: 1 bounces, 0 stays there
-    )
+    restitution: float = 1.0  # fraction of speed kept at the floor: 1 bounces, 0 stays there
 
     @property
     def mass(self) -> float:
@@ -95,7 +91,7 @@ class SceneObject:
 
     @property
     def floor(self) -> float:
-        """The centre's y (in half-widths, for a square frame) when the object stands on the lower edge."""
+        """The centre's y when the object stands on the lower edge of a square frame."""
         return 1.0 - self.radius * EXTENT[self.shape][2]
 
 
@@ -120,20 +116,27 @@ class Scene:
 
 @dataclass(frozen=True)
 class Tracks:
-    """Truth per frame (T) and object (K): positions (T, K, 2) as x, y; radii (T, K); angles (T, K)."""
+    """What is true of each frame (T) and object (K).
+
+    Positions are (T, K, 2) as x, y; radii and angles are (T, K).
+    """
 
     positions: torch.Tensor
     radii: torch.Tensor
     angles: torch.Tensor
 
 
-# ---------------------------------------------------------------------------------------------------------------- physics
+# ------------------------------------------------------------------------------------- physics
+
+MAX_EVENTS = 100  # a frame: a ball at rest on another could trade events for ever
+SEARCH_STEP = 1 / 256  # seconds between the moments at which a meeting is looked for
 
 
 def simulate(scene: Scene, num_frames: int = 17, fps: float = FPS, bottom: float = 1.0) -> Tracks:
     """Move the scene's objects exactly: closed forms between events, and events where they happen.
 
-    Events are an object that meets the floor and two objects that meet (elastic, along the line of centres).
+    An event is an object under gravity that meets the floor, or two objects that meet: discs that
+    collide elastically along the line of centres.
 
     Args:
         num_frames: T ≥ 1. fps: frames per second. bottom: y of the lower edge, 1 in a square frame.
@@ -141,100 +144,197 @@ def simulate(scene: Scene, num_frames: int = 17, fps: float = FPS, bottom: float
     Returns:
         Tracks in float64, frame 0 at time 0.
     """
-    state = [[o.x, o.y, o.vx, o.vy, o.gravity] for o in scene.objects]
-    floors = [o.floor - 1.0 + bottom for o in scene.objects]
-    positions, now = [], 0.0
+    bodies = [
+        _Body(o, o.floor - 1.0 + bottom, o.x, o.y, o.vx, o.vy, o.gravity) for o in scene.objects
+    ]
+    positions = []
+    now = 0.0
     for frame in range(num_frames):
         target = frame / fps
-        for _ in range(100):  # a ball at rest on another could trade events for ever
-            wait, event = _next_event(scene.objects, state, floors)
-            if now + wait > target:
+        for _ in range(MAX_EVENTS):
+            event = _next_event(bodies, now, target - now)
+            if event is None or now + event.wait > target:
                 break
-            _advance(scene.objects, state, wait)
-            now += wait
-            event()
-        _advance(scene.objects, state, target - now)
+            _advance(bodies, event.wait)
+            now += event.wait
+            if event.other is None:
+                _hit_floor(event.body)
+            else:
+                _collide(event.body, event.other)
+        _advance(bodies, target - now)
         now = target
-        positions.append([s[:2] for s in state])
+        positions.append([(body.x, body.y) for body in bodies])
+
     times = torch.arange(num_frames, dtype=torch.float64)[:, None] / fps
-    column = lambda name: torch.tensor(
-        [getattr(o, name) for o in scene.objects], dtype=torch.float64
-    )
+    radii = torch.tensor([o.radius for o in scene.objects], dtype=torch.float64)
+    growth = torch.tensor([o.growth for o in scene.objects], dtype=torch.float64)
+    spin = torch.tensor([o.spin for o in scene.objects], dtype=torch.float64)
     return Tracks(
-        positions=torch.tensor(positions, dtype=torch.float64),
-        radii=column("radius") * (1 + column("growth") * times),
-        angles=column("spin") * times,
+        positions=torch.tensor(positions, dtype=torch.float64).view(num_frames, -1, 2),
+        radii=radii * (1 + growth * times),
+        angles=spin * times,
     )
 
 
-def _advance(objects: tuple[SceneObject, ...], state: list[list[float]], dt: float) -> None:
-    for thing, s in zip(objects, state, strict=True):
-        x, y, vx, vy, g = s
-        if thing.turn:  # a velocity that turns at a constant rate draws a circle
-            sin, cos, w = math.sin(thing.turn * dt), math.cos(thing.turn * dt), thing.turn
-            s[:4] = [
-                x + (vx * sin - vy * (1 - cos)) / w,
-                y + (vx * (1 - cos) + vy * sin) / w,
-                vx * cos - vy * sin,
-                vx * sin + vy * cos,
-            ]
-        else:
-            s[:4] = [x + vx * dt, y + vy * dt + 0.5 * g * dt * dt, vx, vy + g * dt]
+@dataclass
+class _Body:
+    """An object on its way."""
+
+    thing: SceneObject
+    floor: float
+    x: float
+    y: float
+    vx: float
+    vy: float
+    gravity: float
 
 
-def _next_event(objects: tuple[SceneObject, ...], state: list[list[float]], floors: list[float]):
-    """Seconds until the next event, and a function that carries it out."""
-    wait, event = math.inf, None
-    for i, thing in enumerate(objects):
-        if state[i][4] > 0:
-            dt = _floor_time(state[i], floors[i])
-            if dt < wait:
-                wait, event = dt, lambda s=state[i], e=thing.restitution: _hit_floor(s, e)
-    if len(objects) == 2:
-        dt = _meeting_time(state, objects[0].radius + objects[1].radius)
-        if dt < wait:
-            wait, event = dt, lambda: _collide(objects, state)
-    return wait, event
+@dataclass(frozen=True)
+class _Event:
+    """In `wait` seconds, `body` meets `other`, or the floor where there is no other."""
+
+    wait: float
+    body: _Body
+    other: _Body | None = None
 
 
-def _floor_time(s: list[float], floor: float) -> float:
-    _, y, _, vy, g = s
-    return max(
-        0.0, (-vy + math.sqrt(max(0.0, vy * vy + 2 * g * (floor - y)))) / g
-    )  # y + vy·t + g·t²/2 = floor
+def _after(body: _Body, dt: float) -> tuple[float, float, float, float]:
+    """Position and velocity (x, y, vx, vy) after dt seconds without an event."""
+    x, y, vx, vy = body.x, body.y, body.vx, body.vy
+    rate = body.thing.angular_velocity
+    if rate:  # a velocity that rotates at a constant rate draws a circle
+        sin = math.sin(rate * dt)
+        cos = math.cos(rate * dt)
+        return (
+            x + (vx * sin - vy * (1 - cos)) / rate,
+            y + (vx * (1 - cos) + vy * sin) / rate,
+            vx * cos - vy * sin,
+            vx * sin + vy * cos,
+        )
+    g = body.gravity
+    return x + vx * dt, y + vy * dt + 0.5 * g * dt * dt, vx, vy + g * dt
 
 
-def _hit_floor(s: list[float], restitution: float) -> None:
-    if restitution > 0:
-        s[3] = -abs(s[3]) * restitution
+def _advance(bodies: list[_Body], dt: float) -> None:
+    for body in bodies:
+        body.x, body.y, body.vx, body.vy = _after(body, dt)
+
+
+def _next_event(bodies: list[_Body], now: float, horizon: float) -> _Event | None:
+    """The first event, or None where there is none; meetings count only up to `horizon` seconds."""
+    first = None
+    for body in bodies:
+        if body.gravity > 0:
+            wait = _floor_time(body)
+            if first is None or wait < first.wait:
+                first = _Event(wait, body)
+    for a, b in itertools.combinations(bodies, 2):
+        wait = _meeting_time(a, b, now, horizon)
+        if wait < math.inf and (first is None or wait < first.wait):
+            first = _Event(wait, a, b)
+    return first
+
+
+def _floor_time(body: _Body) -> float:
+    """Seconds until y + vy·t + g·t²/2 = floor."""
+    g = body.gravity
+    root = body.vy * body.vy + 2 * g * (body.floor - body.y)
+    return max(0.0, (-body.vy + math.sqrt(max(0.0, root))) / g)
+
+
+def _hit_floor(body: _Body) -> None:
+    if body.thing.restitution > 0:
+        body.vy = -abs(body.vy) * body.thing.restitution
     else:
-        s[2:] = [0.0, 0.0, 0.0]
+        body.vx = body.vy = body.gravity = 0.0
 
 
-def _meeting_time(state: list[list[float]], distance: float) -> float:
-    dx, dy, dvx, dvy = (state[1][i] - state[0][i] for i in range(4))
-    approach, speed = dx * dvx + dy * dvy, dvx * dvx + dvy * dvy
+def _meeting_time(a: _Body, b: _Body, now: float, horizon: float) -> float:
+    """Seconds until two objects touch, infinite where they do not."""
+    bent = a.thing.angular_velocity or b.thing.angular_velocity or a.gravity != b.gravity
+    if bent or a.thing.growth or b.thing.growth:
+        return _search_meeting(a, b, now, horizon)
+    # no relative acceleration: |d + v·t| = distance is quadratic in t
+    distance = a.thing.radius + b.thing.radius
+    dx, dy, dvx, dvy = b.x - a.x, b.y - a.y, b.vx - a.vx, b.vy - a.vy
+    approach = dx * dvx + dy * dvy
+    speed = dvx * dvx + dvy * dvy
     if approach >= 0:  # going apart, or both at rest
         return math.inf
-    root = approach * approach - speed * (
-        dx * dx + dy * dy - distance * distance
-    )  # |d + v·t| = distance
+    root = approach * approach - speed * (dx * dx + dy * dy - distance * distance)
     return math.inf if root < 0 else max(0.0, (-approach - math.sqrt(root)) / speed)
 
 
-def _collide(objects: tuple[SceneObject, ...], state: list[list[float]]) -> None:
-    """Exchange momentum along the line of centres; kinetic energy and momentum are kept."""
-    (a, b), (m_a, m_b) = state, (o.mass for o in objects)
-    nx, ny = b[0] - a[0], b[1] - a[1]
+def _search_meeting(a: _Body, b: _Body, now: float, horizon: float) -> float:
+    """The same for any motion: bracket the first touch on a fine grid, then bisect."""
+    gap = partial(_gap, a, b, now)
+    gap_change = partial(_gap_change, a, b, now)
+    if gap(0.0) <= 0 and gap_change(0.0) < 0:
+        return 0.0
+    steps = max(1, math.ceil(horizon / SEARCH_STEP))
+    for step in range(steps):
+        start = horizon * step / steps
+        end = horizon * (step + 1) / steps
+        if gap_change(start) < 0 < gap_change(end):  # nearest in between: may touch and part there
+            end = _bisect(gap_change, start, end)
+        if gap(end) <= 0 < gap(start):
+            return _bisect(gap, start, end)
+        if gap(end) <= 0 and gap_change(end) < 0:  # parted and came back within one step
+            return end
+    return math.inf
+
+
+def _reach(a: _Body, b: _Body, time: float) -> tuple[float, float]:
+    """Sum of two radii at a time, and how fast it grows."""
+    rate = a.thing.radius * a.thing.growth + b.thing.radius * b.thing.growth
+    return a.thing.radius + b.thing.radius + rate * time, rate
+
+
+def _gap(a: _Body, b: _Body, now: float, dt: float) -> float:
+    """Squared distance of centres after dt seconds, less the squared sum of radii."""
+    ax, ay, _, _ = _after(a, dt)
+    bx, by, _, _ = _after(b, dt)
+    distance, _ = _reach(a, b, now + dt)
+    return (bx - ax) ** 2 + (by - ay) ** 2 - distance**2
+
+
+def _gap_change(a: _Body, b: _Body, now: float, dt: float) -> float:
+    """Half of the gap's derivative after dt seconds: negative while two objects approach."""
+    ax, ay, avx, avy = _after(a, dt)
+    bx, by, bvx, bvy = _after(b, dt)
+    distance, rate = _reach(a, b, now + dt)
+    return (bx - ax) * (bvx - avx) + (by - ay) * (bvy - avy) - distance * rate
+
+
+def _bisect(function: Callable[[float], float], low: float, high: float) -> float:
+    """The last moment before the function changes its sign between low and high."""
+    positive = function(low) > 0
+    for _ in range(60):
+        middle = (low + high) / 2
+        if (function(middle) > 0) == positive:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def _collide(a: _Body, b: _Body) -> None:
+    """Exchange momentum along the line of centres; kinetic energy and momentum are kept.
+
+    Where radii grow, the two are pushed apart as fast as their surfaces move.
+    """
+    nx, ny = b.x - a.x, b.y - a.y
     length = math.hypot(nx, ny)
     nx, ny = nx / length, ny / length
-    approach = (a[2] - b[2]) * nx + (a[3] - b[3]) * ny
+    _, rate = _reach(a, b, 0.0)
+    approach = (a.vx - b.vx) * nx + (a.vy - b.vy) * ny + rate
+    m_a, m_b = a.thing.mass, b.thing.mass
     push = 2 * approach / (m_a + m_b)
-    a[2], a[3] = a[2] - push * m_b * nx, a[3] - push * m_b * ny
-    b[2], b[3] = b[2] + push * m_a * nx, b[3] + push * m_a * ny
+    a.vx, a.vy = a.vx - push * m_b * nx, a.vy - push * m_b * ny
+    b.vx, b.vy = b.vx + push * m_a * nx, b.vy + push * m_a * ny
 
 
-def check_choice(name: str, value: str, allowed) -> None:
+def check_choice(name: str, value: str, allowed: Collection[str]) -> None:
     """Refuse a value that is not among `allowed`, naming what is."""
     if value not in allowed:
         raise ValueError(

@@ -5,7 +5,7 @@ import math
 import torch
 
 from minisora import MiniSora, parse, read, verdict
-from minisora.measure.clips import make
+from minisora.measure.clips import generate_clips
 from minisora.measure.physics import velocity_error
 from minisora.widgets.failures import prompt_of
 
@@ -136,7 +136,7 @@ def check_better(
     videos = called(better, model, prompts, seed)
     if videos is None:
         return False
-    plain = make(model, prompts, seed, **options)
+    plain = generate_clips(model, prompts, seed, **options)
     if not isinstance(videos, torch.Tensor) or videos.shape != plain.shape:
         got = type(videos).__name__
         if isinstance(videos, torch.Tensor):

@@ -1,0 +1,93 @@
+"""Presets: what no model can have is refused in one sentence, at once."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from minisora.config import PRESETS, DiTConfig, Preset, TextConfig, TrainConfig, VAEConfig
+
+NAN, INF = float("nan"), float("inf")
+
+
+def test_a_preset_comes_back_from_json():
+    for preset in PRESETS.values():
+        assert Preset.from_dict(json.loads(json.dumps(preset.to_dict()))) == preset
+    without = replace(PRESETS["tiny"], upsampler=None)
+    assert Preset.from_dict(json.loads(json.dumps(without.to_dict()))) == without
+
+
+@pytest.mark.parametrize(
+    "field,values",
+    {
+        "shift": [0, -1.0, NAN, INF, "3", None],
+        "fps": [0, -8, 8.5, NAN, True],
+        "num_frames": [0, -17, 16, 17.0, "17", None, 10**9 * 4 + 1],
+        "height": [0, -32, 30, NAN],
+        "width": [0, -32, 33, [32]],
+        "other_sizes": [((17, 32),), ((16, 32, 32),), ((17, 32, 30),), ((0, 0, 0),), 5, None],
+        "other_fraction": [-0.1, 0.25, NAN],
+        "prompt_dropout_prob": [1.5, NAN, -1],
+        "kl_weight": [NAN, INF, -1],
+        "noise_augmentation": [NAN, 2],
+        "curriculum_steps": [-1, 0.5],
+        "vae": [None, 3, {}, TextConfig()],
+        "dit": [None, DiTConfig(text_size=64), DiTConfig(latent_channels=8)],
+        "upsampler": [0, "yes"],
+        "train_dit": [None, {"minutes": 1}],
+    }.items(),
+)
+def test_a_preset_refuses_what_no_model_can_have(field, values):
+    for value in values:
+        with pytest.raises(ValueError, match=r"^[^\n]{10,300}$"):
+            replace(PRESETS["tiny"], **{field: value})
+
+
+@pytest.mark.parametrize(
+    "make,options",
+    [
+        (DiTConfig, {"depth": 10**9}),
+        (DiTConfig, {"depth": 0}),
+        (DiTConfig, {"hidden_size": 10_000, "depth": 256, "num_heads": 4}),
+        (DiTConfig, {"hidden_size": 256, "num_heads": 7}),
+        (DiTConfig, {"hidden_size": 12, "num_heads": 4}),
+        (DiTConfig, {"mlp_ratio": NAN}),
+        (DiTConfig, {"patch_size": (1, 2)}),
+        (DiTConfig, {"patch_size": (0, 2, 2)}),
+        (DiTConfig, {"patch_size": (1, 2.0, 2)}),
+        (VAEConfig, {"latent_channels": -1}),
+        (VAEConfig, {"window": 0}),
+        (TextConfig, {"max_length": 10**12}),
+        (TrainConfig, {"minutes": NAN}),
+        (TrainConfig, {"minutes": -1.0}),
+        (TrainConfig, {"learning_rate": INF}),
+        (TrainConfig, {"batch_size": 0}),
+        (TrainConfig, {"steps": 0}),
+        (TrainConfig, {"ema_decay": 1.5}),
+    ],
+)
+def test_a_part_refuses_what_no_network_can_have(make, options):
+    with pytest.raises(ValueError, match=r"^[^\n]{10,300}$"):
+        make(**options)
+
+
+@pytest.mark.parametrize(
+    "values,named",
+    [
+        ([], "names and values"),
+        ("tiny", "names and values"),
+        ({"hight": 32}, "'hight'.*'height'"),
+        ({"vae": {"hiden_size": 64}}, "'hiden_size'.*'hidden_size'"),
+        ({"dit": [1, 2]}, "DiTConfig"),
+        ({"vae": {"patch_size": [[4], 4, 4]}}, "patch_size"),
+        ({"shift": {"a": {"b": {}}}}, "shift"),
+    ],
+)
+def test_a_preset_of_the_wrong_types_is_one_sentence(values, named):
+    with pytest.raises(ValueError, match=named):
+        Preset.from_dict(values)
+
+
+def test_heads_that_do_not_divide_name_the_nearest_size():
+    with pytest.raises(ValueError, match="7 heads of an even size; 252 would"):
+        DiTConfig(hidden_size=256, num_heads=7)
