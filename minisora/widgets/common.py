@@ -19,6 +19,7 @@ from PIL import Image
 
 from minisora.show.clip import Clip, image_html
 from minisora.show.plots import figure_html
+from minisora.threads import choose_threads
 
 STAGES = ("prompt", "text encoder", "noise", "transformer", "latents", "decoder", "video")
 RED = "#D55E00"
@@ -38,8 +39,10 @@ def setup(train: bool = False) -> Mode:
     device = "GPU" if torch.cuda.is_available() else "CPU"
     version = torch.__version__.split("+")[0]
     name = "FAST (test)" if mode.fast else "TRAIN" if train else "LOAD"
+    threads = choose_threads("sampling")
     print(
-        f"minisora on {device} · Python {platform.python_version()} · torch {version} · mode {name}"
+        f"minisora on {device}, threads: {threads} · Python {platform.python_version()} · "
+        f"torch {version} · mode {name}"
     )
     return mode
 
