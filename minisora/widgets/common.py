@@ -105,11 +105,11 @@ def pipeline_map(lit: Iterable[str] = STAGES, pictures: dict[str, str] | None = 
     """
     boxes = []
     for stage in STAGES:
-        mark, look = "○", "border:2px solid #bbb;background:#f2f2f2;color:#555"
+        mark, border = "○", "border:2px solid #bbb;background:#f2f2f2;color:#555"
         if stage in lit:
-            mark, look = "●", "border:2px solid #0072B2;background:#fff"
+            mark, border = "●", "border:2px solid #0072B2;background:#fff"
         below = (pictures or {}).get(stage, "")
-        style = f"{look};border-radius:6px;padding:4px 8px;margin:2px;text-align:center"
+        style = f"{border};border-radius:6px;padding:4px 8px;margin:2px;text-align:center"
         boxes.append(f'<div style="{style}"><b>{mark} {stage}</b><br>{below}</div>')
     arrow = '<div style="align-self:center;padding:0 2px">→</div>'
     return page(arrow.join(boxes), style="display:flex;flex-wrap:wrap")
