@@ -32,9 +32,7 @@ SMALL = Preset(
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--count", type=int, default=3, help="tries of every campaign (kill, corrupt, fuzz)"
-    )
+    parser.addoption("--count", type=int, default=3, help="tries of every campaign")
 
 
 @pytest.fixture

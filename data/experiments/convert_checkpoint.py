@@ -1,4 +1,7 @@
-"""Write a saved model anew, under the names of this version: python -m data.experiments.convert_checkpoint FOLDER."""
+"""Write a saved model anew, under the names of this version.
+
+python -m data.experiments.convert_checkpoint FOLDER
+"""
 
 import sys
 from pathlib import Path
