@@ -85,7 +85,7 @@ def test_check_repairs(checks, capsys):
     assert checks.check_repairs(step(), step(), step())
     for broken, fault in (
         (step("swapped"), "points the other way"),
-        (step("first"), "noise levels of their own"),
+        (step("first"), "still has its bug"),
         (step(zero_grad=False), "still there"),
         (step("given"), "should not count"),
         (step("still"), "never move"),
