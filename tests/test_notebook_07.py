@@ -1,4 +1,4 @@
-"""Notebook 07: its checkers tell right from wrong, and the desk starts, stops, resumes and shows errors."""
+"""Notebook 07: its checkers tell right from wrong, and the desk starts, stops and resumes."""
 
 import re
 import time

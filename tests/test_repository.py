@@ -39,12 +39,6 @@ CORE = (  # a file may import what stands before it
     "tasks",
 )
 NOT_COUNTED = ("config", "inputs", "threads", "device", "checkpoints")  # not about Sora
-    "config",
-    "inputs",
-    "threads",
-    "device",
-    "checkpoints",
-)  # of the core: numbers, files, checks
 WINGS = {  # room → the other rooms that it may import, beside the core
     "world": set(),
     "compare": set(),
