@@ -312,3 +312,21 @@ def script_parts(script: Script, seconds: float) -> tuple[list[float], list[list
     lengths = [real_number("seconds", length, 1e-3, MAX_PIXELS) for length, _ in pairs]
     count = max(len(sentences("script", text)) for _, text in pairs)
     return lengths, [one_each("script", text, count) for _, text in pairs]
+
+
+def check_joint(first: torch.Tensor, last: torch.Tensor, num_frames: int, patch: int) -> None:
+    """Refuse two videos (B, 3, T, H, W) that `num_frames` frames cannot connect.
+
+    Args:
+        patch: frames in a latent frame.
+    """
+    if num_frames % patch:
+        nearest = max(num_frames // patch, 1) * patch
+        raise ValueError(f"num_frames={num_frames} is no multiple of {patch}; {nearest} would be")
+    if last.shape[2] < patch:
+        raise ValueError(f"the second clip has {last.shape[2]} frames and needs {patch}")
+    if first.shape[3:] != last.shape[3:] or len(first) != len(last):
+        raise ValueError(
+            f"clips of {tuple(first.shape)} and {tuple(last.shape)} do not fit together: "
+            "batch, height and width must agree"
+        )

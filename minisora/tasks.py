@@ -34,6 +34,7 @@ from minisora.inputs import (
     Pictures,
     Prompt,
     Script,
+    check_joint,
     check_length,
     check_options,
     image_batch,
@@ -414,16 +415,7 @@ def connect(
     first = video_batch(before, "before").cpu()
     last = video_batch(after, "after").cpu()
     num_frames = whole_number("num_frames", num_frames, 1, MAX_PIXELS)
-    if num_frames % patch:
-        nearest = max(num_frames // patch, 1) * patch
-        raise ValueError(f"num_frames={num_frames} is no multiple of {patch}; {nearest} would be")
-    if last.shape[2] < patch:
-        raise ValueError(f"the second clip has {last.shape[2]} frames and needs {patch}")
-    if first.shape[3:] != last.shape[3:] or len(first) != len(last):
-        raise ValueError(
-            f"clips of {tuple(first.shape)} and {tuple(last.shape)} do not fit together: "
-            "batch, height and width must agree"
-        )
+    check_joint(first, last, num_frames, patch)
     prompts = _prompts(model, prompt, len(first), options)
     new = num_frames // patch
     most = min(CONTEXT_FRAMES // patch, max((window - 1 - new) // 2, 1))  # latent frames of either
