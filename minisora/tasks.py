@@ -68,8 +68,7 @@ def text_to_image(
     Returns:
         images (B, 3, H, W) in [-1, 1].
     """
-    video = model.generate(prompt, num_frames=1, height=height, width=width, **options)
-    return video[:, :, 0]
+    return model.generate(prompt, num_frames=1, height=height, width=width, **options)[:, :, 0]
 
 
 def animate(
@@ -422,9 +421,8 @@ def connect(
     head = min(most, (first.shape[2] - 1) // patch)
     tail = min(most, last.shape[2] // patch)
     kept = first[:, :, -(1 + patch * head) :]
-    B, _, T, H, W = first.shape
+    B, _, _, H, W = first.shape
     model.latent_shape(kept.shape[2] + num_frames + patch * tail, H, W, B)
-    check_length(T + num_frames + last.shape[2], H, W, B)
     blank = kept[:, :, -1:].expand(-1, -1, num_frames, -1, -1)
     sigma = torch.tensor([0.0] * (1 + head) + [1.0] * new + [0.0] * tail)
     clip = torch.cat([kept, blank, last[:, :, : patch * tail]], dim=2)
