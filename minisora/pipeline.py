@@ -23,6 +23,7 @@ from minisora.flow import add_noise, sigma_schedule
 from minisora.inputs import (
     MAX_CELLS,
     Generators,
+    check_cells,
     check_generators,
     check_latents,
     check_options,
@@ -304,13 +305,7 @@ class MiniSora(nn.Module):
         Tz = self.vae.latent_shape(num_frames, ph, pw)[0]
         grid = grid_of((pt, height, width), (pt, ph * rows, pw * columns))
         Hz, Wz = grid[1] * rows, grid[2] * columns
-        cells = Tz * Hz * Wz
-        most = int(MAX_CELLS / count**0.5)  # attention takes memory for count × cells² numbers
-        if cells > most:
-            raise ValueError(
-                f"{count} × {num_frames} frames of {height}×{width} are too much at once: {cells} "
-                f"latent cells a clip, and at most {most} fit; make fewer, shorter or smaller clips"
-            )
+        check_cells((num_frames, height, width), Tz * Hz * Wz, count)
         return Tz, Hz, Wz
 
     @torch.no_grad()
