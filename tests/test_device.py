@@ -1,4 +1,4 @@
-"""The device, the precision and the number of threads are chosen by what is said, never by a stopwatch."""
+"""The device, the precision and the threads are chosen by what is said, not by a clock."""
 
 import os
 import subprocess

@@ -38,7 +38,7 @@ CORE = (  # a file may import what stands before it
     "pipeline",
     "tasks",
 )
-NOT_COUNTED = ("config", "inputs", "threads", "device", "checkpoints")  # of the core: numbers, files, checks
+NOT_COUNTED = ("config", "inputs", "threads", "device", "checkpoints")  # not about Sora
 WINGS = {  # room → the other rooms that it may import, beside the core
     "world": set(),
     "compare": set(),

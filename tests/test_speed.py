@@ -10,7 +10,6 @@ import torch
 from minisora.measure.speed import (
     BUSY,
     _running,
-    compute_dtype,
     forward_flops,
     matrix_product_rate,
     precision,
@@ -19,10 +18,10 @@ from minisora.measure.speed import (
 )
 
 
-def test_the_precision_is_that_of_autocast():
-    device = torch.device("cpu")
-    assert compute_dtype(device) in (torch.float32, torch.bfloat16)
-    assert precision(device) in ("float32", "bfloat16")
+def test_the_precision_is_the_one_that_was_chosen(monkeypatch):
+    for name in ("float32", "bfloat16"):
+        monkeypatch.setenv("MINISORA_DTYPE", name)
+        assert precision(torch.device("cpu")) == name
     assert processor_name()
 
 

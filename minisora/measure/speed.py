@@ -20,7 +20,7 @@ import torch
 import torch.nn as nn
 
 from minisora.config import PRESETS, STEPS, DiTConfig
-from minisora.device import autocast
+from minisora.device import choose_dtype
 from minisora.dit import DiT
 from minisora.pipeline import MiniSora
 from minisora.world.dataset import ToyWorld
@@ -60,16 +60,9 @@ print(seconds, peak)
 # ------------------------------------------------------------------------------ what decides a time
 
 
-def compute_dtype(device: torch.device) -> torch.dtype:
-    """The precision of matrix products in `autocast`."""
-    with autocast(device):
-        enabled = torch.is_autocast_enabled(device.type)
-        return torch.get_autocast_dtype(device.type) if enabled else torch.float32
-
-
 def precision(device: torch.device) -> str:
-    """The name of `compute_dtype`, such as "float32"."""
-    return str(compute_dtype(device)).removeprefix("torch.")
+    """The precision of matrix products, such as "float32"."""
+    return str(choose_dtype(device)).removeprefix("torch.")
 
 
 def processor_name() -> str:
@@ -114,7 +107,7 @@ def _finish() -> None:
 
 def matrix_product_rate(device: torch.device, repeats: int = 20) -> float:
     """GFLOP/s of a linear layer, (5120, 256) × (256, 1024), in the precision of training."""
-    dtype = compute_dtype(device)
+    dtype = choose_dtype(device)
     a = torch.randn(5120, 256, dtype=dtype, device=device)
     b = torch.randn(1024, 256, dtype=dtype, device=device)
     seconds = _seconds(lambda: nn.functional.linear(a, b), repeats)

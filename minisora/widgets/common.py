@@ -35,6 +35,7 @@ class Mode:
 
 def setup(train: bool = False) -> Mode:
     """Say where this notebook runs and how; safe to call again."""
+    choose_threads("training" if train else "sampling")
     mode = Mode(fast=os.environ.get("MINISORA_FAST") == "1", train=train)
     device = "GPU" if torch.cuda.is_available() else "CPU"
     version = torch.__version__.split("+")[0]
