@@ -163,16 +163,12 @@ def _denoise_pixels(
     """Denoise videos from noise levels (Tz, Hz, Wz); pixels not `changed` stay as they are."""
     if not changed.any():
         return videos.clone()
-    generated = model.denoise(prompts, model.encode(videos), levels, **options)
-    videos, changed = videos.to(generated.device), changed.to(generated.device)
-    clean = ~_changed(model, levels).to(generated.device)
+    latents = model.encode(videos)
+    clean = ~_changed(model, levels)
     if warn and clean.any():
-        before = (
-            clean.flatten(1).all(1).cumprod(0).bool()
-        )  # frames that no generated one comes before
-        if before.any():  # those are decoded from nothing else
-            clean = clean & before[:, None, None]
-        _warn_of_colours(videos[:, :, clean], generated[:, :, clean])
+        _warn_of_colours(videos[:, :, clean].cpu(), model.decode(latents).cpu()[:, :, clean])
+    generated = model.denoise(prompts, latents, levels, **options)
+    videos, changed = videos.to(generated.device), changed.to(generated.device)
     return torch.where(changed, generated, videos)
 
 
@@ -426,8 +422,6 @@ def connect(
     blank = kept[:, :, -1:].expand(-1, -1, num_frames, -1, -1)
     sigma = torch.tensor([0.0] * (1 + head) + [1.0] * new + [0.0] * tail)
     clip = torch.cat([kept, blank, last[:, :, : patch * tail]], dim=2)
-    start = last[:, :, : 1 + (patch * tail - 1) // patch * patch]
-    _warn_of_colours(start, model.decode(model.encode(start)).cpu())
     generated = _denoise_frames(model, clip, sigma, prompts, options)
     middle = generated[:, :, kept.shape[2] : kept.shape[2] + num_frames]
     return torch.cat([first, middle, last], dim=2)
