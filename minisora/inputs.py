@@ -69,6 +69,17 @@ def check_length(num_frames: int, height: int, width: int, count: int = 1) -> No
         )
 
 
+def check_cells(size: Size, cells: int, count: int) -> None:
+    """Refuse clips whose attention would take too much memory: count × cells² numbers."""
+    num_frames, height, width = size
+    most = int(MAX_CELLS / count**0.5)
+    if cells > most:
+        raise ValueError(
+            f"{count} × {num_frames} frames of {height}×{width} are too much at once: {cells} "
+            f"latent cells a clip, and at most {most} fit; make fewer, shorter or smaller clips"
+        )
+
+
 def sentences(name: str, value: str | Sequence[str]) -> list[str]:
     """One sentence or several, as a list of at least one."""
     prompts = [value] if isinstance(value, str) else value

@@ -23,6 +23,7 @@ from minisora.flow import add_noise, sigma_schedule
 from minisora.inputs import (
     MAX_CELLS,
     Generators,
+    check_cells,
     check_generators,
     check_latents,
     check_options,
@@ -106,7 +107,7 @@ class MiniSora(nn.Module):
 
     def says_positions(self, prompt: str) -> bool:
         """Whether a prompt says where things are, as upsampled ones do."""
-        ids = self.tokenizer([prompt])[0].to(self.device)
+        ids = self.tokenizer([prompt])[0]
         return bool((self.text.word_kinds[ids] == COLUMN).any())
 
     def default_steps(self, prompts: Sequence[str], sigma: torch.Tensor) -> int:
@@ -116,10 +117,10 @@ class MiniSora(nn.Module):
             prompts: of the clips; the one that leaves most open counts.
             sigma: noise levels at which the latent cells start; 0 is a conditioning cell.
         """
-        if bool((sigma == 0).any()):
+        if (sigma == 0).any():
             return STEPS["conditioned"]
-        kinds = ["upsampled" if self.says_positions(prompt) else "typed" for prompt in prompts]
-        return max(STEPS[kind] for kind in kinds)
+        said = all(map(self.says_positions, prompts))
+        return STEPS["upsampled" if said else "typed"]
 
     @torch.no_grad()
     def generate(
@@ -220,7 +221,7 @@ class MiniSora(nn.Module):
         grid = grid_of((Tz, Hz, Wz), patch)
         start = patchify(sigma[None, None].to(self.device), patch).amax(-1).expand(B, -1)  # (B, N)
         sigmas = self._schedule(num_inference_steps, prompts, start)
-        if bool((start == start[:, :1]).all()):
+        if (start == start[:, :1]).all():
             start = start[:, :1]  # (B, 1): one level for all tokens is embedded once
         if prompts == negatives:
             guidance_scale = 1.0  # nothing to move away from, so half the work
@@ -280,7 +281,7 @@ class MiniSora(nn.Module):
         Tz, Hz, Wz = x_t.shape[2:]
         grid = grid_of((Tz, Hz, Wz), patch)
         tokens = patchify(x_t.to(self.device), patch)
-        level = torch.full(tokens.shape[:2], float(sigma), device=self.device)
+        level = torch.full(tokens.shape[:2], sigma, device=self.device)
         positions = positions_of(grid, device=self.device)
         condition = self.text.read(ids.to(self.device).long(), grid)
         return unpatchify(self.dit(tokens, level, positions, *condition), grid, patch)
@@ -304,13 +305,7 @@ class MiniSora(nn.Module):
         Tz = self.vae.latent_shape(num_frames, ph, pw)[0]
         grid = grid_of((pt, height, width), (pt, ph * rows, pw * columns))
         Hz, Wz = grid[1] * rows, grid[2] * columns
-        cells = Tz * Hz * Wz
-        most = int(MAX_CELLS / count**0.5)  # attention takes memory for count × cells² numbers
-        if cells > most:
-            raise ValueError(
-                f"{count} × {num_frames} frames of {height}×{width} are too much at once: {cells} "
-                f"latent cells a clip, and at most {most} fit; make fewer, shorter or smaller clips"
-            )
+        check_cells((num_frames, height, width), Tz * Hz * Wz, count)
         return Tz, Hz, Wz
 
     @torch.no_grad()
@@ -364,7 +359,7 @@ class MiniSora(nn.Module):
         try:
             model = cls(about["preset"], about["vocabulary"])
             model.latent_shape(model.preset.num_frames, model.preset.height, model.preset.width)
-        except (ValueError, TypeError, RuntimeError, ZeroDivisionError) as error:
+        except (ValueError, TypeError, RuntimeError) as error:
             raise CheckpointError(
                 f"{folder / 'model.json'} speaks of a model that cannot be built ({error})"
             ) from None

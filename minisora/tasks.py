@@ -68,8 +68,7 @@ def text_to_image(
     Returns:
         images (B, 3, H, W) in [-1, 1].
     """
-    video = model.generate(prompt, num_frames=1, height=height, width=width, **options)
-    return video[:, :, 0]
+    return model.generate(prompt, num_frames=1, height=height, width=width, **options)[:, :, 0]
 
 
 def animate(
@@ -164,16 +163,12 @@ def _denoise_pixels(
     """Denoise videos from noise levels (Tz, Hz, Wz); pixels not `changed` stay as they are."""
     if not changed.any():
         return videos.clone()
-    generated = model.denoise(prompts, model.encode(videos), levels, **options)
-    videos, changed = videos.to(generated.device), changed.to(generated.device)
-    clean = ~_changed(model, levels).to(generated.device)
+    latents = model.encode(videos)
+    clean = ~_changed(model, levels)
     if warn and clean.any():
-        before = (
-            clean.flatten(1).all(1).cumprod(0).bool()
-        )  # frames that no generated one comes before
-        if before.any():  # those are decoded from nothing else
-            clean = clean & before[:, None, None]
-        _warn_of_colours(videos[:, :, clean], generated[:, :, clean])
+        _warn_of_colours(videos[:, :, clean].cpu(), model.decode(latents).cpu()[:, :, clean])
+    generated = model.denoise(prompts, latents, levels, **options)
+    videos, changed = videos.to(generated.device), changed.to(generated.device)
     return torch.where(changed, generated, videos)
 
 
@@ -422,14 +417,11 @@ def connect(
     head = min(most, (first.shape[2] - 1) // patch)
     tail = min(most, last.shape[2] // patch)
     kept = first[:, :, -(1 + patch * head) :]
-    B, _, T, H, W = first.shape
+    B, _, _, H, W = first.shape
     model.latent_shape(kept.shape[2] + num_frames + patch * tail, H, W, B)
-    check_length(T + num_frames + last.shape[2], H, W, B)
     blank = kept[:, :, -1:].expand(-1, -1, num_frames, -1, -1)
     sigma = torch.tensor([0.0] * (1 + head) + [1.0] * new + [0.0] * tail)
     clip = torch.cat([kept, blank, last[:, :, : patch * tail]], dim=2)
-    start = last[:, :, : 1 + (patch * tail - 1) // patch * patch]
-    _warn_of_colours(start, model.decode(model.encode(start)).cpu())
     generated = _denoise_frames(model, clip, sigma, prompts, options)
     middle = generated[:, :, kept.shape[2] : kept.shape[2] + num_frames]
     return torch.cat([first, middle, last], dim=2)

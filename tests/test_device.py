@@ -1,4 +1,4 @@
-"""The device, the precision and the threads are chosen by what is said, not by a clock."""
+"""Device, precision and threads are chosen by what is said of them, never by a stopwatch."""
 
 import os
 import subprocess
