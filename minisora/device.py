@@ -15,6 +15,8 @@ from typing import TypeVar
 
 import torch
 
+from minisora.inputs import Generators
+
 Module = TypeVar("Module", bound=torch.nn.Module)
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -124,3 +126,23 @@ def compiled(module: Module, wanted: bool = True) -> Module:
             for block in blocks.children():
                 block.compile(dynamic=False)
     return twin
+
+
+# ---------------------------------------- randomness
+
+
+def copy_generators(generator: Generators) -> Generators:
+    """Generators in the same state, so that what is drawn from them moves no noise; on the CPU."""
+    if generator is None:
+        return _copy_generator(torch.default_generator)
+    if isinstance(generator, torch.Generator):
+        return _copy_generator(generator)
+    return [_copy_generator(own) for own in generator]
+
+
+def _copy_generator(generator: torch.Generator) -> torch.Generator:
+    copy = generator.clone_state()
+    if copy.device.type == "cpu":
+        return copy
+    seed = torch.randint(2**62, (1,), generator=copy, device=copy.device)
+    return torch.Generator().manual_seed(int(seed))

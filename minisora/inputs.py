@@ -8,7 +8,7 @@ What cannot be taken ends in a ValueError of one sentence: the value, and what i
 
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -17,6 +17,9 @@ from PIL import Image
 
 Picture: TypeAlias = torch.Tensor | np.ndarray | Image.Image
 Pictures: TypeAlias = Picture | Sequence[Picture]
+Prompt: TypeAlias = str | Sequence[str]
+Script: TypeAlias = str | Sequence[tuple[float, Prompt]]
+Size: TypeAlias = tuple[int, int, int]
 Generators: TypeAlias = torch.Generator | Sequence[torch.Generator] | None
 
 MAX_STEPS = 1000
@@ -25,13 +28,19 @@ MAX_CELLS = 8192  # latent cells of one clip; attention needs memory for every p
 MAX_PIXELS = 2**26  # of a long video, 0.8 GB: at 32×32 more than two hours
 
 
+def shown(value: object) -> str:
+    """A value in a message: on one line, and short."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"{text[:60]} …"
+
+
 def whole_number(name: str, value: Any, low: int, high: int) -> int:
     """A whole number within its bounds, whatever kind of number it came as."""
     try:
         number = operator.index(value)
     except TypeError:
         raise ValueError(
-            f"{name}={value!r} is not a whole number; it goes from {low} to {high}"
+            f"{name}={shown(value)} is not a whole number; it goes from {low} to {high}"
         ) from None
     if number < low:
         raise ValueError(f"{name}={number} is too few; it goes from {low} to {high}")
@@ -47,7 +56,7 @@ def real_number(name: str, value: Any, low: float, high: float) -> float:
     except (TypeError, ValueError, OverflowError, RuntimeError):
         number = math.nan
     if not low <= number <= high:
-        raise ValueError(f"{name}={value!r} is not a number from {low:g} to {high:g}")
+        raise ValueError(f"{name}={shown(value)} is not a number from {low:g} to {high:g}")
     return number
 
 
@@ -60,11 +69,22 @@ def check_length(num_frames: int, height: int, width: int, count: int = 1) -> No
         )
 
 
+def check_cells(size: Size, cells: int, count: int) -> None:
+    """Refuse clips whose attention would take too much memory: count × cells² numbers."""
+    num_frames, height, width = size
+    most = int(MAX_CELLS / count**0.5)
+    if cells > most:
+        raise ValueError(
+            f"{count} × {num_frames} frames of {height}×{width} are too much at once: {cells} "
+            f"latent cells a clip, and at most {most} fit; make fewer, shorter or smaller clips"
+        )
+
+
 def sentences(name: str, value: str | Sequence[str]) -> list[str]:
     """One sentence or several, as a list of at least one."""
     prompts = [value] if isinstance(value, str) else value
     if not isinstance(prompts, (list, tuple)) or not all(isinstance(p, str) for p in prompts):
-        raise ValueError(f"{name} is a sentence or a list of sentences, not {value!r:.80}")
+        raise ValueError(f"{name} is a sentence or a list of sentences, not {shown(value)}")
     if not prompts:
         raise ValueError(f"{name} is an empty list; it needs at least one sentence")
     return list(prompts)
@@ -91,10 +111,41 @@ def check_generators(generator: Generators, count: int) -> None:
         isinstance(g, torch.Generator) for g in generator
     ):
         raise ValueError(
-            f"generator is a torch.Generator or a list of one for each clip, not {generator!r:.80}"
+            f"generator is a torch.Generator or a list of one for each clip, not {shown(generator)}"
         )
     if len(generator) != count:
         raise ValueError(f"{count} clips and {len(generator)} generators do not pair up")
+
+
+def check_options(count: int, options: Mapping[str, Any], samplers: Sequence[str]) -> None:
+    """Raise ValueError where options of `MiniSora.denoise` do not fit `count` clips."""
+    one_each("negative_prompt", options.get("negative_prompt", ""), count)
+    check_generators(options.get("generator"), count)
+    guidance_scale = options.get("guidance_scale", 1.0)
+    real_number("guidance_scale", guidance_scale, -MAX_GUIDANCE, MAX_GUIDANCE)
+    steps = options.get("num_inference_steps")
+    if steps is not None:
+        whole_number("num_inference_steps", steps, 1, MAX_STEPS)
+    sampler = options.get("sampler", samplers[0])
+    if sampler not in samplers:
+        raise ValueError(
+            f"sampler={shown(sampler)} is not known; it is one of {', '.join(samplers)}"
+        )
+
+
+def check_latents(latents: torch.Tensor, sigma: torch.Tensor, channels: int) -> None:
+    """Raise ValueError where latents or their noise levels are none."""
+    good = isinstance(latents, torch.Tensor) and latents.ndim == 5
+    if not good or latents.shape[1] != channels or not latents.isfinite().all():
+        raise ValueError(
+            f"latents are finite numbers (B, {channels}, Tz, Hz, Wz), not {shown(latents)}"
+        )
+    good = isinstance(sigma, torch.Tensor) and sigma.shape == latents.shape[2:]
+    if not good or not ((sigma >= 0) & (sigma <= 1)).all():
+        raise ValueError(
+            f"sigma has a level from 0 to 1 for each of {tuple(latents.shape[2:])} latent "
+            f"cells, and is not {shown(sigma)}"
+        )
 
 
 def video_batch(source: Pictures, name: str = "video") -> torch.Tensor:
@@ -162,9 +213,7 @@ def _pixels(source: Pictures, name: str) -> torch.Tensor:
         kind = np.uint8 if source.dtype == np.uint8 else np.float32
         source = torch.from_numpy(np.array(source, dtype=kind))
     if not isinstance(source, torch.Tensor):
-        raise ValueError(
-            f"{name} is a tensor, a numpy array or a PIL image, not {type(source).__name__}"
-        )
+        raise ValueError(f"{name} is a tensor, a numpy array or a PIL image, not {shown(source)}")
     if source.dtype == torch.uint8:
         return source.float() / 127.5 - 1
     if not source.is_floating_point():
@@ -172,3 +221,112 @@ def _pixels(source: Pictures, name: str) -> torch.Tensor:
             f"{name} has numbers of {source.dtype}; uint8, or floats in [-1, 1], would do"
         )
     return source.float()
+
+
+def noise_levels(sigma: float | torch.Tensor, shape: Size) -> torch.Tensor:
+    """Noise levels of any shape for each latent cell: (Tz, Hz, Wz)."""
+    try:
+        levels = torch.as_tensor(sigma, dtype=torch.float32)
+        levels = levels[:, None, None] if levels.ndim == 1 else levels
+        levels = levels.expand(shape)
+    except (RuntimeError, TypeError, ValueError):
+        raise ValueError(
+            f"noise levels are a number, one for each of {shape[0]} latent frames, or a tensor "
+            f"that broadcasts to {shape}, not {shown(sigma)}"
+        ) from None
+    low, high = float(levels.min()), float(levels.max())
+    if not (low >= 0 and high <= 1):  # NaN is neither
+        raise ValueError(
+            f"noise levels go from 0 (kept) to 1 (generated anew), not {low:g} to {high:g}"
+        )
+    return levels
+
+
+def missing_pixels(
+    shape: tuple[int, ...],
+    frames: Sequence[int] | None,
+    region: Sequence[int] | torch.Tensor | None,
+) -> torch.Tensor:
+    """Which pixels of a clip are to be generated: (T, H, W) bool."""
+    T, H, W = shape
+    if frames is None and region is None:
+        raise ValueError("nothing is missing; name frames or a region")
+    inside = _region_pixels(shape, region)
+    if not inside.any():
+        raise ValueError(f"the region has no pixel in a frame of {H}×{W}")
+    if frames is None:
+        return inside
+    chosen = torch.zeros(T, dtype=torch.bool)
+    try:
+        numbers = list(map(operator.index, frames))
+    except TypeError:
+        raise ValueError(f"frames={shown(frames)} are not whole numbers") from None
+    for number in numbers:
+        if not 0 <= number < T:
+            raise ValueError(f"frame {number} is not there; the clip has frames 0 to {T - 1}")
+        chosen[number] = True
+    missing = inside & chosen[:, None, None]
+    if not missing.any():
+        raise ValueError("no frame is missing; name at least one that the region has pixels in")
+    return missing
+
+
+def _region_pixels(
+    shape: tuple[int, ...], region: Sequence[int] | torch.Tensor | None
+) -> torch.Tensor:
+    """The pixels of a region, (T, H, W) bool; all where None."""
+    if region is None:
+        return torch.ones(shape, dtype=torch.bool)
+    if isinstance(region, torch.Tensor):
+        if region.dtype != torch.bool:
+            raise ValueError(f"a region is a tensor of bool, not of {region.dtype}")
+        try:
+            return region.cpu().expand(shape).clone()
+        except RuntimeError:
+            raise ValueError(
+                f"a region of {tuple(region.shape)} does not broadcast to {shape}"
+            ) from None
+    try:
+        top, left, height, width = map(operator.index, region)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"region={shown(region)} is not understood; it is (top, left, height, width) "
+            "in pixels, or a tensor of bool"
+        ) from None
+    inside = torch.zeros(shape, dtype=torch.bool)
+    rows = slice(max(top, 0), max(top + height, 0))
+    columns = slice(max(left, 0), max(left + width, 0))
+    inside[:, rows, columns] = True
+    return inside
+
+
+def script_parts(script: Script, seconds: float) -> tuple[list[float], list[list[str]]]:
+    """The seconds of every part of a script, and its sentences, as many in all parts."""
+    parts = [(seconds, script)] if isinstance(script, str) else script
+    try:
+        pairs = [(length, text) for length, text in parts]
+    except (TypeError, ValueError):
+        pairs = []
+    if not pairs:
+        raise ValueError(f"a script is a list of (seconds, sentence), not {shown(script)}")
+    lengths = [real_number("seconds", length, 1e-3, MAX_PIXELS) for length, _ in pairs]
+    count = max(len(sentences("script", text)) for _, text in pairs)
+    return lengths, [one_each("script", text, count) for _, text in pairs]
+
+
+def check_joint(first: torch.Tensor, last: torch.Tensor, num_frames: int, patch: int) -> None:
+    """Refuse two videos (B, 3, T, H, W) that `num_frames` frames cannot connect.
+
+    Args:
+        patch: frames in a latent frame.
+    """
+    if num_frames % patch:
+        nearest = max(num_frames // patch, 1) * patch
+        raise ValueError(f"num_frames={num_frames} is no multiple of {patch}; {nearest} would be")
+    if last.shape[2] < patch:
+        raise ValueError(f"the second clip has {last.shape[2]} frames and needs {patch}")
+    if first.shape[3:] != last.shape[3:] or len(first) != len(last):
+        raise ValueError(
+            f"clips of {tuple(first.shape)} and {tuple(last.shape)} do not fit together: "
+            "batch, height and width must agree"
+        )

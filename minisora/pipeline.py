@@ -17,17 +17,17 @@ import torch.nn.functional as F
 
 from minisora.checkpoints import CheckpointError, load_part, read_about, save_parts
 from minisora.config import GUIDANCE_SCALE, STEPS, Preset
-from minisora.device import autocast, choose_device, choose_dtype
+from minisora.device import autocast, choose_device, choose_dtype, copy_generators
 from minisora.dit import DiT
 from minisora.flow import add_noise, sigma_schedule
 from minisora.inputs import (
     MAX_CELLS,
-    MAX_GUIDANCE,
-    MAX_STEPS,
     Generators,
+    check_cells,
     check_generators,
+    check_latents,
+    check_options,
     one_each,
-    real_number,
     sentences,
     whole_number,
 )
@@ -107,7 +107,7 @@ class MiniSora(nn.Module):
 
     def says_positions(self, prompt: str) -> bool:
         """Whether a prompt says where things are, as upsampled ones do."""
-        ids = self.tokenizer([prompt])[0].to(self.device)
+        ids = self.tokenizer([prompt])[0]
         return bool((self.text.word_kinds[ids] == COLUMN).any())
 
     def default_steps(self, prompts: Sequence[str], sigma: torch.Tensor) -> int:
@@ -117,10 +117,10 @@ class MiniSora(nn.Module):
             prompts: of the clips; the one that leaves most open counts.
             sigma: noise levels at which the latent cells start; 0 is a conditioning cell.
         """
-        if bool((sigma == 0).any()):
+        if (sigma == 0).any():
             return STEPS["conditioned"]
-        kinds = ["upsampled" if self.says_positions(prompt) else "typed" for prompt in prompts]
-        return max(STEPS[kind] for kind in kinds)
+        said = all(map(self.says_positions, prompts))
+        return STEPS["upsampled" if said else "typed"]
 
     @torch.no_grad()
     def generate(
@@ -158,26 +158,24 @@ class MiniSora(nn.Module):
             ValueError: an unknown word, sampler or size, each with what would do.
         """
         prompts = sentences("prompt", prompt)
-        check_generators(generator, len(prompts))
+        options: SamplingOptions = {
+            "negative_prompt": negative_prompt,
+            "num_inference_steps": num_inference_steps,
+            "guidance_scale": guidance_scale,
+            "generator": generator,
+            "sampler": sampler,
+            "callback": callback,
+        }
+        check_options(len(prompts), options, list(SAMPLERS))
         preset = self.preset
         frames = preset.num_frames if num_frames is None else num_frames
         rows = preset.height if height is None else height
         columns = preset.width if width is None else width
         shape = self.latent_shape(frames, rows, columns, len(prompts))
         if upsample and (frames, rows, columns) == (preset.num_frames, preset.height, preset.width):
-            prompts = self.upsample(prompts, _copies(generator))
+            prompts = self.upsample(prompts, copy_generators(generator))
         latents = torch.zeros(len(prompts), preset.vae.latent_channels, *shape, device=self.device)
-        return self.denoise(
-            prompts,
-            latents,
-            torch.ones(shape),
-            negative_prompt=negative_prompt,
-            num_inference_steps=num_inference_steps,
-            guidance_scale=guidance_scale,
-            generator=generator,
-            sampler=sampler,
-            callback=callback,
-        )
+        return self.denoise(prompts, latents, torch.ones(shape), **options)
 
     @torch.no_grad()
     def denoise(
@@ -206,22 +204,24 @@ class MiniSora(nn.Module):
             video (B, 3, T, H, W) in [-1, 1].
         """
         # 1. check
+        check_latents(latents, sigma, self.vae.config.latent_channels)
         B = len(latents)
-        prompts = one_each("prompt", list(prompts), B)
+        prompts = one_each("prompt", prompts, B)
         negatives = one_each("negative_prompt", negative_prompt, B)
-        check_generators(generator, B)
-        guidance_scale = real_number("guidance_scale", guidance_scale, -MAX_GUIDANCE, MAX_GUIDANCE)
-        if sampler not in SAMPLERS:
-            raise ValueError(
-                f"sampler={sampler!r} is not known; it is one of {', '.join(SAMPLERS)}"
-            )
+        options: SamplingOptions = {
+            "num_inference_steps": num_inference_steps,
+            "guidance_scale": guidance_scale,
+            "generator": generator,
+            "sampler": sampler,
+        }
+        check_options(B, options, list(SAMPLERS))
         # 2. where every token starts
         patch = self.dit.config.patch_size
         Tz, Hz, Wz = latents.shape[2:]
         grid = grid_of((Tz, Hz, Wz), patch)
         start = patchify(sigma[None, None].to(self.device), patch).amax(-1).expand(B, -1)  # (B, N)
         sigmas = self._schedule(num_inference_steps, prompts, start)
-        if bool((start == start[:, :1]).all()):
+        if (start == start[:, :1]).all():
             start = start[:, :1]  # (B, 1): one level for all tokens is embedded once
         if prompts == negatives:
             guidance_scale = 1.0  # nothing to move away from, so half the work
@@ -244,7 +244,6 @@ class MiniSora(nn.Module):
         """Noise levels of the sampler, from the first that moves a token down to 0."""
         if num_inference_steps is None:
             num_inference_steps = self.default_steps(prompts, start)
-        num_inference_steps = whole_number("num_inference_steps", num_inference_steps, 1, MAX_STEPS)
         sigmas = sigma_schedule(num_inference_steps, self.preset.shift, self.device)
         unused = int((sigmas >= start.max()).sum()) - 1  # levels above every start move nothing
         return sigmas[max(unused, 0) :]
@@ -282,7 +281,7 @@ class MiniSora(nn.Module):
         Tz, Hz, Wz = x_t.shape[2:]
         grid = grid_of((Tz, Hz, Wz), patch)
         tokens = patchify(x_t.to(self.device), patch)
-        level = torch.full(tokens.shape[:2], float(sigma), device=self.device)
+        level = torch.full(tokens.shape[:2], sigma, device=self.device)
         positions = positions_of(grid, device=self.device)
         condition = self.text.read(ids.to(self.device).long(), grid)
         return unpatchify(self.dit(tokens, level, positions, *condition), grid, patch)
@@ -306,13 +305,7 @@ class MiniSora(nn.Module):
         Tz = self.vae.latent_shape(num_frames, ph, pw)[0]
         grid = grid_of((pt, height, width), (pt, ph * rows, pw * columns))
         Hz, Wz = grid[1] * rows, grid[2] * columns
-        cells = Tz * Hz * Wz
-        most = int(MAX_CELLS / count**0.5)  # attention takes memory for count × cells² numbers
-        if cells > most:
-            raise ValueError(
-                f"{count} × {num_frames} frames of {height}×{width} are too much at once: {cells} "
-                f"latent cells a clip, and at most {most} fit; make fewer, shorter or smaller clips"
-            )
+        check_cells((num_frames, height, width), Tz * Hz * Wz, count)
         return Tz, Hz, Wz
 
     @torch.no_grad()
@@ -366,7 +359,7 @@ class MiniSora(nn.Module):
         try:
             model = cls(about["preset"], about["vocabulary"])
             model.latent_shape(model.preset.num_frames, model.preset.height, model.preset.width)
-        except (ValueError, TypeError, RuntimeError, ZeroDivisionError) as error:
+        except (ValueError, TypeError, RuntimeError) as error:
             raise CheckpointError(
                 f"{folder / 'model.json'} speaks of a model that cannot be built ({error})"
             ) from None
@@ -388,20 +381,3 @@ def _find(name: str | Path) -> Path:
         f"there is no model {str(name)!r:.200}; shipped: {', '.join(shipped) or 'none'}; "
         "or name a folder with a model.json"
     )
-
-
-def _copies(generator: Generators) -> Generators:
-    """Generators in the same state, so that what is drawn from them moves no noise; on the CPU."""
-    if generator is None:
-        return _copy(torch.default_generator)
-    if isinstance(generator, torch.Generator):
-        return _copy(generator)
-    return [_copy(own) for own in generator]
-
-
-def _copy(generator: torch.Generator) -> torch.Generator:
-    copy = generator.clone_state()
-    if copy.device.type == "cpu":
-        return copy
-    seed = torch.randint(2**62, (1,), generator=copy, device=copy.device)
-    return torch.Generator().manual_seed(int(seed))

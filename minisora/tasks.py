@@ -22,10 +22,9 @@ Videos and images may be tensors, numpy arrays or PIL images: see `inputs.video_
 """
 
 import math
-import operator
 import warnings
 from collections.abc import Sequence
-from typing import TypeAlias, Unpack
+from typing import Unpack
 
 import torch
 from tqdm.auto import tqdm
@@ -33,20 +32,24 @@ from tqdm.auto import tqdm
 from minisora.inputs import (
     MAX_PIXELS,
     Pictures,
-    check_generators,
+    Prompt,
+    Script,
+    check_joint,
     check_length,
+    check_options,
     image_batch,
+    missing_pixels,
+    noise_levels,
     one_each,
     real_number,
-    sentences,
+    script_parts,
+    shown,
     video_batch,
     whole_number,
 )
 from minisora.patchify import Size, grid_of, patchify, unpatchify
 from minisora.pipeline import MiniSora, SamplingOptions
-
-Prompt: TypeAlias = str | Sequence[str]
-Script: TypeAlias = str | Sequence[tuple[float, Prompt]]
+from minisora.sampling import SAMPLERS
 
 CONTEXT_FRAMES = 12  # that a window goes on from; data/LOG.md has the comparison
 ROUND_TRIP_DB = 24.0  # of 96 toy-world clips the worst has 26; with other colours, 15 to 25
@@ -65,8 +68,7 @@ def text_to_image(
     Returns:
         images (B, 3, H, W) in [-1, 1].
     """
-    video = model.generate(prompt, num_frames=1, height=height, width=width, **options)
-    return video[:, :, 0]
+    return model.generate(prompt, num_frames=1, height=height, width=width, **options)[:, :, 0]
 
 
 def animate(
@@ -129,32 +131,13 @@ def denoise_video(
     videos = video_batch(video)
     shape = _latent_shape(model, videos)
     prompts = _prompts(model, prompt, len(videos), options)
-    levels = _levels(sigma, shape)
+    levels = noise_levels(sigma, shape)
     return _denoise_pixels(model, videos, levels, prompts, _changed(model, levels), options)
 
 
 def _latent_shape(model: MiniSora, videos: torch.Tensor) -> Size:
     B, _, T, H, W = videos.shape
     return model.latent_shape(T, H, W, B)
-
-
-def _levels(sigma: float | torch.Tensor, shape: Size) -> torch.Tensor:
-    """Noise levels of any shape for each latent cell: (Tz, Hz, Wz)."""
-    try:
-        levels = torch.as_tensor(sigma, dtype=torch.float32)
-        levels = levels[:, None, None] if levels.ndim == 1 else levels
-        levels = levels.expand(shape)
-    except (RuntimeError, TypeError, ValueError):
-        raise ValueError(
-            f"noise levels are a number, one for each of {shape[0]} latent frames, or a tensor "
-            f"that broadcasts to {shape}, not {sigma!r:.80}"
-        ) from None
-    low, high = float(levels.min()), float(levels.max())
-    if not (low >= 0 and high <= 1):  # NaN is neither
-        raise ValueError(
-            f"noise levels go from 0 (kept) to 1 (generated anew), not {low:g} to {high:g}"
-        )
-    return levels
 
 
 def _changed(model: MiniSora, levels: torch.Tensor) -> torch.Tensor:
@@ -180,16 +163,12 @@ def _denoise_pixels(
     """Denoise videos from noise levels (Tz, Hz, Wz); pixels not `changed` stay as they are."""
     if not changed.any():
         return videos.clone()
-    generated = model.denoise(prompts, model.encode(videos), levels, **options)
-    videos, changed = videos.to(generated.device), changed.to(generated.device)
-    clean = ~_changed(model, levels).to(generated.device)
+    latents = model.encode(videos)
+    clean = ~_changed(model, levels)
     if warn and clean.any():
-        before = (
-            clean.flatten(1).all(1).cumprod(0).bool()
-        )  # frames that no generated one comes before
-        if before.any():  # those are decoded from nothing else
-            clean = clean & before[:, None, None]
-        _warn_of_colours(videos[:, :, clean], generated[:, :, clean])
+        _warn_of_colours(videos[:, :, clean].cpu(), model.decode(latents).cpu()[:, :, clean])
+    generated = model.denoise(prompts, latents, levels, **options)
+    videos, changed = videos.to(generated.device), changed.to(generated.device)
     return torch.where(changed, generated, videos)
 
 
@@ -273,69 +252,13 @@ def inpaint(
         video (B, 3, T, H, W); pixels that are not missing are the ones that came in.
     """
     videos = video_batch(video)
-    missing = _missing_pixels(tuple(videos.shape[2:]), frames, region)
+    missing = missing_pixels(tuple(videos.shape[2:]), frames, region)
     patch = model.vae.config.patch_size
     shape = _latent_shape(model, videos)
     prompts = _prompts(model, prompt, len(videos), options)
     first = missing[:1].expand(patch[0] - 1, -1, -1)  # fills a cell, as in `VideoVAE.encode`
     cells = patchify(torch.cat([first, missing])[None, None].float(), patch).amax(-1)
     return _denoise_pixels(model, videos, cells.view(shape), prompts, missing, options)
-
-
-def _missing_pixels(
-    shape: tuple[int, ...],
-    frames: Sequence[int] | None,
-    region: Sequence[int] | torch.Tensor | None,
-) -> torch.Tensor:
-    """Which pixels of a clip are to be generated: (T, H, W) bool."""
-    T, H, W = shape
-    if frames is None and region is None:
-        raise ValueError("nothing is missing; name frames or a region")
-    inside = _inside(shape, region)
-    if not inside.any():
-        raise ValueError(f"the region has no pixel in a frame of {H}×{W}")
-    if frames is None:
-        return inside
-    chosen = torch.zeros(T, dtype=torch.bool)
-    for frame in frames:
-        try:
-            number = operator.index(frame)
-        except TypeError:
-            number = -1
-        if not 0 <= number < T:
-            raise ValueError(f"frame {frame!r} is not there; the clip has frames 0 to {T - 1}")
-        chosen[number] = True
-    missing = inside & chosen[:, None, None]
-    if not missing.any():
-        raise ValueError("no frame is missing; name at least one that the region has pixels in")
-    return missing
-
-
-def _inside(shape: tuple[int, ...], region: Sequence[int] | torch.Tensor | None) -> torch.Tensor:
-    """The pixels of a region, (T, H, W) bool; all where None."""
-    if region is None:
-        return torch.ones(shape, dtype=torch.bool)
-    if isinstance(region, torch.Tensor):
-        if region.dtype != torch.bool:
-            raise ValueError(f"a region is a tensor of bool, not of {region.dtype}")
-        try:
-            return region.cpu().expand(shape).clone()
-        except RuntimeError:
-            raise ValueError(
-                f"a region of {tuple(region.shape)} does not broadcast to {shape}"
-            ) from None
-    try:
-        top, left, height, width = map(operator.index, region)
-    except (TypeError, ValueError):
-        raise ValueError(
-            f"region={region!r:.80} is not understood; it is (top, left, height, width) in pixels, "
-            "or a tensor of bool"
-        ) from None
-    inside = torch.zeros(shape, dtype=torch.bool)
-    rows = slice(max(top, 0), max(top + height, 0))
-    columns = slice(max(left, 0), max(left + width, 0))
-    inside[:, rows, columns] = True
-    return inside
 
 
 def extend(
@@ -368,7 +291,7 @@ def extend(
         ValueError: another direction, fewer than one frame, or too short a clip to go backward.
     """
     if direction not in ("forward", "backward"):
-        raise ValueError(f"direction={direction!r} is not known; it is forward or backward")
+        raise ValueError(f"direction={shown(direction)} is not known; it is forward or backward")
     clip = video_batch(video).cpu()
     B, _, T, H, W = clip.shape
     num_frames = whole_number("num_frames", num_frames, 1, MAX_PIXELS)
@@ -454,7 +377,7 @@ def _denoise_frames(
     warn: bool = True,
 ) -> torch.Tensor:
     """Denoise a clip whose latent frames start at noise levels (Tz,), and bring it to the CPU."""
-    levels = _levels(sigma, _latent_shape(model, clip))
+    levels = noise_levels(sigma, _latent_shape(model, clip))
     changed = _changed(model, levels)
     return _denoise_pixels(model, clip, levels, prompts, changed, options, warn).cpu()
 
@@ -487,30 +410,18 @@ def connect(
     first = video_batch(before, "before").cpu()
     last = video_batch(after, "after").cpu()
     num_frames = whole_number("num_frames", num_frames, 1, MAX_PIXELS)
-    if num_frames % patch:
-        nearest = max(num_frames // patch, 1) * patch
-        raise ValueError(f"num_frames={num_frames} is no multiple of {patch}; {nearest} would be")
-    if last.shape[2] < patch:
-        raise ValueError(f"the second clip has {last.shape[2]} frames and needs {patch}")
-    if first.shape[3:] != last.shape[3:] or len(first) != len(last):
-        raise ValueError(
-            f"clips of {tuple(first.shape)} and {tuple(last.shape)} do not fit together: "
-            "batch, height and width must agree"
-        )
+    check_joint(first, last, num_frames, patch)
     prompts = _prompts(model, prompt, len(first), options)
     new = num_frames // patch
     most = min(CONTEXT_FRAMES // patch, max((window - 1 - new) // 2, 1))  # latent frames of either
     head = min(most, (first.shape[2] - 1) // patch)
     tail = min(most, last.shape[2] // patch)
     kept = first[:, :, -(1 + patch * head) :]
-    B, _, T, H, W = first.shape
+    B, _, _, H, W = first.shape
     model.latent_shape(kept.shape[2] + num_frames + patch * tail, H, W, B)
-    check_length(T + num_frames + last.shape[2], H, W, B)
     blank = kept[:, :, -1:].expand(-1, -1, num_frames, -1, -1)
     sigma = torch.tensor([0.0] * (1 + head) + [1.0] * new + [0.0] * tail)
     clip = torch.cat([kept, blank, last[:, :, : patch * tail]], dim=2)
-    start = last[:, :, : 1 + (patch * tail - 1) // patch * patch]
-    _warn_of_colours(start, model.decode(model.encode(start)).cpu())
     generated = _denoise_frames(model, clip, sigma, prompts, options)
     middle = generated[:, :, kept.shape[2] : kept.shape[2] + num_frames]
     return torch.cat([first, middle, last], dim=2)
@@ -560,7 +471,7 @@ def long_video(
         sentences.
     """
     fps = real_number("fps", fps, 0.1, 240)
-    lengths, texts = _parts(script, seconds)
+    lengths, texts = script_parts(script, seconds)
     ends = [round(fps * sum(lengths[: i + 1])) + 1 for i in range(len(lengths))]
     rows = model.preset.height if height is None else height
     columns = model.preset.width if width is None else width
@@ -591,24 +502,9 @@ def long_video(
     return torch.cat(pieces, dim=2)
 
 
-def _parts(script: Script, seconds: float) -> tuple[list[float], list[list[str]]]:
-    """The seconds of every part of a script, and its sentences, as many in all parts."""
-    parts = [(seconds, script)] if isinstance(script, str) else script
-    try:
-        pairs = [(length, text) for length, text in parts]
-    except (TypeError, ValueError):
-        pairs = []
-    if not pairs:
-        raise ValueError(f"a script is a list of (seconds, sentence), not {script!r:.80}")
-    lengths = [real_number("seconds", length, 1e-3, MAX_PIXELS) for length, _ in pairs]
-    count = max(len(sentences("script", text)) for _, text in pairs)
-    return lengths, [one_each("script", text, count) for _, text in pairs]
-
-
 def _prompts(model: MiniSora, prompt: Prompt, count: int, options: SamplingOptions) -> list[str]:
-    """A prompt for each of `count` clips, checked before the work, as some of the options are."""
+    """A prompt for each of `count` clips; these and the options are checked before the work."""
     prompts = one_each("prompt", prompt, count)
-    negatives = one_each("negative_prompt", options.get("negative_prompt", ""), count)
-    model.tokenizer([*prompts, *negatives])
-    check_generators(options.get("generator"), count)
+    check_options(count, options, list(SAMPLERS))
+    model.tokenizer(prompts)
     return prompts

@@ -115,13 +115,13 @@ class Tokenizer:
             if word not in self.ids:
                 near = difflib.get_close_matches(word, self.vocabulary, n=3, cutoff=0.5)
                 raise ValueError(
-                    f"the model never met the word {word!r}; "
+                    f"the model never met the word {word[:40]!r}; "
                     f"the nearest known words are: {', '.join(near or self.vocabulary[:20])}"
                 )
         if len(words) >= self.max_length:
             raise ValueError(
                 f"a prompt of {len(words)} words is too long; "
-                f"at most {self.max_length - 1} fit: {prompt!r}"
+                f"at most {self.max_length - 1} fit: {prompt[:80]!r}"
             )
         return [*(self.ids[word] for word in words), EOS]
 

@@ -32,9 +32,7 @@ SMALL = Preset(
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--count", type=int, default=3, help="tries of every campaign (kill, corrupt, fuzz)"
-    )
+    parser.addoption("--count", type=int, default=3, help="tries of every campaign")
 
 
 @pytest.fixture
@@ -109,7 +107,7 @@ def unwritten(*_, **__):
 
 
 def rejected(check, wrong, fault: str, capsys) -> None:
-    """A wrong answer (a tuple is several) is refused, and the message names its fault, a regular expression."""
+    """A wrong answer (a tuple is several) is refused, and the message names its fault (a regex)."""
     capsys.readouterr()
     assert not check(*wrong if isinstance(wrong, tuple) else (wrong,)), fault
     said = capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""The device, the precision and the number of threads are chosen by what is said, never by a stopwatch."""
+"""Device, precision and threads are chosen by what is said of them, never by a stopwatch."""
 
 import os
 import subprocess

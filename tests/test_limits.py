@@ -242,8 +242,8 @@ def test_conditioning_frames_are_kept(model):
     sigma = [0.0, 0.0, 1.0, 1.0, 1.0]
     generated = denoise_clips(model, videos, prompts, sigma, num_inference_steps=2)
     assert generated.shape == videos.shape
-    change = (generated - model.decode(model.encode(videos))).abs()
-    assert change[:, :, :5].max() < 0.05 and change[:, :, 5:].max() > 0.1
+    assert torch.equal(generated[:, :, :5], videos[:, :, :5])
+    assert (generated - videos)[:, :, 5:].abs().max() > 0.1
     assert extend_clips(model, prompts, 33, num_inference_steps=1).shape[2] == 33
     first, again = (generate_clips(model, prompts, 3, num_inference_steps=1) for _ in range(2))
     assert torch.equal(first, again)

@@ -10,8 +10,8 @@ from minisora.compare.ddpm import v_from
 from minisora.flow import add_noise, shift_sigma
 from minisora.widgets import film
 from minisora.widgets.noise import (
-    SCHEDULES,
     PROGRESS,
+    SCHEDULES,
     NoiseExplorer,
     guess,
     render_noise,

@@ -11,8 +11,12 @@ from tests.conftest import rejected
 
 
 def test_check_ddim_step(checks, capsys):
-    clean = lambda x, v, now: x - now * v
-    noise = lambda x, v, now: x + (1 - now) * v
+    def clean(x, v, now):
+        return x - now * v
+
+    def noise(x, v, now):
+        return x + (1 - now) * v
+
     assert checks.check_ddim_step(
         lambda x, v, now, after: (1 - after) * clean(x, v, now) + after * noise(x, v, now)
     )
@@ -84,10 +88,12 @@ def test_check_gaussian_velocity(checks, capsys):
 
 
 def test_check_renoise(checks, capsys):
-    keep = lambda low, high: (1 - high) / (1 - low)
-    right = lambda x, low, high, fresh: (
-        keep(low, high) * x + (high**2 - (keep(low, high) * low) ** 2) ** 0.5 * fresh
-    )
+    def keep(low, high):
+        return (1 - high) / (1 - low)
+
+    def right(x, low, high, fresh):
+        return keep(low, high) * x + (high**2 - (keep(low, high) * low) ** 2) ** 0.5 * fresh
+
     assert checks.check_renoise(right)
     for wrong, fault in (
         (lambda x, low, high, fresh: x, "must shrink"),
@@ -125,11 +131,14 @@ def test_render_is_pure_and_says_what_it_shows():
     a, b = render_flow({}, "spiral", steps=5), render_flow({}, "spiral", steps=5)
     assert a.text == b.text and "spiral, exact field, euler, 5 steps (5 calls)" in a.words
     assert re.search(r'<img alt="spiral', a.text)
-    off = lambda solver, steps: float(
-        re.search(r"are ([\d.]+) from", render_flow({}, "ring", "exact", solver, steps, 0.0).words)[
-            1
-        ]
-    )
+
+    def off(solver, steps):
+        return float(
+            re.search(
+                r"are ([\d.]+) from", render_flow({}, "ring", "exact", solver, steps, 0.0).words
+            )[1]
+        )
+
     assert off("heun", 10) < off("euler", 10) < off("euler", 5)
     assert "compare the clouds" in render_flow({}, solver="ddim", eta=0.5).words
     with pytest.raises(ValueError, match="not known"):

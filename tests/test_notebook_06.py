@@ -174,11 +174,14 @@ def test_check_relative_takes_the_right_one(checks):
 
 def test_rotary_is_what_the_checker_calls_relative():
     q, k = torch.randn(2, 1, 2, 24, 16)
-    turned = lambda q, k, p: rotate(q, *rotary_angles(p, 16)) @ rotate(k, *rotary_angles(p, 16)).mT
+
+    def turned(q, k, p):
+        return rotate(q, *rotary_angles(p, 16)) @ rotate(k, *rotary_angles(p, 16)).mT
+
     assert moved([2.3, -1.7, 0.6])(turned)
 
 
-# --------------------------------------------------------------------------------------------------------------------- widget
+# ------------------------------------------------------------------------------------------ widget
 
 PROMPT = "a red circle moving right"
 

@@ -1,4 +1,4 @@
-"""Notebook 07: its checkers tell right from wrong, and the training desk starts, stops, resumes and shows its errors."""
+"""Notebook 07: its checkers tell right from wrong, and the desk starts, stops and resumes."""
 
 import re
 import time
@@ -14,7 +14,7 @@ from minisora.widgets.desk import TrainingDesk
 from minisora.widgets.watch import Watch, render_desk
 from tests.conftest import rejected
 
-# --------------------------------------------------------------------------------------------------------------- checkers
+# ---------------------------------------------------------------------------------------- checkers
 
 
 def mix(share):
@@ -24,7 +24,9 @@ def mix(share):
 
 
 def test_check_ema_step(checks, capsys):
-    warm = lambda step: (1 + step) / (10 + step)
+    def warm(step):
+        return (1 + step) / (10 + step)
+
     assert checks.check_ema_step(mix(lambda d, s: min(d, warm(s))))
     for share, fault in (
         (lambda d, s: d, "where is the warm-in"),
@@ -85,7 +87,7 @@ def test_check_repairs(checks, capsys):
     assert checks.check_repairs(step(), step(), step())
     for broken, fault in (
         (step("swapped"), "points the other way"),
-        (step("first"), "noise levels of their own"),
+        (step("first"), "still has its bug"),
         (step(zero_grad=False), "still there"),
         (step("given"), "should not count"),
         (step("still"), "never move"),
@@ -102,7 +104,10 @@ def test_check_trivial_losses(checks, capsys):
         return torch.full_like(sigma, 1 + std**2), std**2 / ((1 - sigma) ** 2 * std**2 + sigma**2)
 
     assert checks.check_trivial_losses(losses)
-    right = lambda i: lambda sigma, std: losses(sigma, std)[i]
+
+    def right(i):
+        return lambda sigma, std: losses(sigma, std)[i]
+
     for zero, multiple, fault in (
         (lambda s, std: torch.full_like(s, std**2), right(1), "variance too"),
         (lambda s, std: torch.full_like(s, 2.0), right(1), "standard deviation 1 only"),
@@ -121,7 +126,7 @@ def test_check_trivial_losses(checks, capsys):
     rejected(checks.check_trivial_losses, lambda s, std: s, "two tensors", capsys)
 
 
-# --------------------------------------------------------------------------------------------------------------- the desk
+# ---------------------------------------------------------------------------------------- the desk
 
 
 def loss_of(model, held_out):

@@ -78,7 +78,7 @@ def test_animate_keeps_the_conditioning_tokens_and_pixels(model):
 
 
 def test_levels_between_are_sdedit(model):
-    """With a silent network every token stays where it started: the more noise, the further away."""
+    """With a silent network every token stays where it started: more noise is further away."""
     torch.nn.init.zeros_(model.dit.final_layer.linear.weight)
     torch.nn.init.zeros_(model.dit.final_layer.linear.bias)
     latents = model.encode(torch.zeros(1, 3, 17, 32, 32))

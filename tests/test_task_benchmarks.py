@@ -237,6 +237,7 @@ def test_the_command_measures_tasks(model, tmp_path, run_command):
         run_command("evaluate", "--task", "fly", *words)
 
 
+@pytest.mark.slow
 def test_real_films_are_read_and_measured(model, tmp_path, monkeypatch):
     pytest.importorskip("av", reason="av is not installed")
     paths = real_clips()

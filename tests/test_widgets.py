@@ -104,7 +104,9 @@ def test_the_prompt_builder_answers_and_shows_errors(model):
 
 def test_setup_and_map(capsys, monkeypatch):
     monkeypatch.setenv("MINISORA_FAST", "1")
-    assert setup().fast and "FAST" in capsys.readouterr().out
+    assert setup().fast
+    said = capsys.readouterr().out
+    assert "FAST" in said and f"threads: {torch.get_num_threads()}" in said
     assert pipeline_map(("noise",)).count("●") == 1
 
 

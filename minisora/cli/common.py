@@ -122,7 +122,9 @@ def load(model: str, device: str, seed: int | None) -> "tuple[MiniSora, int, tor
     import torch
 
     from minisora.pipeline import MiniSora
+    from minisora.threads import choose_threads
 
+    choose_threads("sampling")
     return MiniSora.load(model, device), seed, torch.Generator().manual_seed(seed)
 
 

@@ -123,9 +123,11 @@ def benchmark(
 ) -> None:
     """Measure speed here: a clip, a minute of video, and clips a second, stage by stage."""
     from minisora.measure.speed import benchmark as measure
+    from minisora.train.speed import training_speeds
 
     refuse(json_file, force)
-    table = measure(load(preset, device, 0)[0], quick, busy)
+    model = load(preset, device, 0)[0]
+    table = measure(model, quick, busy) | training_speeds(model, 7 if quick else 20)
     for name, value in table.items():
         typer.echo(f"{name:<52} {value}")
     write_json(json_file, table)

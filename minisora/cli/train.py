@@ -82,6 +82,7 @@ def train(
     was learned; --resume goes on.
     """
     from minisora.pipeline import MiniSora
+    from minisora.threads import choose_threads
     from minisora.train.recipe import train_model
 
     minutes = {
@@ -105,6 +106,7 @@ def train(
     folder = _read_folder(options, chosen) if options["data"] else None
     _announce(chosen, options, out, resume, folder)
 
+    choose_threads("training")
     train_model(
         chosen,
         out,

@@ -1,12 +1,11 @@
-"""How fast, on this machine: a clip, a minute of video, every stage, and training.
+"""How fast, on this machine: a clip, a minute of video, and every stage of the pipeline.
 
     model ── benchmark ──► name → seconds, clips a second, GFLOP/s
 
-What decides a time is written beside it: processor, threads, precision, numbers of steps. Training
-is compared with the machine's own matrix products.
+What decides a time is written beside it: processor, threads, precision, numbers of steps. How fast
+training is, `train/speed.py` measures.
 """
 
-import copy
 import platform
 import statistics
 import subprocess
@@ -15,19 +14,15 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 import torch.nn as nn
 
-from minisora.config import PRESETS, STEPS, DiTConfig, TrainConfig
-from minisora.device import autocast
+from minisora.config import PRESETS, STEPS, DiTConfig
+from minisora.device import choose_dtype
 from minisora.dit import DiT
 from minisora.pipeline import MiniSora
-from minisora.text import EOS, PAD
-from minisora.train.data import Latents
-from minisora.train.stages import train_dit
 from minisora.world.dataset import ToyWorld
 
 Speeds = dict[str, str | int | float]
@@ -65,16 +60,9 @@ print(seconds, peak)
 # ------------------------------------------------------------------------------ what decides a time
 
 
-def compute_dtype(device: torch.device) -> torch.dtype:
-    """The precision of matrix products in `autocast`."""
-    with autocast(device):
-        enabled = torch.is_autocast_enabled(device.type)
-        return torch.get_autocast_dtype(device.type) if enabled else torch.float32
-
-
 def precision(device: torch.device) -> str:
-    """The name of `compute_dtype`, such as "float32"."""
-    return str(compute_dtype(device)).removeprefix("torch.")
+    """The precision of matrix products, such as "float32"."""
+    return str(choose_dtype(device)).removeprefix("torch.")
 
 
 def processor_name() -> str:
@@ -119,7 +107,7 @@ def _finish() -> None:
 
 def matrix_product_rate(device: torch.device, repeats: int = 20) -> float:
     """GFLOP/s of a linear layer, (5120, 256) × (256, 1024), in the precision of training."""
-    dtype = compute_dtype(device)
+    dtype = choose_dtype(device)
     a = torch.randn(5120, 256, dtype=dtype, device=device)
     b = torch.randn(1024, 256, dtype=dtype, device=device)
     seconds = _seconds(lambda: nn.functional.linear(a, b), repeats)
@@ -175,8 +163,7 @@ def benchmark(model: MiniSora, quick: bool = False, busy: bool = False) -> Speed
         took, peak = _long_video_cost(model, seconds)
         table[f"seconds for {seconds} s of video"] = took
         table[f"MiB at the peak of {seconds} s of video"] = peak
-    table |= _stage_speeds(model, repeats)
-    return table | _training_speeds(model, 7 if quick else 20)
+    return table | _stage_speeds(model, repeats)
 
 
 def _clip_speeds(model: MiniSora, repeats: int) -> Speeds:
@@ -211,14 +198,14 @@ def _busy_speeds(model: MiniSora, repeats: int) -> Speeds:
 
 
 @contextmanager
-def _running(programs: list[str], *arguments: str) -> Iterator[None]:
+def _running(programs: list[str], *arguments: str, warm_up: float = 8.0) -> Iterator[None]:
     """Let Python programs run as long as the context lasts."""
     children = []
     try:
         for source in programs:
             command = [sys.executable, "-c", source, *arguments]
             children.append(subprocess.Popen(command, cwd=ROOT))
-        time.sleep(8)  # until they have loaded torch
+        time.sleep(warm_up)  # until they have loaded torch
         stopped = [child.returncode for child in children if child.poll() is not None]
         if stopped:
             raise RuntimeError(f"a program that should run beside ended with code {stopped[0]}")
@@ -244,28 +231,6 @@ def _stage_speeds(model: MiniSora, repeats: int) -> Speeds:
     }
 
 
-def _training_speeds(model: MiniSora, steps: int) -> Speeds:
-    """Clips trained a second, and the operations of a step against plain matrix products."""
-    words = 20
-    latents = model.encode(ToyWorld().batch(0, 32).videos)
-    ids = torch.full((256, 1, words), PAD)
-    ids[:, :, : words - 1] = 5  # any word
-    ids[:, :, words - 1] = EOS
-    data = Latents(latents.cpu().repeat(8, 1, 1, 1, 1).half(), ids.to(torch.int16))
-    batch = model.preset.train_dit.batch_size
-    clips = batch * steps / _train_seconds(model, data, steps)
-    patch = model.dit.config.patch_size
-    tokens = latents[0, 0].numel() // (patch[0] * patch[1] * patch[2])
-    rate = matrix_product_rate(model.device)
-    used = step_flops(model.dit, tokens, words) * clips / 1e9
-    return {
-        "clips trained a second": round(clips, 1),
-        "GFLOP/s of matrix products here": round(rate, 1),
-        "GFLOP/s of a training step": round(used, 1),
-        "a training step's fraction of that rate": round(used / rate, 3),
-    }
-
-
 def _long_video_cost(model: MiniSora, seconds: float) -> tuple[float, int]:
     """Seconds of sampling and peak memory in MiB of a long clip, in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
@@ -274,15 +239,3 @@ def _long_video_cost(model: MiniSora, seconds: float) -> tuple[float, int]:
         done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     took, peak = map(float, done.stdout.split())
     return round(took, 2), round(peak)
-
-
-def _train_seconds(model: MiniSora, data: Latents, steps: int) -> float:
-    """Seconds of `steps` training steps of a fresh transformer of the same size."""
-    dit = DiT(model.preset.dit).to(model.device)
-    fresh = nn.ModuleDict({"text": copy.deepcopy(model.text), "dit": dit})
-    batch = model.preset.train_dit.batch_size
-    config = TrainConfig(steps=steps + 3, batch_size=batch, save_every=1e9)  # three warm up
-    preset = replace(model.preset, train_dit=config, curriculum_steps=0)
-    with tempfile.TemporaryDirectory() as folder, autocast(model.device):
-        history = train_dit(fresh, data, preset, folder, progress=False)
-    return history[-1]["seconds"] / history[-1]["step"] * steps

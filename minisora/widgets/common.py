@@ -19,6 +19,7 @@ from PIL import Image
 
 from minisora.show.clip import Clip, image_html
 from minisora.show.plots import figure_html
+from minisora.threads import choose_threads
 
 STAGES = ("prompt", "text encoder", "noise", "transformer", "latents", "decoder", "video")
 RED = "#D55E00"
@@ -34,12 +35,15 @@ class Mode:
 
 def setup(train: bool = False) -> Mode:
     """Say where this notebook runs and how; safe to call again."""
+    choose_threads("training" if train else "sampling")
     mode = Mode(fast=os.environ.get("MINISORA_FAST") == "1", train=train)
     device = "GPU" if torch.cuda.is_available() else "CPU"
     version = torch.__version__.split("+")[0]
     name = "FAST (test)" if mode.fast else "TRAIN" if train else "LOAD"
+    threads = choose_threads("sampling")
     print(
-        f"minisora on {device} · Python {platform.python_version()} · torch {version} · mode {name}"
+        f"minisora on {device}, threads: {threads} · Python {platform.python_version()} · "
+        f"torch {version} · mode {name}"
     )
     return mode
 
@@ -102,11 +106,11 @@ def pipeline_map(lit: Iterable[str] = STAGES, pictures: dict[str, str] | None = 
     """
     boxes = []
     for stage in STAGES:
-        mark, look = "○", "border:2px solid #bbb;background:#f2f2f2;color:#555"
+        mark, border = "○", "border:2px solid #bbb;background:#f2f2f2;color:#555"
         if stage in lit:
-            mark, look = "●", "border:2px solid #0072B2;background:#fff"
+            mark, border = "●", "border:2px solid #0072B2;background:#fff"
         below = (pictures or {}).get(stage, "")
-        style = f"{look};border-radius:6px;padding:4px 8px;margin:2px;text-align:center"
+        style = f"{border};border-radius:6px;padding:4px 8px;margin:2px;text-align:center"
         boxes.append(f'<div style="{style}"><b>{mark} {stage}</b><br>{below}</div>')
     arrow = '<div style="align-self:center;padding:0 2px">→</div>'
     return page(arrow.join(boxes), style="display:flex;flex-wrap:wrap")

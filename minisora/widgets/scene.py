@@ -144,9 +144,9 @@ def _judged(reading: Reading, track: torch.Tensor, half_width: float = 16.0) -> 
 
 def _numbers(scene: Scene) -> str:
     """The numbers of a scene with one object that are not zero."""
-    names = ("radius", "x", "y", "vx", "vy", "turn", "spin", "growth", "gravity")
-    numbers = {name: getattr(scene.objects[0], name) for name in names}
-    return ", ".join(f"{name} {value:.2f}" for name, value in numbers.items() if value)
+    values = vars(scene.objects[0]).items()
+    numbers = {name: value for name, value in values if isinstance(value, float) and value}
+    return ", ".join(f"{name} {value:.2f}" for name, value in numbers.items())
 
 
 class SceneBuilder(Panel):

@@ -88,7 +88,7 @@ def same(
     if tolerance == 0:
         wrong = int((answer != right).sum())
         return say(f"{name} is wrong in {wrong} of {right.numel()} entries{where}{hint}")
-    miss = float((answer.double() - right.double()).abs().max())
+    miss = float((answer.detach().double() - right.detach().double()).abs().max())
     return say(f"{name} is off by up to {miss:.3g}{where}{hint}")
 
 

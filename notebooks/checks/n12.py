@@ -131,7 +131,11 @@ def check_better(
     seed: int = 500,
     **options: object,
 ) -> bool:
-    """Exercise 3: does `better(model, prompts, seed)` follow the prompt more often? A sign test."""
+    """Exercise 3: does `better(model, prompts, seed)` follow prompts more often? A sign test.
+
+    It is compared with clips of prompts as typed.
+    """
+    options = {"upsample": False} | options
     prompts = [prompt_of(kind, i) for i in range(clips)]
     videos = called(better, model, prompts, seed)
     if videos is None:

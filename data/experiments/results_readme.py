@@ -1,0 +1,280 @@
+"""All tables of results: `python -m data.experiments.results_readme` prints data/results/README.md.
+
+data/results/*.json ──► Markdown. `--write` puts it into the file, which a test compares.
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from minisora.measure.stats import is_figure, percent
+
+RESULTS = Path(__file__).resolve().parents[1] / "results"
+README = RESULTS / "README.md"
+WAYS = ("generated", "baseline", "ground truth")
+CONTINUED = ("as asked", "outline", "same object", "track", "seam")
+EDITED = ("obeyed", "stayed", "lost", "position", "outside")
+TASK_FIGURES = {
+    "animate": ("as asked", "outline", "motion", "shape"),
+    "extend forward": CONTINUED,
+    "extend backward": CONTINUED,
+    "connect": CONTINUED,
+    "inpaint": CONTINUED,
+    "loop": ("same object", "outline", "largest step"),
+    "inpaint region": (*EDITED, "inside", "outside box"),
+    "long-video": (
+        "seconds itself",
+        "in the first sixth",
+        "in the last sixth",
+        "itself to the end",
+        "seconds with outline",
+        "area changed",
+    ),
+    "script": ("first event", "both, in order"),
+    "real video": ("PSNR",),
+}
+WORDS = {
+    "all": "all as asked",
+    "as asked": "all as asked",
+    "outline": "outline holds in every frame",
+    "all and outline": "both",
+    "same object": "the same object in every new frame",
+    "track": "off its true track, half-widths",
+    "seam": "jump of velocity at the seam, half-widths/s",
+    "largest step": "largest step all the way round, half-widths",
+    "obeyed": "new word obeyed",
+    "stayed": "all other attributes stay",
+    "lost": "object lost",
+    "position": "first position moved by, half-widths",
+    "outside": "change outside of the object, fraction of the range",
+    "inside": "change inside the box, fraction of the range",
+    "outside box": "change outside of the box, fraction of the range",
+    "seconds itself": "seconds in which the object is itself, fraction",
+    "in the first sixth": "the same, first ten seconds",
+    "in the last sixth": "the same, last ten seconds",
+    "itself to the end": "itself in every second",
+    "seconds with outline": "seconds in which its outline holds, fraction",
+    "area changed": "area changed, natural logarithm",
+    "PSNR": "round trip, PSNR in dB",
+}
+FAMILIES = {"solo": "one object", "pair": "two objects"}
+
+
+def read(name: str) -> dict[str, Any]:
+    """One file of results."""
+    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def markdown() -> str:
+    """The whole page."""
+    parts = [introduction(), accuracy(), steps(), tasks(), limits(), speed()]
+    return "\n\n".join(parts) + "\n"
+
+
+def introduction() -> str:
+    return """# Results
+
+Every table is made from the JSON files beside it, by
+`python -m data.experiments.results_readme --write`. Every figure is of the shipped model `tiny`,
+with its 95 % interval in brackets (fractions: Wilson; means and slopes: normal approximation). The
+judge is rule-based: no part of it is learned.
+
+- *All as asked*: everything that the prompt says is right at once. *Outline*: the drawn shape fits
+  the object in every frame; no prompt asks for it, so it stands beside.
+- *Upsampled*: the prompt upsampler added positions to the prompt first. *As typed*: it did not.
+- *Ground truth*: true clips whose new frames went through the compressor, the best that the model
+  could generate. *Baseline*: a trivial way of doing the same.
+- *Seen* shape–colour pairs were in training, *held out* ones never were."""
+
+
+def row(*cells: str) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [row(*head), "|" + "---|" * len(head)]
+    return "\n".join(lines + [row(*cells) for cells in rows])
+
+
+def settings_of(result: dict[str, Any], *, leave: Sequence[str] = ()) -> str:
+    """What a table was measured with, in one line."""
+    told = []
+    for name, value in result["settings"].items():
+        if name == "num_inference_steps" and isinstance(value, dict):
+            value = ", ".join(f"{number} {kind}" for kind, number in value.items())
+        if name not in leave:
+            told.append(f"{name} {value}")
+    return "Settings: " + "; ".join(told) + "."
+
+
+def word(name: str) -> str:
+    return WORDS.get(name, name)
+
+
+# ---------------------------------------------------------------------------------- sections
+
+
+def accuracy() -> str:
+    upsampled, typed = read("tiny"), read("tiny_typed")
+    counts = [t["settings"]["prompts"] for t in (upsampled, typed)]
+    rows = []
+    for family, words in FAMILIES.items():
+        for name, result in (("upsampled", upsampled), ("as typed", typed)):
+            for key in ("all", "outline", "all and outline"):
+                cells = [percent(result[family][split][key]) for split in ("seen", "held_out")]
+                rows.append([f"{words}, {name}", word(key), *cells])
+    attributes = []
+    for family, words in FAMILIES.items():
+        for key, figure in upsampled[family]["seen"].items():
+            if not key.startswith("all") and key != "outline":
+                own = typed[family]["seen"].get(key)
+                attributes.append([words, key, percent(figure), percent(own)])
+    motions = []
+    for motion, figure in upsampled["motions"].items():
+        cells = [percent(figure), str(figure["n"]), percent(typed["motions"].get(motion))]
+        motions.append([motion, *cells])
+    compressor = []
+    for family, words in FAMILIES.items():
+        for split, own in upsampled["compressor"][family].items():
+            cells = [percent(own["psnr"]), f"{own['psnr_worst_decile']:.1f}"]
+            cells += [percent(own["judge"][key]) for key in ("all", "outline")]
+            compressor.append([f"{words}, {split.replace('_', ' ')}", *cells])
+    head = ["clips", "PSNR in dB", "worst decile", "all as asked", "outline holds"]
+    return "\n\n".join(
+        [
+            "## Text to video",
+            f"`minisora evaluate --prompts {counts[0]} --json data/results/tiny.json` and "
+            f"`minisora evaluate --no-upsample --prompts {counts[1]} "
+            "--json data/results/tiny_typed.json`. " + settings_of(upsampled, leave=["upsample"]),
+            table(["clips", "figure", "seen pairs", "held-out pairs"], rows),
+            "Attribute by attribute, seen pairs:",
+            table(["clips", "attribute", "upsampled", "as typed"], attributes),
+            "One object, all as asked, by motion:",
+            table(["motion", "upsampled", "clips", "as typed"], motions),
+            "## Compressor",
+            "The round trip of true clips, and what the judge still reads rightly (same command).",
+            table(head, compressor),
+        ]
+    )
+
+
+def steps() -> str:
+    result = read("steps")
+    numbers = [str(n) for n in result["settings"]["num_inference_steps"]]
+    head = ["clips", "figure", *[f"{n} step" + "s" * (n != "1") for n in numbers]]
+    rows = []
+    for column, name in (("upsampled", "upsampled"), ("typed", "as typed")):
+        for family, words in FAMILIES.items():
+            by_steps = result["text to video"][column][family]
+            for key in ("all", "outline"):
+                cells = [percent(by_steps[n][key]) for n in numbers]
+                rows.append([f"{words}, {name}", word(key), *cells])
+    for task, ways in result.items():
+        if task in TASK_FIGURES:
+            for key in ("as asked", "outline"):
+                cells = [percent(ways["generated"][n][key]) for n in numbers]
+                rows.append([f"`{task}`", word(key), *cells])
+    return "\n\n".join(
+        [
+            "## How many steps",
+            f"`minisora evaluate --steps {' '.join(numbers)} --prompts "
+            f"{result['settings']['prompts']} --json data/results/steps.json` (Euler). "
+            + settings_of(result, leave=["num_inference_steps"]),
+            "The more the condition says, the fewer steps are enough.",
+            table(head, rows),
+        ]
+    )
+
+
+def tasks() -> str:
+    result = read("tasks")
+    rows = []
+    for task, names in TASK_FIGURES.items():
+        for name in names if task in result else ():
+            cells = [percent(result[task].get(way, {}).get(name)) for way in WAYS]
+            rows.append([f"`{task}`", word(name), *cells])
+    changes = []
+    for strength, figures in result["video-to-video"].items():
+        changes.append([strength, *[percent(figures[name]) for name in EDITED]])
+    sizes = []
+    for size, ways in result["sizes"].items():
+        cells = [percent(ways[way]["as asked"]) for way in ("generated", "baseline")]
+        sizes.append([size, *cells, percent(ways["generated"]["outline"])])
+    count = result["settings"]["prompts"]
+    many = result["settings"].get("prompts of long clips", count)
+    return "\n\n".join(
+        [
+            "## Tasks",
+            f"`minisora evaluate --task all --prompts {count} --long-prompts {many} "
+            "--json data/results/tasks.json`. " + settings_of(result),
+            "Baselines: the picture or the frame at the seam repeated (`animate`, `extend`), a "
+            "cross-fade (`connect`, `inpaint`), a cut (`loop`), a new clip of the new sentence "
+            "(`inpaint region`), words for two seconds only (`long-video`), the first sentence "
+            "throughout (`script`), cells of one colour (`real video`).",
+            table(["task", "figure", *WAYS], rows),
+            "Another colour by `video-to-video`, by strength; baseline: a new clip:",
+            table(["", *[word(name) for name in EDITED]], changes),
+            "Text to video at several sizes (frames × rows × columns), prompts as typed; of an "
+            "image no motion is asked; baseline: samples without the words:",
+            table(["size", "all as asked", "baseline", "outline holds"], sizes),
+        ]
+    )
+
+
+def limits() -> str:
+    result = read("limits")
+    lines = []
+    for path, figure in figures_of(result["typed"]):
+        other: Any = result["upsampled"]
+        for name in path:
+            other = other.get(name) if isinstance(other, dict) else None
+        lines.append([*_three(path), percent(figure), percent(other) if other else "–"])
+    count = result["settings"]["clips"]
+    return "\n\n".join(
+        [
+            "## Where it breaks",
+            f"`minisora limits --clips {count} --json data/results/limits.json` (notebook 12). "
+            + settings_of(result),
+            "Clips that start from true ones, and losses, have no upsampled column. *Floor*: the "
+            "same figure of true clips after the compressor.",
+            table(["part", "clips", "figure", "as typed", "upsampled"], lines),
+        ]
+    )
+
+
+def _three(path: Sequence[str]) -> list[str]:
+    """A path of names as three cells: the part, what lies between, the figure."""
+    part = path[0].replace("_", " and ")
+    return [part, ", ".join(name.replace("_", " ") for name in path[1:-1]), path[-1]]
+
+
+def figures_of(part: dict[str, Any], path: tuple[str, ...] = ()) -> list[tuple[tuple, Any]]:
+    """Every figure of a nested table with its path."""
+    found: list[tuple[tuple, Any]] = []
+    for name, value in part.items():
+        if is_figure(value):
+            found.append(((*path, name), value))
+        elif isinstance(value, dict):
+            found += figures_of(value, (*path, name))
+    return found
+
+
+def speed() -> str:
+    result = read("speed")
+    rows = [[name, f"{value}"] for name, value in result.items()]
+    return "\n\n".join(
+        [
+            "## Speed",
+            "`minisora benchmark --busy --json data/results/speed.json`",
+            table(["", "measured"], rows),
+        ]
+    )
+
+
+if __name__ == "__main__":
+    if "--write" in sys.argv[1:]:
+        README.write_text(markdown(), encoding="utf-8")
+    else:
+        print(markdown(), end="")
