@@ -73,12 +73,12 @@ def lines(
     curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], alt: str, **axes: Any
 ) -> Html:
     """Curves, each with its own colour, dashes and marker: name → x and y."""
-    figure, ax = new_axes(6.4, 2.6)
+    figure, ax = new_axes(8.0, 2.6)
     for k, (name, (xs, ys)) in enumerate(curves.items()):
         style: dict[str, Any] = {"linestyle": DASHES[k % 4], "marker": MARKERS[k], "markersize": 3}
         ax.plot(xs, ys, color=COLORS[k], label=name, **style)
     ax.set(**axes)
-    ax.legend(fontsize=8)
+    ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))  # it hides no curve
     return drawn(figure, alt)
 
 
