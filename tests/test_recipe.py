@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from minisora.checkpoints import CheckpointError, load_tensors
+from minisora.checkpoints import load_tensors
 from minisora.config import Preset, TrainConfig
 from minisora.pipeline import MiniSora
 from minisora.train import recipe
@@ -116,8 +116,9 @@ def test_a_finished_run_is_neither_overwritten_nor_trained_again(run, small, mon
     train(small, run, resume=True)
     assert not steps and same(first, MiniSora.load(run / "model", "cpu"))
     assert Curve(run, resume=True).points == points
-    with pytest.raises(CheckpointError, match="the one above"):
-        train(small, run / "model", resume=True)
+    for resume in (False, True):
+        with pytest.raises(ValueError, match="the one above"):
+            train(small, run / "model", resume=resume)
 
 
 def test_no_scratch_file_is_left(run):
@@ -140,7 +141,7 @@ def test_a_compressor_that_is_trained_on_takes_what_was_trained_on_it_along(
     assert not torch.equal(load_tensors(run / "latents.safetensors")[0]["latents.0"], kept)
     assert same(model, train(longer, tmp_path / "whole")), "as a run that was asked for it at first"
     stages = [point["stage"] for point in Curve(run, resume=True).points]
-    assert stages == ["vae", "vae", "dit"], "points of the former transformer are gone"
+    assert stages.count("dit") == 1, "points of the former transformer are gone"
 
 
 def test_a_text_encoder_that_is_trained_on_takes_the_transformer_along(run, small, monkeypatch):

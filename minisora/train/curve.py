@@ -59,9 +59,12 @@ class Curve:
 
     def _drop(self, stage: str, minutes: float) -> None:
         """Drop a stage's points from some minutes on, but none of the model before this run."""
-        before = self.seconds.get(BEFORE, 0.0) / 60
-        first = max(minutes, before + 1e-6)
-        self.points = [p for p in self.points if p["stage"] != stage or p["minutes"] < first]
+        before = self.seconds[BEFORE] / 60 if BEFORE in self.seconds else -1.0
+        self.points = [
+            point
+            for point in self.points
+            if point["stage"] != stage or point["minutes"] <= before or point["minutes"] < minutes
+        ]
 
     def write(self) -> None:
         """Write `curve.json`."""

@@ -225,21 +225,9 @@ def _change(reads: dict[str, str], note: dict) -> str:
 
 
 def read_note(run_dir: str | Path, stage: str) -> dict | None:
-    """The note in the checkpoint of a stage; None where there is none yet.
-
-    Raises:
-        CheckpointError: a damaged file, or one that belongs to a model and not to a training.
-    """
+    """The note in the checkpoint of a stage; None where there is none yet."""
     path = Path(run_dir) / f"{stage}.safetensors"
-    if not path.is_file():
-        return None
-    _, note = load_tensors(path)
-    if "step" not in note:
-        raise CheckpointError(
-            f"{path} is part of a model, not of a training; "
-            "name the run's folder, which is the one above"
-        )
-    return note
+    return load_tensors(path)[1] if path.is_file() else None
 
 
 def is_finished(run_dir: str | Path, stage: str, config: TrainConfig) -> bool:

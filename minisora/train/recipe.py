@@ -72,6 +72,10 @@ def train_model(
         ValueError: `resume` with another preset, another `start` or other clips.
     """
     run_dir = Path(run_dir)
+    if (run_dir / "model.json").is_file():
+        raise ValueError(
+            f"{run_dir} is a model, not a training; name the run's folder, which is the one above"
+        )
     if not resume and any(run_dir.rglob("*.safetensors")):
         raise FileExistsError(
             f"{run_dir} already holds a training; "
