@@ -68,8 +68,10 @@ def read(name: str) -> dict[str, Any]:
 
 
 def markdown() -> str:
-    """The whole page."""
-    parts = [introduction(), accuracy(), steps(), tasks(), limits(), speed()]
+    """The whole page; what was not measured on the shipped model is left out."""
+    parts = [introduction(), accuracy(), steps(), tasks(), limits()]
+    if (RESULTS / "speed.json").is_file():
+        parts.append(speed())
     return "\n\n".join(parts) + "\n"
 
 
