@@ -140,5 +140,5 @@ def percent(figure: Figure | None) -> str:
         value, low, high = (100 * figure[name] for name in ("value", "low", "high"))
         return f"{value:.0f} % [{low:.0f}, {high:.0f}]"
     value = figure["mean"] if "mean" in figure else figure["slope"]
-    digits = 1 if abs(value) >= 10 else 2
+    digits = 1 if abs(value) >= 10 else 2 if abs(value) >= 0.1 else 3
     return f"{value:.{digits}f} [{figure['low']:.{digits}f}, {figure['high']:.{digits}f}]"
