@@ -194,6 +194,7 @@ def test_the_desk_starts_stops_and_resumes(desk):
     assert steps == sorted(steps) and steps[0] == 0 and steps[-1] > first
 
 
+@pytest.mark.slow
 def test_the_desk_starts_anew_from_the_first_weights(desk):
     before = loss_of(desk.model, desk.watch.held_out)
     desk.config = replace(desk.config, steps=6)

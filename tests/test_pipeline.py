@@ -200,6 +200,7 @@ def test_the_shipped_model_animates(shipped):
     assert table["generated"]["motion"]["value"] > 0.75
 
 
+@pytest.mark.slow
 def test_the_shipped_compressor_gives_back(shipped):
     from minisora.measure.accuracy import evaluate_compressor
 

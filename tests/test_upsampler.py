@@ -53,6 +53,7 @@ def test_before_training_nothing_is_added():
     )
 
 
+@pytest.mark.slow
 def test_it_learns_where_things_are_and_the_seed_decides_among_ways():
     torch.manual_seed(0)
     upsampler = PromptUpsampler(len(TOKENIZER), CONFIG)
