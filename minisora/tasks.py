@@ -163,12 +163,11 @@ def _denoise_pixels(
     """Denoise videos from noise levels (Tz, Hz, Wz); pixels not `changed` stay as they are."""
     if not changed.any():
         return videos.clone()
-    latents = model.encode(videos)
-    clean = ~_changed(model, levels)
-    if warn and clean.any():
-        _warn_of_colours(videos[:, :, clean].cpu(), model.decode(latents).cpu()[:, :, clean])
-    generated = model.denoise(prompts, latents, levels, **options)
+    generated = model.denoise(prompts, model.encode(videos), levels, **options)
     videos, changed = videos.to(generated.device), changed.to(generated.device)
+    clean = ~_changed(model, levels).to(generated.device)
+    if warn and clean.any():  # they are decoded with the rest, without another pass
+        _warn_of_colours(videos[:, :, clean], generated[:, :, clean])
     return torch.where(changed, generated, videos)
 
 
