@@ -12,16 +12,15 @@ from minisora.measure.speed import (
     _running,
     forward_flops,
     matrix_product_rate,
-    precision,
     processor_name,
     step_flops,
 )
 
 
-def test_the_precision_is_the_one_that_was_chosen(monkeypatch):
+def test_the_precision_is_the_one_that_was_chosen(model, monkeypatch):
     for name in ("float32", "bfloat16"):
         monkeypatch.setenv("MINISORA_DTYPE", name)
-        assert precision(torch.device("cpu")) == name
+        assert model.dtype_name == name
     assert processor_name()
 
 

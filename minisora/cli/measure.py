@@ -228,13 +228,11 @@ def _settings(model: "MiniSora", name: str, seed: int, options: dict[str, Any]) 
     """What a table of results says of how it was measured."""
     import torch
 
-    from minisora.measure.speed import precision
-
     settings = {
         "model": name,
         "seed": seed,
         "device": str(model.device),
-        "dtype": precision(model.device),
+        "dtype": model.dtype_name,
         "torch": torch.__version__,
     }
     settings |= options

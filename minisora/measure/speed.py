@@ -60,11 +60,6 @@ print(seconds, peak)
 # ------------------------------------------------------------------------------ what decides a time
 
 
-def precision(device: torch.device) -> str:
-    """The precision of matrix products, such as "float32"."""
-    return str(choose_dtype(device)).removeprefix("torch.")
-
-
 def processor_name() -> str:
     """What the operating system calls the processor."""
     cpuinfo = Path("/proc/cpuinfo")  # Linux
@@ -153,7 +148,7 @@ def benchmark(model: MiniSora, quick: bool = False, busy: bool = False) -> Speed
         "processor": processor_name(),
         "device": str(model.device),
         "threads": torch.get_num_threads(),
-        "dtype": precision(model.device),
+        "dtype": model.dtype_name,
         "torch": torch.__version__,
     }
     table |= _clip_speeds(model, repeats)
