@@ -48,18 +48,31 @@ class CheckpointError(ValueError):
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:
-    """Write a file atomically: a kill at any moment leaves the old file or the new one.
-
-    Its permissions are as the umask says. What killed writes of it have left beside it is removed.
+    """Write a file as `replace_file` does, but not where a link is.
 
     Raises:
         ValueError: the path is a link, or something else that is not a file.
-        OSError: it cannot be written (full disk, no permission); nothing was changed.
+        OSError: as of `replace_file`.
     """
     path = Path(path)
-    scratch = path.with_name(f"{_scratch_stem(path)}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
         refuse_link(path)
+    except OSError as error:
+        raise _unwritten(path, error) from None
+    replace_file(path, data)
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Write a file atomically: a kill at any moment leaves the old file or the new one.
+
+    Its permissions are as the umask says. What killed writes of it have left beside it is removed.
+    A link is replaced, not followed.
+
+    Raises:
+        OSError: it cannot be written (full disk, no permission); nothing was changed.
+    """
+    scratch = path.with_name(f"{_scratch_stem(path)}.{os.getpid()}-{threading.get_ident()}.tmp")
+    try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_scratch(path)
         with open(scratch, "wb") as file:
@@ -68,11 +81,14 @@ def write_bytes(path: str | Path, data: bytes) -> None:
             os.fsync(file.fileno())
         os.replace(scratch, path)
     except OSError as error:
-        reason = error.strerror or error
-        raise OSError(f"{path} cannot be written ({reason}); nothing was changed") from None
+        raise _unwritten(path, error) from None
     finally:
         with contextlib.suppress(OSError):
             scratch.unlink()
+
+
+def _unwritten(path: Path, error: OSError) -> OSError:
+    return OSError(f"{path} cannot be written ({error.strerror or error}); nothing was changed")
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from minisora.show.media import can_save, encode, encode_pictures, palette_pictures, write
+from minisora.checkpoints import replace_file
+from minisora.show.media import can_save, encode, encode_pictures, palette_pictures
 from minisora.world.scene import FPS
 
 FILE_SCALE = 8  # file pixels for each pixel of a saved clip: viewers show 32 × 32 as a thumbnail
@@ -115,14 +116,14 @@ class Clip:
         """
         path = can_save(path, force, self.fps)
         note = {"caption": self.caption, "fps": self.fps, **(metadata or {})}
-        write(path, encode(self.frames, path.suffix.lower(), self.fps, scale, note))
+        replace_file(path, encode(self.frames, path.suffix.lower(), self.fps, scale, note))
         return path
 
 
 def save_strips(videos: torch.Tensor, path: str | Path) -> None:
     """Write film strips of videos (B, 3, T, H, W), one under the other, to a PNG."""
     strips = np.concatenate([np.asarray(Clip(video).strip()) for video in videos])
-    write(Path(path), encode_pictures([Image.fromarray(strips)], "PNG"))
+    replace_file(Path(path), encode_pictures([Image.fromarray(strips)], "PNG"))
 
 
 def gallery(clips: list[Clip]) -> "Gallery":

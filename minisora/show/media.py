@@ -385,22 +385,6 @@ def can_save(path: str | Path, force: bool = False, fps: float = 8.0) -> Path:
     return path
 
 
-def write(path: Path, data: bytes) -> None:
-    """Replace a file by another, whole or not at all; a link is replaced, not followed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(scratch, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(scratch, path)
-    except OSError as error:
-        raise MediaError(f"{path} cannot be written ({error.strerror})") from None
-    finally:
-        scratch.unlink(missing_ok=True)
-
-
 def encode(
     frames: np.ndarray,
     ending: str,
