@@ -6,7 +6,7 @@ it is set.
 """
 
 import difflib
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 GUIDANCE_SCALE = 2.0  # 1 is the prompt alone; data/LOG.md has the comparison
@@ -59,6 +59,7 @@ class TrainConfig:
     minutes: float = 5.0
     steps: int | None = None
     batch_size: int = 64
+    gpu_batch_size: int | None = None  # on a GPU; the rate is the same, as Muon's steps are as long
     learning_rate: float = 1e-3  # the peak, after `warmup_steps` and before the cooldown
     warmup_steps: int = 100
     cooldown_fraction: float = 0.4  # the last part of the stage, in which the rate falls to zero
@@ -79,6 +80,8 @@ class Preset:
     pair_fraction: float = 0.25  # of the training clips: those with two objects
     vae_clips: int = 6_000  # clips that the compressor learns from
     cached_clips: int = 14_000  # clips that the later stages learn from, as stored latents
+    gpu_vae_clips: int | None = None  # on a GPU, which sees more clips in a minute
+    gpu_cached_clips: int | None = None
     other_sizes: tuple[tuple[int, int, int], ...] = (  # frames, rows, columns
         (1, 32, 32),
         (33, 32, 32),
@@ -101,18 +104,25 @@ class Preset:
         default_factory=lambda: TextConfig(depth=3)
     )
     train_vae: TrainConfig = field(
-        default_factory=lambda: TrainConfig(minutes=4.5, batch_size=4, learning_rate=4e-3)
+        default_factory=lambda: TrainConfig(
+            minutes=4.5, batch_size=4, gpu_batch_size=64, learning_rate=4e-3
+        )
     )
     train_language: TrainConfig = field(
-        default_factory=lambda: TrainConfig(minutes=0.2, batch_size=128, warmup_steps=20)
+        default_factory=lambda: TrainConfig(
+            minutes=0.2, batch_size=128, gpu_batch_size=256, warmup_steps=20
+        )
     )
     train_upsampler: TrainConfig = field(
-        default_factory=lambda: TrainConfig(minutes=2.0, batch_size=32, learning_rate=6e-3)
+        default_factory=lambda: TrainConfig(
+            minutes=2.0, batch_size=32, gpu_batch_size=256, learning_rate=6e-3
+        )
     )
     train_dit: TrainConfig = field(
         default_factory=lambda: TrainConfig(
             minutes=11.7,
             batch_size=16,
+            gpu_batch_size=512,
             learning_rate=1.2e-2,
             warmup_steps=50,
             cooldown_fraction=0.8,
@@ -124,6 +134,20 @@ class Preset:
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+    def on_gpu(self) -> "Preset":
+        """The preset with its numbers for a GPU in place of those for two cores."""
+        stages = {name: getattr(self, name) for name in STAGES}
+        changes: dict[str, Any] = {
+            name: replace(stage, batch_size=stage.gpu_batch_size or stage.batch_size)
+            for name, stage in stages.items()
+        }
+        return replace(
+            self,
+            vae_clips=self.gpu_vae_clips or self.vae_clips,
+            cached_clips=self.gpu_cached_clips or self.cached_clips,
+            **changes,
+        )
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Preset":
@@ -151,6 +175,7 @@ PARTS = {
     "train_upsampler": TrainConfig,
     "train_dit": TrainConfig,
 }
+STAGES = ("train_vae", "train_language", "train_upsampler", "train_dit")
 
 
 def _from_dict(kind: Any, values: dict[str, Any]) -> Any:
@@ -180,6 +205,8 @@ BOUNDS: dict[str, tuple[float, float]] = {  # least and largest value of every f
     "pair_fraction": (0, 1),
     "vae_clips": (1, 10**9),
     "cached_clips": (1, 10**9),
+    "gpu_vae_clips": (1, 10**9),
+    "gpu_cached_clips": (1, 10**9),
     "other_fraction": (0, 1),
     "captions_per_clip": (1, 1000),
     "detailed_fraction": (0, 1),
@@ -202,6 +229,7 @@ BOUNDS: dict[str, tuple[float, float]] = {  # least and largest value of every f
     "minutes": (0, 10**6),
     "steps": (1, 10**9),
     "batch_size": (1, 10**6),
+    "gpu_batch_size": (1, 10**6),
     "learning_rate": (0, 10),
     "warmup_steps": (0, 10**9),
     "cooldown_fraction": (0, 1),
@@ -229,7 +257,7 @@ def check_fields(config: Any) -> None:
             _check_size(f.name, value, ("patch_size",) * 3)
         elif f.type in (int, float):
             check_number(f.name, value, whole=f.type is int)
-        elif f.name == "steps" and value is not None:
+        elif f.type == int | None and value is not None:
             check_number(f.name, value)
     if hasattr(config, "num_heads"):
         hidden, heads = config.hidden_size, config.num_heads
@@ -301,4 +329,33 @@ def _check_clip(preset: Preset, size: tuple[int, int, int]) -> None:
             raise ValueError(f"{name}={side} should be a multiple of {cell[axis] * token[axis]}")
 
 
-PRESETS = {"tiny": Preset()}
+PRESETS = {
+    "tiny": Preset(gpu_vae_clips=20_000, gpu_cached_clips=60_000),
+    "base": Preset(
+        height=64,
+        width=64,
+        other_sizes=((33, 64, 64), (17, 48, 80), (17, 80, 48), (1, 64, 64)),
+        gpu_vae_clips=20_000,
+        gpu_cached_clips=60_000,
+        curriculum_steps=2_000,
+        vae=VAEConfig(patch_size=(4, 8, 8), latent_channels=16, hidden_size=192),
+        text=TextConfig(max_length=96),
+        dit=DiTConfig(latent_channels=16, depth=8),
+        upsampler=TextConfig(depth=3, max_length=96),
+        train_vae=TrainConfig(minutes=40.0, batch_size=4, gpu_batch_size=64, learning_rate=4e-3),
+        train_language=TrainConfig(
+            minutes=1.0, batch_size=128, gpu_batch_size=256, warmup_steps=20
+        ),
+        train_upsampler=TrainConfig(
+            minutes=6.0, batch_size=32, gpu_batch_size=256, learning_rate=6e-3
+        ),
+        train_dit=TrainConfig(
+            minutes=100.0,
+            batch_size=16,
+            gpu_batch_size=512,
+            learning_rate=8e-3,
+            warmup_steps=50,
+            cooldown_fraction=0.8,
+        ),
+    ),
+}
