@@ -77,6 +77,7 @@ class Preset:
     height: int = 32
     width: int = 32
     fps: int = 8
+    world: str = "tiny"  # which toy world it learns: "tiny" or "whole"
     pair_fraction: float = 0.25  # of the training clips: those with two objects
     vae_clips: int = 6_000  # clips that the compressor learns from
     cached_clips: int = 14_000  # clips that the later stages learn from, as stored latents
@@ -332,6 +333,8 @@ def _check_clip(preset: Preset, size: tuple[int, int, int]) -> None:
 PRESETS = {
     "tiny": Preset(gpu_vae_clips=20_000, gpu_cached_clips=60_000),
     "base": Preset(
+        world="whole",
+        captions_per_clip=6,
         height=64,
         width=64,
         other_sizes=((33, 64, 64), (17, 48, 80), (17, 80, 48), (1, 64, 64)),

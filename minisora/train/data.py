@@ -18,11 +18,13 @@ from minisora.device import autocast, host_generator, is_gpu
 from minisora.measure.clips import test_scenes
 from minisora.text import PAD, Tokenizer
 from minisora.train.folder import Folder
-from minisora.train.workers import Chunk, Wanted, Workers, captions_of
+from minisora.train.workers import Chunk, Wanted, Workers, World
 from minisora.vae import VideoVAE
 from minisora.world.captions import VOCABULARY
-from minisora.world.dataset import ToyWorld
-from minisora.world.render import draw, render
+from minisora.world.dataset import TEST_SEEDS, ToyWorld
+from minisora.world.render import render
+from minisora.world.whole import captions as whole_captions
+from minisora.world.whole import dataset as whole
 
 Captioned = tuple[torch.Tensor, list[list[str]]]  # videos (B, 3, T, H, W), captions of each clip
 Tokenized = tuple[torch.Tensor, torch.Tensor]  # videos (B, 3, T, H, W), ids (B, captions, S)
@@ -44,7 +46,7 @@ class Latents:
     latents: torch.Tensor  # (M, Cz, Tz, Hz, Wz), normalised, float16
     ids: torch.Tensor  # (M, captions a clip, S) word numbers, padded with 0
     fraction: float = 1.0  # of the steps, beside clips of other sizes
-    paired: bool = False  # whether caption 2j + 1 is caption 2j with positions, as in the toy world
+    paired: bool = False  # whether caption 2j + 1 is caption 2j and more, as in the toy world
 
     def draw(
         self, batch_size: int, generator: torch.Generator, detailed_fraction: float | None = None
@@ -172,7 +174,7 @@ def cached_latents(
         data = []
         for i, bucket in enumerate(source.buckets):
             latents, ids = kept[f"latents.{i}"].to(place), kept[f"ids.{i}"].to(place)
-            data.append(Latents(latents, ids, bucket.fraction, source.judged))
+            data.append(Latents(latents, ids, bucket.fraction, source.paired))
         return data
 
     tokenized = tokenized or source.begin(tokenizer, device, workers)
@@ -185,7 +187,7 @@ def cached_latents(
             bucket.count,
             progress=progress,
             fraction=bucket.fraction,
-            paired=source.judged,
+            paired=source.paired,
             measure=measure and i == 0 and not known,
             tokenized=tokenized[i],
         )
@@ -217,6 +219,20 @@ SAMPLE_PROMPTS = [  # drawn from one seed at every evaluation, so that the pictu
     "a small yellow star spinning on a black grid",
     "a large green heart growing on a white gradient",
     "a red ring hits a blue square from the left on a black background",
+]
+WHOLE_SAMPLE_PROMPTS = [
+    "a large red circle bouncing on a navy background",
+    "a yellow star moving right, then moving up on a black grid",
+    "a blue ball passes behind a wall from left to right",
+    "two pink hearts moving left on a white background",
+    "the camera pans right over a green square on navy hills",
+    "an orange triangle on black hills, the camera looks away and comes back",
+    "a red chomper takes a bite out of a yellow square from the left",
+    "a blue ring touches a lamp and it lights up",
+    "a green brush paints a line moving right on a white background",
+    "a red circle hits a blue square from the left",
+    "a pink star moving left on black stripes, cut to a white background",
+    "a cyan ball leaves to the right and comes back",
 ]
 
 
@@ -253,7 +269,8 @@ class Source:
     pool_counts: list[int]  # clips of each bucket that the compressor learns from
     held_back: torch.Tensor  # (B, 3, T, H, W) in [-1, 1], to measure the compressor on
     samples: list[str]  # prompts of the pictures at every evaluation
-    judged: bool  # clips of the toy world: the judge can read them, and captions come in pairs
+    paired: bool  # captions come in pairs: one, and the same one with more detail
+    judged: bool  # the judge can read the clips
 
     def pools(
         self, device: torch.device | str = "cpu", workers: Workers = NOBODY
@@ -271,28 +288,28 @@ class Source:
 
 def world_of(
     preset: Preset, size: tuple[int, int, int] | None = None, first_seed: int = 0
-) -> ToyWorld:
+) -> World:
     """The toy world as a preset wants it. size: frames, rows, columns; the preset's where None."""
     num_frames, height, width = size or (preset.num_frames, preset.height, preset.width)
-    return ToyWorld(
-        first_seed=first_seed,
-        pair_fraction=preset.pair_fraction,
-        num_frames=num_frames,
-        height=height,
-        width=width,
-        fps=preset.fps,
-    )
+    shape: dict[str, Any] = {
+        "num_frames": num_frames,
+        "height": height,
+        "width": width,
+        "fps": preset.fps,
+    }
+    if preset.world == "whole":
+        return whole.ToyWorld(first_seed=first_seed, world="whole", **shape)
+    return ToyWorld(first_seed=first_seed, pair_fraction=preset.pair_fraction, **shape)
 
 
 def render_pool(
-    world: ToyWorld, count: int, device: torch.device | str = "cpu", workers: Workers = NOBODY
+    world: World, count: int, device: torch.device | str = "cpu", workers: Workers = NOBODY
 ) -> torch.Tensor:
     """The first `count` clips as (count, 3, T, H, W) uint8, in the `storage` of a device."""
-    height, width = world.shape["height"], world.shape["width"]
     place = storage(device)
     chunks = []
     for chunk in workers.chunks(Wanted(world), count):
-        videos = draw(chunk.drawing, height, width, place)
+        videos = world.draw(chunk.drawing, place)
         chunks.append(((videos + 1) * 127.5).round().byte())
     return torch.cat(chunks)
 
@@ -301,14 +318,13 @@ def render_pool(
 class WorldClips:
     """Clips of the toy world; every caption comes without positions and with them."""
 
-    world: ToyWorld
+    world: World
     captions_per_clip: int
 
     def __call__(self, start: int, count: int) -> Captioned:
-        shape: dict[str, Any] = self.world.shape
-        scenes = [self.world.scene(i) for i in range(start, start + count)]
-        several = [captions_of(scene, self.captions_per_clip, shape) for scene in scenes]
-        return render(scenes, **shape), several
+        scenes: Any = [self.world.scene(i) for i in range(start, start + count)]
+        several = [self.world.captions(scene, self.captions_per_clip) for scene in scenes]
+        return self.world.draw(self.world.prepare(scenes)), several
 
     def pool(self, count: int, device: torch.device | str, workers: Workers) -> torch.Tensor:
         return render_pool(self.world, count, device, workers)
@@ -316,18 +332,14 @@ class WorldClips:
     def tokenized(
         self, count: int, tokenizer: Tokenizer, device: torch.device | str, workers: Workers
     ) -> Iterator[Tokenized]:
-        height, width = self.world.shape["height"], self.world.shape["width"]
         wanted = Wanted(self.world, self.captions_per_clip, tokenizer)
-        chunks = workers.chunks(wanted, count, alone=32)
-        return self._drawn(chunks, height, width, storage(device))
+        chunks = workers.chunks(wanted, count, alone=32)  # processes begin now
+        return self._drawn(chunks, storage(device))
 
-    @staticmethod
-    def _drawn(
-        chunks: Iterator[Chunk], height: int, width: int, place: torch.device
-    ) -> Iterator[Tokenized]:
+    def _drawn(self, chunks: Iterator[Chunk], place: torch.device) -> Iterator[Tokenized]:
         for chunk in chunks:
             assert chunk.ids is not None
-            yield draw(chunk.drawing, height, width, place), chunk.ids
+            yield self.world.draw(chunk.drawing, place), chunk.ids
 
 
 def world_source(preset: Preset) -> Source:
@@ -352,16 +364,22 @@ def world_source(preset: Preset) -> Source:
     buckets = []
     for world, count, fraction in zip(worlds, counts(preset.cached_clips), fractions, strict=True):
         buckets.append(Bucket(WorldClips(world, preset.captions_per_clip), count, fraction))
-    shape: dict[str, Any] = worlds[0].shape
+    pool_counts = counts(preset.vae_clips)
+    if preset.world == "whole":
+        unseen = WorldClips(world_of(preset, first_seed=TEST_SEEDS), 0)
+        held_back, _ = unseen(0, HELD_BACK)
+        words, prompts = whole_captions.VOCABULARY, WHOLE_SAMPLE_PROMPTS
+        return Source(words, buckets, pool_counts, held_back, prompts, paired=True, judged=False)
     scenes = []
     for family in ("solo", "pair"):
-        scenes += test_scenes(family, "seen", HELD_BACK // 2, **shape)
-    held_back = render(scenes, **shape)
-    pool_counts = counts(preset.vae_clips)
-    return Source(VOCABULARY, buckets, pool_counts, held_back, SAMPLE_PROMPTS, True)
+        scenes += test_scenes(family, "seen", HELD_BACK // 2, **worlds[0].shape)
+    held_back = render(scenes, **worlds[0].shape)
+    return Source(
+        VOCABULARY, buckets, pool_counts, held_back, SAMPLE_PROMPTS, paired=True, judged=True
+    )
 
 
-def _cells(world: ToyWorld) -> int:
+def _cells(world: World) -> int:
     """What a clip of this world costs: latent frames · rows · columns."""
     shape: dict[str, Any] = world.shape
     frames = (shape["num_frames"] + 3) // 4
@@ -407,4 +425,6 @@ def folder_source(folder: Folder, most: int) -> Source:
     held_back = folder.videos[rows[:HELD_BACK]].float() / 127.5 - 1
     samples = list(dict.fromkeys(captions[0] for captions in folder.captions))[:4]
     bucket = Bucket(FolderClips(folder, kept), len(kept))
-    return Source(folder.vocabulary, [bucket], [most], held_back, samples, False)
+    return Source(
+        folder.vocabulary, [bucket], [most], held_back, samples, paired=False, judged=False
+    )

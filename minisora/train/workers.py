@@ -8,32 +8,45 @@ A clip depends on its number alone, so it is the same from any number of process
 import multiprocessing
 import os
 import pickle
-import random
 import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from tqdm.auto import tqdm
 
 from minisora.text import Tokenizer
-from minisora.world.captions import caption, detailed_caption
-from minisora.world.dataset import ToyWorld
-from minisora.world.render import Drawing, prepare
-from minisora.world.scene import Scene
 
 CHUNK = 256  # scenes that a process makes at a time
 FEWEST_CORES = 4  # with fewer, starting processes takes longer than they save
+
+
+class World(Protocol):
+    """What a toy world can do with clips of one size."""
+
+    shape: dict[str, Any]
+
+    def scene(self, index: int) -> Any:
+        """The scene of one clip."""
+
+    def captions(self, scene: Any, count: int) -> list[str]:
+        """Sentences about a scene, in pairs."""
+
+    def prepare(self, scenes: Any) -> Any:
+        """A drawing: everything about the clips but their pixels."""
+
+    def draw(self, drawing: Any, device: torch.device | str = "cpu") -> torch.Tensor:
+        """The pixels: videos (B, 3, T, H, W) in [-1, 1]."""
 
 
 @dataclass(frozen=True)
 class Chunk:
     """Some clips that are not drawn yet."""
 
-    drawing: Drawing
+    drawing: Any
     ids: torch.Tensor | None  # (n, captions a clip, S) int16, padded with 0
 
 
@@ -41,31 +54,20 @@ class Chunk:
 class Wanted:
     """Which clips are made, and with how many captions."""
 
-    world: ToyWorld
+    world: World
     captions_per_clip: int = 0
     tokenizer: Tokenizer | None = None
 
     def make_chunk(self, start: int, count: int) -> Chunk:
         """Make clips start … start + count - 1, all but their pixels."""
-        shape: dict[str, Any] = self.world.shape
         scenes = [self.world.scene(i) for i in range(start, start + count)]
         ids = None
         if self.tokenizer is not None:
             prompts = []
             for scene in scenes:
-                prompts += captions_of(scene, self.captions_per_clip, shape)
+                prompts += self.world.captions(scene, self.captions_per_clip)
             ids = self.tokenizer(prompts)[0].to(torch.int16).view(count, self.captions_per_clip, -1)
-        return Chunk(prepare(scenes, **shape), ids)
-
-
-def captions_of(scene: Scene, count: int, shape: dict[str, Any]) -> list[str]:
-    """Sentences about a scene: each without positions, and then with them in the same words."""
-    captions = []
-    for k in range(0, count, 2):
-        seed = f"{k} {scene.seed}"
-        captions.append(caption(scene, random.Random(seed)))
-        captions.append(detailed_caption(scene, random.Random(seed), **shape))
-    return captions
+        return Chunk(self.world.prepare(scenes), ids)
 
 
 class Workers:
