@@ -71,15 +71,12 @@ FILLERS = (
     "bites",
     "paints",
     "passes",
-    "passing",
-    "painting",
     "line",
     "hits",
     "bumps",
     "into",
     "by",
     "hit",
-    "stays",
     "at",
 )
 X_WORDS = tuple(f"x{i}" for i in range(GRID_CELLS))
@@ -111,7 +108,8 @@ def _vocabulary() -> tuple[str, ...]:
             for participle, finite in forms:
                 words.update(f"{participle} {finite}".split())
     words.update(" ".join((*phrases.POLITE, *phrases.AWAY_WORDS)).split())
-    words.update(plural(word) for several in phrases.SHAPE_WORDS.values() for word in several)
+    for shape in SHAPES:
+        words.update(map(plural, phrases.SHAPE_WORDS[shape]))
     return tuple(sorted(words))
 
 
@@ -199,6 +197,8 @@ class Caption:
     def article(self, words: str) -> str:
         if not self.full:
             return words
+        if self.chance(0.02):
+            return f"one {words}"
         return f"an {words}" if words[0] in "aeiou" else f"a {words}"
 
     def say(self, thing: SceneObject, attribute: str) -> None:
@@ -345,7 +345,9 @@ def _camera(words: Caption) -> str:
     (thing,) = words.scene.objects
     kind = words.scene.camera.kind
     forms = phrases.CAMERA_WORDS[kind]
-    _, finite = forms[0] if words.chance(0.6) else words.rng.choice(forms)
+    participle, finite = forms[0] if words.chance(0.6) else words.rng.choice(forms)
+    if words.chance(0.3):
+        finite = f"is {participle}"
     if kind.startswith("looks") and words.chance(0.3):
         finite = words.rng.choice(phrases.AWAY_WORDS)
     name = words.name(thing, 0.4)

@@ -32,6 +32,7 @@ PATH = re.compile(  # where an object is at the five moments, or all the time
 )
 MOST_OBJECTS = 3
 STRAIGHT = (*DIRECTIONS, "diagonal")  # what "moving" alone may mean
+ANY_STRAIGHT = {"moving", *STRAIGHT}
 DENIALS = ("not", "no", "without", "never", "isn't", "doesn't", "don't")
 
 
@@ -73,7 +74,6 @@ VERB_PHRASES = {
     "bumps into": "hits",
     "is hit by": "hit by",
     "paints a line": "paints",
-    "painting a line": "paints",
     "takes a bite out of": "bites",
     "bites": "bites",
     "touches": "lights",
@@ -87,7 +87,6 @@ OTHER_PHRASES: dict[str, Meaning] = {
     "behind a gray wall": ("wall", "wall"),
     "behind the wall": ("wall", "wall"),
     "passes behind a wall": ("wall", "wall"),
-    "passing behind a wall": ("wall", "wall"),
     "from left to right": ("motion", "right"),
     "from right to left": ("motion", "left"),
     "cut to": ("cut", "cut"),
@@ -99,9 +98,9 @@ OTHER_PHRASES: dict[str, Meaning] = {
     "turns": ("turns", "turns"),
     "turning": ("turns", "turns"),
     "both": ("both", "both"),
-    "that": ("that", "that"),
-    "that is": ("that", "that"),
-    "that are": ("that", "that"),
+    "that": ("filler", "that"),
+    "that is": ("filler", "that"),
+    "that are": ("filler", "that"),
     "starting": ("filler", "starting"),
     "there are": ("filler", "there"),
     "there is": ("filler", "there"),
@@ -125,9 +124,9 @@ def _lexicon() -> dict[tuple[str, ...], Meaning]:
     for kind, table in tables.items():
         for value, several in table.items():
             found |= {phrase: (kind, value) for phrase in several}
-    for several in phrases.SHAPE_WORDS.values():
-        for word in several:
-            found[plural(word)] = ("shapes", found[word][1])
+    for shape in SHAPES:
+        for word in phrases.SHAPE_WORDS[shape]:
+            found[plural(word)] = ("shapes", shape)
     for count, several in phrases.COUNT_WORDS.items():
         found |= {word: ("count", str(count)) for word in several}
     for value, forms in phrases.MOTION_WORDS.items():
@@ -198,8 +197,9 @@ def parse(prompt: str) -> PromptSpec:
     paths = [_path(match) for match in PATH.finditer(text)]
     words = PATH.sub("", text).split()
     sentence = _Sentence(prompt)
-    for kind, value in _phrases(words, prompt):
-        sentence.take(kind, value)
+    meanings = list(_phrases(words, prompt))
+    for i, (kind, value) in enumerate(meanings):
+        sentence.take(kind, value, _what_follows(meanings[i + 1 :]))
     spec = sentence.finish()
     if words and not spec.objects:
         raise ValueError(f"{prompt!r} names no shape; name one of {', '.join(SHAPES)}")
@@ -212,6 +212,14 @@ def parse(prompt: str) -> PromptSpec:
         pairs = zip(spec.objects, paths, strict=True)
         spec = replace(spec, objects=tuple(replace(own, path=path) for own, path in pairs))
     return _in_order(spec, sentence.passive)
+
+
+def _what_follows(meanings: list[Meaning]) -> str:
+    """The kind of the next phrase that is no adjective."""
+    for kind, _ in meanings:
+        if kind not in ("size", "color", "speed"):
+            return kind
+    return ""
 
 
 def _path(match: re.Match[str]) -> tuple[tuple[int, int], ...]:
@@ -234,7 +242,8 @@ def _phrases(words: list[str], prompt: str) -> Iterator[Meaning]:
     while start < len(words):
         for length in range(LONGEST, 0, -1):
             phrase = tuple(words[start : start + length])
-            if phrase in LEXICON:
+            of_another = phrase[-3:-1] == ("to", "the") and words[start + length :][:1] == ["of"]
+            if phrase in LEXICON and not of_another:  # "moving to the left of a square"
                 break
         else:
             raise ValueError(_unknown(words[start], prompt))
@@ -294,16 +303,21 @@ class _Sentence:
     waiting: dict[str, str] = field(default_factory=dict)  # what is said of a noun yet to come
     count: int = 1  # of the nouns yet to come
     previous: str = ""  # the kind of the phrase before
-    article: bool = True  # a noun phrase has begun
+    before_noun: bool = False  # what is said belongs to the next noun
     focus: int = 0  # index of the object of which something is said
-    looking_back: bool = False  # what is said belongs to the last noun
     all_of_them: bool = False  # … or to all nouns: after "both", and after a plural
     passive: bool = False
     next_event: bool = False  # after "then"
     color_next: bool = False  # after "turns"
 
-    def take(self, kind: str, value: str) -> None:
-        """Add one phrase."""
+    def take(self, kind: str, value: str, follows: str) -> None:
+        """Add one phrase. follows: see `_what_follows`."""
+        self.before_noun = follows in ("shape", "shapes")
+        if kind == "color" and follows in ("background word", "texture") and not self.color_next:
+            raise ValueError(
+                f"{self.prompt!r} asks for a {value} background; "
+                f"backgrounds are {', '.join(phrases.BACKGROUND_WORDS)}"
+            )
         getattr(self, f"_{kind.replace(' ', '_')}")(value)
         self.previous = kind
 
@@ -350,15 +364,10 @@ class _Sentence:
     # one method for each kind of phrase
 
     def _filler(self, word: str) -> None:
-        if word in ("a", "an"):
-            self.looking_back = False
-            self.article = True
+        pass
 
     def _polite(self, word: str) -> None:
         pass
-
-    def _that(self, word: str) -> None:
-        self.looking_back = True
 
     def _both(self, word: str) -> None:
         self.all_of_them = True
@@ -368,7 +377,6 @@ class _Sentence:
         if int(index) < len(self.objects):
             self.focus = int(index)
             self.all_of_them = False
-            self.looking_back = True
 
     def _count(self, number: str) -> None:
         self.count = int(number)
@@ -394,7 +402,6 @@ class _Sentence:
         for _ in range(count):
             self.objects.append({"shape": shape, **color, **self.waiting})
         self.all_of_them = count > 1
-        self.article = False
         self.waiting = {}
         self.count = 1
         self.focus = len(self.objects) - 1
@@ -410,10 +417,10 @@ class _Sentence:
             self._adjective("color", value)
 
     def _adjective(self, name: str, value: str) -> None:
-        if self.looking_back and self.objects:
-            self._say(self.objects[self.focus], name, value)
-        else:
+        if self.before_noun or not self.objects:
             self._say(self.waiting, name, value)
+        else:
+            self._say(self.objects[self.focus], name, value)
 
     def _motion(self, value: str) -> None:
         if self.next_event:
@@ -428,7 +435,7 @@ class _Sentence:
 
     def _speed(self, value: str) -> None:
         """ "moving fast" looks back, "a fast circle" forward."""
-        if self.article and not self.looking_back:
+        if self.before_noun:
             self._say(self.waiting, "speed", value)
         else:
             self._of_objects("speed", value)
@@ -487,26 +494,19 @@ class _Sentence:
         self._say(self._scenery(), "color", value)
 
     def _texture(self, value: str) -> None:
-        self._no_colored_background()
         self._say(self._scenery(), "texture", value)
 
     def _background_word(self, word: str) -> None:
-        self._no_colored_background()
         self._scenery().setdefault("texture", "plain")
-
-    def _no_colored_background(self) -> None:
-        if "color" in self.waiting and self.objects and not self.looking_back:
-            raise ValueError(
-                f"{self.prompt!r} asks for a {self.waiting['color']} background; "
-                f"backgrounds are {', '.join(phrases.BACKGROUND_WORDS)}"
-            )
 
     def _scenery(self) -> dict[str, str]:
         return self.background if self.after_cut is None else self.after_cut
 
     def _say(self, of: dict[str, str], attribute: str, value: str) -> None:
         said = of.setdefault(attribute, value)
-        if said != value:
+        if attribute == "motion" and "moving" in (said, value) and {said, value} <= ANY_STRAIGHT:
+            of[attribute] = value if said == "moving" else said  # the one that says more
+        elif said != value:
             raise ValueError(
                 f"{self.prompt!r} says two things at once: {attribute} {said!r} and {value!r}"
             )

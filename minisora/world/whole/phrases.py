@@ -20,7 +20,7 @@ SHAPE_WORDS: Words = {name: (name,) for name in SHAPES} | {
     "chomper": ("chomper",),
     "lamp": ("lamp",),
 }
-PLURALS = {"box": "boxes", "brush": "brushes", "paintbrush": "paintbrushes"}  # else: word + s
+PLURALS = {"box": "boxes"}  # else: word + s
 COUNT_WORDS = {1: ("one",), 2: ("two",), 3: ("three",)}
 
 
@@ -38,14 +38,16 @@ def _straight(way: str, *more: tuple[str, str]) -> tuple[tuple[str, str], ...]:
     for participle, finite in (*verbs, ("moving", "moves")):
         forms.append((f"{participle} {way}", f"{finite} {way}"))
         if way in ("left", "right"):
+            across = "from right to left" if way == "left" else "from left to right"
             forms.append((f"{participle} to the {way}", f"{finite} to the {way}"))
+            forms.append((f"{participle} {across}", f"{finite} {across}"))
     return tuple(dict.fromkeys(forms))
 
 
 MOTION_WORDS: dict[str, tuple[tuple[str, str], ...]] = {  # (moving left, moves left)
     "still": (("standing still", "stands still"), ("not moving", "does not move")),
-    "left": _straight("left", ("moving from right to left", "moves from right to left")),
-    "right": _straight("right", ("moving from left to right", "moves from left to right")),
+    "left": _straight("left"),
+    "right": _straight("right"),
     "up": _straight("up", ("rising", "rises"), ("moving upwards", "moves upwards")),
     "down": _straight("down", ("sinking", "sinks"), ("moving downwards", "moves downwards")),
     "moving": (("moving", "moves"),),  # any of these ways, and diagonally
