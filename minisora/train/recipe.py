@@ -4,7 +4,7 @@ ToyWorld or a folder ──► train_vae ──► cached_latents ──► trai
                                                       ──► train_dit ──► model/, curve.json
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -95,7 +95,7 @@ def train_model(
         options=options,
     )
     try:
-        stages.compressor()
+        stages.compressor(stages.clips())
         data = stages.latents(measure=not start)
         if not start:
             stages.text_encoder(data)
@@ -171,19 +171,27 @@ class Stages:
     evaluate_every: float
     workers: Workers
     begun: list[Iterator[Tokenized]] = field(default_factory=list)  # clips for the latents
+    on_evaluate: Callable[[], Any] = lambda: None  # also called where averaged weights are in
+    should_stop: Callable[[], bool] = lambda: False
+    prompts: int | None = None  # of each family, judged at an evaluation of the transformer
 
-    def compressor(self) -> None:
-        """Train the VAE; its figure is how well held-back clips come back.
+    def clips(self) -> list[torch.Tensor]:
+        """Draw the compressor's clips of every size; none where it needs no more training.
 
-        While a GPU trains it, the processes begin with the clips of the stages after it.
+        While a GPU trains it, processes go on with the clips of the stages after it.
         """
+        device = self.model.device
+        if self._is_finished("vae"):
+            return []
+        with self.curve.stage("clips"):
+            videos = self.source.pools(device, self.workers)
+        if is_gpu(device):
+            self.begun[:] = self.source.begin(self.model.tokenizer, device, self.workers)
+        return videos
+
+    def compressor(self, videos: list[torch.Tensor]) -> None:
+        """Train the VAE; its figure is how well held-back clips come back."""
         model = self.model
-        videos: list[torch.Tensor] = []
-        if not self._is_finished("vae"):
-            with self.curve.stage("clips"):
-                videos = self.source.pools(model.device, self.workers)
-            if is_gpu(model.device):
-                self.begun[:] = self.source.begin(model.tokenizer, model.device, self.workers)
 
         def evaluate(_: nn.Module, record: dict) -> None:
             psnr = reconstruction_psnr(model, self.source.held_back)
@@ -192,6 +200,7 @@ class Stages:
                 "psnr_worst_decile": float(psnr.quantile(0.1)),
             }
             self.curve.add("vae", record["seconds"], **figures)
+            self.on_evaluate()
 
         options = self._options(evaluate)
         train_vae(model.vae, videos, model.preset, self.run_dir, compile=self.compile, **options)
@@ -236,10 +245,11 @@ class Stages:
             self.curve.forget("dit")
 
         def evaluate(_: nn.Module, record: dict) -> None:
-            figures = judged_figures(model) if self.source.judged else {}
+            figures = judged_figures(model, self.prompts) if self.source.judged else {}
             self.curve.add("dit", record["seconds"], **figures)
             samples = make_clips(model)(self.source.samples, 0)
             save_strips(samples, self.run_dir / "samples" / f"step_{record['step']:06d}.png")
+            self.on_evaluate()
 
         both = nn.ModuleDict({"text": model.text, "dit": model.dit})
         options = self._options(evaluate, reads)
@@ -270,6 +280,7 @@ class Stages:
             "progress": self.progress,
             "on_evaluate": on_evaluate,
             "evaluate_every": self.evaluate_every,
+            "should_stop": self.should_stop,
             "reads": reads,
         }
 
@@ -288,8 +299,12 @@ def reconstruction_psnr(model: MiniSora, videos: torch.Tensor) -> torch.Tensor:
     return torch.cat(parts)
 
 
-def judged_figures(model: MiniSora) -> dict[str, dict]:
-    """Family → fractions of test prompts that come out as asked, in the model's own size."""
+def judged_figures(model: MiniSora, count: int | None = None) -> dict[str, dict]:
+    """Family → fractions of test prompts that come out as asked, in the model's own size.
+
+    Args:
+        count: prompts of each family; `EVALUATION_PROMPTS` where None.
+    """
     preset = model.preset
     shape = {
         "num_frames": preset.num_frames,
@@ -299,6 +314,7 @@ def judged_figures(model: MiniSora) -> dict[str, dict]:
     }
     figures = {}
     for family in ("solo", "pair"):
-        prompts = test_prompts(test_scenes(family, "seen", EVALUATION_PROMPTS, **shape))
+        scenes = test_scenes(family, "seen", count or EVALUATION_PROMPTS, **shape)
+        prompts = test_prompts(scenes)
         figures[family] = summarise(judge_clips(make_clips(model), prompts))
     return figures
