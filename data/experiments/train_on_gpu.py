@@ -39,13 +39,15 @@ from minisora.measure.accuracy import judge_clips, make_clips, summarise  # noqa
 from minisora.measure.clips import clip_shape, test_prompts, test_scenes  # noqa: E402
 from minisora.show.clip import save_strips  # noqa: E402
 from minisora.threads import choose_threads  # noqa: E402
+from minisora.train.data import world_of  # noqa: E402
 from minisora.train.loop import read_note  # noqa: E402
 from minisora.train.recipe import Stages, begin, judged_figures  # noqa: E402
 from minisora.train.run import read_run  # noqa: E402
+from minisora.world.dataset import TEST_SEEDS  # noqa: E402
 
 PIECE = 15 * 2**20  # bytes of one file of the model
-RESERVE = 0.12  # of all the time: the last evaluation and the files
-FRACTIONS = {"vae": 0.36, "text": 0.05, "upsampler": 0.1, "dit": 0.88}  # of what is left then
+RESERVE = 0.09  # of all the time: the last evaluation and the files
+FRACTIONS = {"vae": 0.3, "text": 0.04, "upsampler": 0.07, "dit": 0.88}  # of what is left then
 CONFIGS = {
     "vae": "train_vae",
     "text": "train_language",
@@ -137,8 +139,9 @@ class Run:
         self.stage("text", lambda stages: stages.text_encoder(data))
         if self.model.upsampler:
             self.stage("upsampler", lambda stages: stages.upsampler(data))
-        count = min(int(0.03 * self.left() / self.seconds_of_two_clips()), 64)
-        self.stages = replace(self.stages, prompts=max(count, 1))
+        if self.stages.source.judged:
+            count = min(int(0.03 * self.left() / self.seconds_of_two_clips()), 64)
+            self.stages = replace(self.stages, prompts=max(count, 1))
         self.stage("dit", lambda stages: stages.transformer(data))
 
     def seconds_of_two_clips(self) -> float:
@@ -151,6 +154,9 @@ class Run:
 
     def evaluate(self) -> None:
         """Draw samples, and judge each family with as many prompts as there is time for."""
+        if not self.stages.source.judged:
+            self.draw_samples()
+            return
         seconds = self.seconds_of_two_clips() / 2
         count = max(min(SAMPLES, int(0.3 * self.left() / seconds)) // 2, 1)
         shape = clip_shape(self.model)
@@ -173,6 +179,18 @@ class Run:
             table = summarise(judge_clips(make, prompts, fps=shape["fps"]))
             self.figures[f"{family}, {'upsampled' if upsample else 'typed'}"] = table
             say(f"{family}, upsampled {upsample}: {table['all']}")
+
+    def draw_samples(self) -> None:
+        """Samples of a world that the judge cannot read: the source's prompts, and unseen ones."""
+        world = world_of(self.model.preset, first_seed=TEST_SEEDS)
+        prompts = list(self.stages.source.samples)
+        for i in range(SAMPLES - len(prompts)):
+            prompts.append(world.captions(world.scene(i), 2)[0])
+        for upsample in (False, True):
+            videos = make_clips(self.model, upsample=upsample)(prompts, 0)
+            name = "upsampled" if upsample else "typed"
+            save_strips(videos.cpu(), self.out / f"samples_{name}.png")
+        self.figures["sample prompts"] = prompts
 
     def write(self) -> None:
         """Write out the model as it is now, and the report."""
