@@ -118,9 +118,11 @@ class Run:
         config = getattr(self.model.preset, CONFIGS[name])
         note = read_note(self.stages.run_dir, name) if self.stages.resume else None
         before = note["seconds"] if note else 0.0
-        config = replace(config, minutes=(before + seconds) / 60, save_every=30.0)
+        config = replace(config, minutes=(before + seconds) / 60, steps=None, save_every=30.0)
         self.model.preset = replace(self.model.preset, **{CONFIGS[name]: config})
-        end = self.left() - seconds * (1.15 if name != "dit" else 1 / FRACTIONS["dit"])
+        # a training stops early where its evaluations and files take more than was left for them
+        last = 60 * self.minutes * RESERVE
+        end = last if name == "dit" else max(self.left() - 2 * seconds - 5, last)
         return replace(
             self.stages,
             evaluate_every=max(seconds / evaluations, 1.0) + 0.1,
@@ -150,7 +152,7 @@ class Run:
         judged_figures(self.model, 1)  # warm up
         began = time.monotonic()
         judged_figures(self.model, 1)
-        return time.monotonic() - began
+        return max(time.monotonic() - began, 1e-3)
 
     def evaluate(self) -> None:
         """Draw samples, and judge each family with as many prompts as there is time for."""
