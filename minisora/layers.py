@@ -73,7 +73,7 @@ class DotProductAttention(nn.Module):
             return attention(query, key, value, mask)
         # one kernel that never holds the map; an empty one stands for it
         if mask is not None:
-            mask = torch.zeros_like(mask, dtype=query.dtype).masked_fill(~mask, -1e4)
+            mask = (~mask).to(query.dtype) * -1e4
         out = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
         return out, out.new_empty(0)
 

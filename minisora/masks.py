@@ -133,10 +133,7 @@ def draw_sigma(
     seed = torch.randint(2**62, (1,), generator=host_generator(generator))
     rng = random.Random(int(seed))
     names = rng.choices(list(masks), weights=list(masks.values()), k=batch_size)
-    clean = torch.zeros(batch_size, *grid, dtype=torch.bool)
-    for row, name in zip(clean, names, strict=True):
-        if CLEAN_TOKENS[name] is not none:
-            row.copy_(CLEAN_TOKENS[name](grid, rng))
+    clean = torch.stack([CLEAN_TOKENS[name](grid, rng) for name in names])  # (B, t, h, w)
     # in (0, 1], because 0 would mean clean
     level = 1 - torch.rand(batch_size, t, generator=generator, device=device)
     independent = torch.tensor([name == "independent levels" for name in names])

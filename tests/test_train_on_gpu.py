@@ -28,6 +28,8 @@ def run(monkeypatch, tmp_path):
     for place in (recipe, train_on_gpu):
         monkeypatch.setattr(place, "judged_figures", lambda model, count: FIGURES)
     monkeypatch.setattr(train_on_gpu, "SAMPLES", 2)
+    short = dict.fromkeys(train_on_gpu.CONFIGS, 0.03)  # a test need not use its time
+    monkeypatch.setattr(train_on_gpu, "FRACTIONS", short)
     torch.optim.AdamW([torch.zeros(1, requires_grad=True)])  # the first one loads modules
     former = signal.getsignal(signal.SIGTERM)
 
@@ -54,7 +56,7 @@ def report_of(tmp_path) -> dict:
 
 def test_it_runs_from_nothing_to_files_and_its_model_can_be_loaded(run, tmp_path, monkeypatch):
     monkeypatch.setattr(train_on_gpu, "PIECE", 100_000)
-    assert run(8) == 0
+    assert run(40) == 0
     report = report_of(tmp_path)
     assert all(report["stages"][name]["steps"] > 0 for name in train_on_gpu.CONFIGS)
     assert report["errors"] == [] and "solo, typed" in report["figures"]
@@ -96,12 +98,12 @@ def test_it_is_cut_off_anywhere_and_goes_on(run, tmp_path, monkeypatch, moment):
 
     with monkeypatch.context() as patched:
         patched.setattr(owner, name, cut_off)
-        assert run(4) == 143
+        assert run(40) == 143
     kept = joined(tmp_path)
     assert len(list((tmp_path / "out").iterdir())) <= FILES
     assert "SystemExit" in report_of(tmp_path)["errors"][-1]
     assert kept.preset.height == SMALL.height
-    assert run(4) == 0
+    assert run(40) == 0
     assert all(report_of(tmp_path)["stages"][stage]["steps"] > 0 for stage in ("vae", "dit"))
 
 
@@ -113,10 +115,10 @@ def test_a_stage_takes_its_fraction_of_what_is_left(monkeypatch, tmp_path, prese
     monkeypatch.setattr(train_on_gpu.time, "monotonic", lambda: now[0])
     stages = recipe.begin(replace(preset, other_sizes=()), tmp_path, device="cpu")
     run = train_on_gpu.Run(stages, tmp_path / "out", minutes, 2)
-    for name, config in train_on_gpu.CONFIGS.items():
+    for name, field in train_on_gpu.CONFIGS.items():
         asked = run._with_budget(name)
-        seconds = 60 * getattr(run.model.preset, config).minutes
-        assert 0 < seconds and not asked.should_stop()
+        seconds = 60 * getattr(run.model.preset, field).minutes
+        assert seconds > 0 and not asked.should_stop()
         now[0] += 1.02 * seconds
     assert run.left() > 60 * minutes * train_on_gpu.RESERVE
     now[0] += run.left() - 60 * minutes * train_on_gpu.RESERVE + 0.1
@@ -134,7 +136,7 @@ def test_what_fails_compiled_goes_on_without(run, tmp_path, monkeypatch):
         return train_vae(*args, **options)
 
     monkeypatch.setattr(recipe, "train_vae", fails_compiled)
-    assert run(5) == 0
+    assert run(40) == 0
     report = report_of(tmp_path)
     assert "no compiler" in report["errors"][0] and not report["compiled"]
     assert report["stages"]["dit"]["steps"] > 0

@@ -113,12 +113,17 @@ class Run:
     def _with_budget(self, name: str) -> Stages:
         """The stages with the minutes of one of them set to what it may take now."""
         left = max(self.left() - 60 * self.minutes * RESERVE, 0.0)
-        seconds = left * FRACTIONS[name]
+        seconds = 0.0 if self._is_passed(name) else left * FRACTIONS[name]
         evaluations = 3 if name == "dit" else 1
         config = getattr(self.model.preset, CONFIGS[name])
         note = read_note(self.stages.run_dir, name) if self.stages.resume else None
         before = note["seconds"] if note else 0.0
-        config = replace(config, minutes=(before + seconds) / 60, steps=None, save_every=30.0)
+        config = replace(
+            config,
+            minutes=(0.999 * before + seconds) / 60,  # all of it is spent where nothing is added
+            steps=None,
+            save_every=30.0,
+        )
         self.model.preset = replace(self.model.preset, **{CONFIGS[name]: config})
         # a training stops early where its evaluations and files take more than was left for them
         last = 60 * self.minutes * RESERVE
@@ -130,8 +135,17 @@ class Run:
             should_stop=lambda: self.left() < end,
         )
 
+    def _is_passed(self, name: str) -> bool:
+        """Whether an earlier run went on to a later stage, which more of this one would spoil."""
+        order = list(CONFIGS)
+        files = [f"{stage}.safetensors" for stage in order[order.index(name) + 1 :]]
+        if name == "vae":
+            files.append("latents.safetensors")
+        return any((self.stages.run_dir / file).is_file() for file in files)
+
     def train(self) -> None:
         """All stages; the transformer's evaluations judge as many clips as there is time for."""
+        self._with_budget("vae")  # so that no clips are drawn where it was passed
         with self.part("clips"):
             videos = [self.stages.clips()]
         self.stage("vae", lambda stages: stages.compressor(videos[0]))
