@@ -12,6 +12,8 @@ from typing import Any
 GUIDANCE_SCALE = 2.0  # 1 is the prompt alone; data/LOG.md has the comparison
 STEPS = {"upsampled": 4, "typed": 20, "conditioned": 2}  # the less is left open, the fewer steps
 
+WORLDS = ("tiny", "whole")  # toy worlds: see world/dataset.py and world/whole/dataset.py
+
 
 @dataclass(frozen=True)
 class VAEConfig:
@@ -287,6 +289,8 @@ def check(preset: Preset) -> None:
         if not isinstance(part, kind) and not missing_upsampler:
             raise ValueError(f"{name}={part!r:.40} should be a {kind.__name__}")
     check_fields(preset)
+    if preset.world not in WORLDS:
+        raise ValueError(f"world={preset.world!r:.40} is not known; it is {' or '.join(WORLDS)}")
     if preset.dit.text_size != preset.text.hidden_size:
         raise ValueError(
             f"dit.text_size={preset.dit.text_size} should be "
