@@ -66,7 +66,7 @@ def train_mixture(
 ) -> dict[str, dict[str, float]]:
     """Train a new transformer in the model's place: step → held-out loss."""
     torch.manual_seed(0)
-    model.dit = DiT(preset.dit)
+    model.dit = DiT(preset.dit).to(model.device)
     model.text = copy.deepcopy(text)
     steps = preset.train_dit.steps or 0
     curve = {}
@@ -91,7 +91,7 @@ def train_mixture(
 
 def report(steps: int, judged: int = 256) -> dict:
     """Both trainings: mixture → `curve` and `fractions`, and the settings."""
-    model = MiniSora.load("tiny", "cpu")
+    model = MiniSora.load("tiny")
     config = replace(
         model.preset.train_dit, steps=steps, learning_rate=LEARNING_RATE, cooldown_fraction=0.3
     )
