@@ -33,7 +33,9 @@ from minisora.layers import (
     rotary_angles,
 )
 
-WORDS_IN_A_PATCH = (1.0, 4.0, 4.0)  # words say positions more finely than a patch is wide
+# frame, row, column: words say positions more finely than a patch is wide, so that in
+# cross-attention rows and columns are counted in quarters of a patch
+CROSS_SCALE = (1.0, 4.0, 4.0)
 
 
 def modulate(x: torch.Tensor, shift: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
@@ -184,7 +186,7 @@ class DiT(nn.Module):
 
         rotary = rotary_angles(positions, head_size)
         # half of each head's pairs compare positions; the other half compare meanings
-        finer = positions.new_tensor(WORDS_IN_A_PATCH)
+        finer = positions.new_tensor(CROSS_SCALE)
         cross_rotary = rotary_angles(positions * finer, head_size, fraction=0.5)
         word_rotary = rotary_angles(prompt_positions * finer, head_size, fraction=0.5)
 
