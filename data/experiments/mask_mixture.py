@@ -49,7 +49,7 @@ def held_out_loss(model: MiniSora, clips: int = 128) -> dict[str, float]:
     noise = torch.randn(x_0.shape, generator=torch.Generator().manual_seed(3)).to(x_0)
     target = velocity_of(x_0, noise)
     losses = {}
-    with torch.no_grad(), autocast(model.device):
+    with torch.no_grad(), autocast(model.device, model.dtype):
         for level in LEVELS:
             x_t = add_noise(x_0, noise, torch.tensor(level))
             error = model.velocity(x_t, level, ids) - target

@@ -140,7 +140,7 @@ def word_changes(
     noise = torch.randn(1, preset.vae.latent_channels, *shape, generator=generator)
     sigmas = sigma_schedule(STEPS, preset.shift, model.device)
     stops: list[torch.Tensor] = []
-    with autocast(model.device):
+    with autocast(model.device, model.dtype):
         embeds = model.text.read(ids, grid)
         whole = tuple(part[:1] for part in embeds)
         euler(
@@ -184,7 +184,7 @@ def loss_by_sigma(
     x_0 = latents.to(model.device).float()
     noise = torch.randn(x_0.shape, generator=torch.Generator().manual_seed(0)).to(x_0)
     losses = []
-    with autocast(model.device):
+    with autocast(model.device, model.dtype):
         for sigma in sigmas:
             velocity = model.velocity(add_noise(x_0, noise, torch.tensor(sigma)), sigma, ids)
             losses.append((velocity - velocity_of(x_0, noise)).square().mean().item())
