@@ -150,8 +150,9 @@ def collision_figures(videos: torch.Tensor, prompts: Sequence[str], fps: float =
         if pair is None or not all(bool(o.seen.all()) for o in pair):
             moved.append(False)  # a lost object does not do what was asked
             continue
-        moved.append(_way(pair[1])[-1] > 0.15)
-        if moved[-1]:
+        hit_moves = _way(pair[1])[-1] > 0.15
+        moved.append(hit_moves)
+        if hit_moves:
             touched.append(_touched_first(*pair))
             ratios += _momentum_ratio(*pair)
     return {
