@@ -190,9 +190,10 @@ class TextEncoder(nn.Module):
         t, h, w = grid
         kinds = self.word_kinds[ids]  # (B, S)
         values = self.word_values[ids]
-        starts = (
-            (kinds[:, :-2] == MOMENT) & (kinds[:, 1:-1] == COLUMN) & (kinds[:, 2:] == ROW)
-        )  # (B, S - 2): whether a position starts at this word
+        is_moment = kinds[:, :-2] == MOMENT  # (B, S - 2): of every word, and of the two behind it
+        is_column = kinds[:, 1:-1] == COLUMN
+        is_row = kinds[:, 2:] == ROW
+        starts = is_moment & is_column & is_row
         frame = values[:, :-2] * (t - 1)
         column = values[:, 1:-1] * (w / 2)
         row = values[:, 2:] * (h / 2)

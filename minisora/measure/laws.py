@@ -105,7 +105,8 @@ def best_collision(
         return None
     span = float(times[-1] - times[0])
     nearest = float((a - b).norm(dim=1).min())
-    if (b[-1] - b[0]).norm() < _rest(span) or nearest > 1.25 * (r_a + r_b):
+    b_moves = float((b[-1] - b[0]).norm()) >= _rest(span)
+    if not b_moves or nearest > 1.25 * (r_a + r_b):
         return None
 
     towards = (b[0] - a[0]) / (b[0] - a[0]).norm()
@@ -182,8 +183,8 @@ def _straight(positions: torch.Tensor, times: torch.Tensor) -> Law:
     """Constant velocity."""
     start, velocity = fit_line(positions, times)
     vx, vy = velocity.tolist()
-    slant = math.degrees(math.atan2(min(abs(vx), abs(vy)), max(abs(vx), abs(vy))))
-    if slant > 22.5:
+    slower, faster = sorted((abs(vx), abs(vy)))
+    if math.degrees(math.atan2(slower, faster)) > 22.5:
         motion = "diagonal"
     elif abs(vx) > abs(vy):
         motion = "right" if vx > 0 else "left"
@@ -250,7 +251,8 @@ def _vertical(
     Until an object meets the floor, a fall and a bounce are the same.
     """
     row = int((y - positions[:, 1]).square().mean(1).argmin())
-    law = torch.stack([positions[:, 0].mean().expand(len(times)), y[row]], dim=1)
+    x = positions[:, 0].mean().expand(len(times))
+    law = torch.stack([x, y[row]], dim=1)
     fallen = 0.5 * GRAVITY * float(times[-1]) ** 2
     in_the_air = fallen < float(heights[row]) + TOLERANCE
     return Law(motion, *_errors(positions, law), also=(other,) if in_the_air else ())

@@ -131,7 +131,8 @@ def word_changes(
     """
     preset, patch = model.preset, model.dit.config.patch_size
     words = model.tokenizer.words(prompt)
-    texts = [prompt, *(" ".join(words[:i] + words[i + 1 :]) for i in range(len(words)))]
+    shorter = [" ".join(words[:i] + words[i + 1 :]) for i in range(len(words))]
+    texts = [prompt, *shorter]
     ids = model.tokenizer(texts)[0].to(model.device)
     shape = model.vae.latent_shape(preset.num_frames, preset.height, preset.width)
     grid = grid_of(shape, patch)

@@ -74,9 +74,11 @@ def slope_of(pairs: Sequence[Sequence[float]]) -> Figure | None:
     points = torch.tensor([list(pair) for pair in pairs], dtype=torch.float64).reshape(-1, 2)
     points = points[points.isfinite().all(1)]
     n = len(points)
-    x, y = (points - points.mean(0)).T if n else (points[:, 0], points[:, 1])
+    if n < 3:
+        return None
+    x, y = (points - points.mean(0)).T
     squares = float(x.square().sum())
-    if n < 3 or squares == 0:
+    if squares == 0:
         return None
     slope = float((x * y).sum()) / squares
     residual = float((y - slope * x).square().sum()) / (n - 2)

@@ -101,7 +101,8 @@ def draw_field(
 def draw_paths(axes: Any, path: torch.Tensor, color: str = BLUE, linewidth: float = 0.8) -> None:
     """Paths (stops, N, 2), all as one line with gaps."""
     gap = torch.full_like(path[:1], torch.nan)
-    x, y = torch.cat([path, gap]).transpose(0, 1).flatten(0, 1).T.numpy()
+    points = torch.cat([path, gap]).transpose(0, 1).flatten(0, 1)  # path after path
+    x, y = points.T.numpy()
     axes.plot(x, y, color=color, linewidth=linewidth, alpha=0.7)
 
 
