@@ -48,31 +48,18 @@ class CheckpointError(ValueError):
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:
-    """Write a file as `replace_file` does, but not where a link is.
-
-    Raises:
-        ValueError: the path is a link, or something else that is not a file.
-        OSError: as of `replace_file`.
-    """
-    path = Path(path)
-    try:
-        refuse_link(path)
-    except OSError as error:
-        raise _unwritten(path, error) from None
-    replace_file(path, data)
-
-
-def replace_file(path: Path, data: bytes) -> None:
     """Write a file atomically: a kill at any moment leaves the old file or the new one.
 
     Its permissions are as the umask says. What killed writes of it have left beside it is removed.
-    A link is replaced, not followed.
 
     Raises:
+        ValueError: the path is a link, or something else that is not a file.
         OSError: it cannot be written (full disk, no permission); nothing was changed.
     """
+    path = Path(path)
     scratch = path.with_name(f"{_scratch_stem(path)}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
+        refuse_link(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_scratch(path)
         with open(scratch, "wb") as file:
@@ -97,7 +84,7 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def refuse_link(path: Path) -> None:
-    """Refuse to write where a link is: replacing it would cut it off from its target."""
+    """Refuse to write where a link is: neither it nor what it leads to may be meant."""
     if path.is_symlink():
         raise ValueError(f"{path} is a link to {os.readlink(path)}; name that itself")
     if path.exists() and not path.is_file():

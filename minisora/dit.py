@@ -33,7 +33,9 @@ from minisora.layers import (
     rotary_angles,
 )
 
-WORDS_IN_A_PATCH = (1.0, 4.0, 4.0)  # words say positions more finely than a patch is wide
+# frame, row, column: words say positions more finely than a patch is wide, so that in
+# cross-attention rows and columns are counted in quarters of a patch
+CROSS_SCALE = (1.0, 4.0, 4.0)
 
 
 def modulate(x: torch.Tensor, shift: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
@@ -108,7 +110,7 @@ class FinalLayer(nn.Module):
 class DiT(nn.Module):
     """The whole transformer: embedders, blocks and the final layer."""
 
-    finer: torch.Tensor
+    cross_scale: torch.Tensor
 
     def __init__(self, config: DiTConfig = DiTConfig()):  # noqa: B008
         super().__init__()
@@ -121,7 +123,7 @@ class DiT(nn.Module):
         self.modulation = nn.Sequential(nn.SiLU(), nn.Linear(D, 6 * D))
         self.blocks = nn.ModuleList(DiTBlock(config) for _ in range(config.depth))
         self.final_layer = FinalLayer(config, token_size)
-        self.register_buffer("finer", torch.tensor(WORDS_IN_A_PATCH), persistent=False)
+        self.register_buffer("cross_scale", torch.tensor(CROSS_SCALE), persistent=False)
         self.initialise()
 
     def initialise(self) -> None:
@@ -187,8 +189,8 @@ class DiT(nn.Module):
 
         rotary = rotary_angles(positions, head_size)
         # half of each head's pairs compare positions; the other half compare meanings
-        cross_rotary = rotary_angles(positions * self.finer, head_size, fraction=0.5)
-        word_rotary = rotary_angles(prompt_positions * self.finer, head_size, fraction=0.5)
+        cross_rotary = rotary_angles(positions * self.cross_scale, head_size, fraction=0.5)
+        word_rotary = rotary_angles(prompt_positions * self.cross_scale, head_size, fraction=0.5)
 
         noise_embeds = self.t_embedder(sigma)  # (B, N, D), or (B, 1, D)
         modulation = self.modulation(noise_embeds)  # (B, N, 6·D), or (B, 1, 6·D)

@@ -12,7 +12,7 @@ import math
 
 import torch
 
-MOST_STEPS = 1000
+from minisora.inputs import MAX_STEPS
 
 
 def add_noise(x_0: torch.Tensor, noise: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
@@ -25,21 +25,21 @@ def add_noise(x_0: torch.Tensor, noise: torch.Tensor, sigma: torch.Tensor) -> to
 
 
 def velocity_of(x_0: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-    """The target: noise − x_0."""
+    """The velocity of the straight way from x_0 to noise, which a network learns: noise − x_0."""
     return noise - x_0
 
 
 def clean_from_velocity(
     x_t: torch.Tensor, velocity: torch.Tensor, sigma: torch.Tensor
 ) -> torch.Tensor:
-    """The guess of the clean values: x_0 = x_t − σ velocity."""
+    """Guess the clean values from a predicted velocity: x_0 = x_t − σ velocity."""
     return x_t - sigma * velocity
 
 
 def noise_from_velocity(
     x_t: torch.Tensor, velocity: torch.Tensor, sigma: torch.Tensor
 ) -> torch.Tensor:
-    """The guess of the noise: x_t + (1 − σ) velocity."""
+    """Guess the noise from a predicted velocity: noise = x_t + (1 − σ) velocity."""
     return x_t + (1 - sigma) * velocity
 
 
@@ -60,9 +60,9 @@ def sigma_schedule(
         ValueError: a number of steps outside of 1 to 1000, or a shift that is not a number above 0.
     """
     steps = num_inference_steps
-    if isinstance(steps, bool) or not isinstance(steps, int) or not 1 <= steps <= MOST_STEPS:
+    if isinstance(steps, bool) or not isinstance(steps, int) or not 1 <= steps <= MAX_STEPS:
         raise ValueError(
-            f"num_inference_steps={steps} should be a whole number from 1 to {MOST_STEPS}; "
+            f"num_inference_steps={steps} should be a whole number from 1 to {MAX_STEPS}; "
             "20 is usual"
         )
     if not (math.isfinite(shift) and shift > 0):

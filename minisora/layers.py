@@ -106,9 +106,9 @@ class Attention(nn.Module):
     ) -> torch.Tensor:
         """Let the tokens x attend to each other, or to a context.
 
-        If the context has positions, its values are rotated by them, and each token rotates what it
-        read back by its own position. So a value says how far away its token is, and in which
-        direction (arXiv:2310.10375, section 3).
+        If the context has positions, its values are rotated by them too, and the average that a
+        token reads is rotated back by the token's own position. So a value also says how far away
+        it was read, and in which direction (arXiv:2310.10375, section 3).
 
         Args:
             x: (B, N, D).
@@ -206,6 +206,7 @@ def rotary_angles(
     Args:
         positions: (..., N, axes) in tokens; any real numbers.
         head_size: d, even.
+        theta: the highest frequency over the lowest.
         fraction: of the pairs that are rotated; the others have nothing to do with positions.
 
     Returns:
@@ -218,8 +219,8 @@ def rotary_angles(
         falling = torch.arange(count, device=positions.device) / max(count, 1)  # from 0 to below 1
         frequencies = math.pi / 2 * theta**-falling
         angles.append(positions[..., axis, None].float() * frequencies)  # (..., N, count)
-    still = head_size // 2 - pairs
-    all_angles = F.pad(torch.cat(angles, dim=-1), (0, still))  # (..., N, d / 2)
+    unrotated = head_size // 2 - pairs
+    all_angles = F.pad(torch.cat(angles, dim=-1), (0, unrotated))  # (..., N, d / 2)
     return all_angles.cos(), all_angles.sin()
 
 

@@ -51,9 +51,9 @@ def end(grid: Size, rng: random.Random) -> torch.Tensor:
 
 def both_ends(grid: Size, rng: random.Random) -> torch.Tensor:
     """The first frame or two and the last one are clean (connect, loop). It takes three frames."""
-    clean = none(grid, rng)
     if grid[0] < 3:
         return start(grid, rng)
+    clean = none(grid, rng)
     first = min(rng.randint(1, 2), grid[0] - 2)
     clean[:first] = True
     clean[-1] = True

@@ -9,7 +9,7 @@ Every kind of prompt is a choice of which tokens are clean already; `tasks` has 
 import contextlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeAlias, TypedDict
+from typing import TypedDict
 
 import torch
 import torch.nn as nn
@@ -32,7 +32,7 @@ from minisora.inputs import (
     whole_number,
 )
 from minisora.patchify import Size, grid_of, patchify, positions_of, unpatchify
-from minisora.sampling import SAMPLERS, Callback, guided
+from minisora.sampling import SAMPLERS, Callback, Condition, draw_noise, guided
 from minisora.text import COLUMN, PAD, TextEncoder, Tokenizer
 from minisora.upsampler import PromptUpsampler
 from minisora.vae import VideoVAE
@@ -40,9 +40,6 @@ from minisora.vae import VideoVAE
 SHIPPED = Path(__file__).resolve().parent.parent / "data" / "checkpoints"  # in a clone
 if not SHIPPED.is_dir():
     SHIPPED = Path(__file__).resolve().parent / "shipped"  # in an installed package
-
-
-Condition: TypeAlias = tuple[torch.Tensor, ...]  # prompt_embeds, attention_mask, positions
 
 
 class SamplingOptions(TypedDict, total=False):
@@ -229,7 +226,7 @@ class MiniSora(nn.Module):
             # 3. tokenizer and text encoder
             prompt, negative = self._conditions(prompts, negatives, grid)
             # 4. noise
-            noise = patchify(self._noise(latents.shape, generator), patch)
+            noise = patchify(draw_noise(latents.shape, generator, self.device), patch)
             tokens = add_noise(patchify(latents, patch), noise, start[..., None])
             # 5. sampler and transformer
             positions = positions_of(grid, device=self.device)
@@ -258,14 +255,6 @@ class MiniSora(nn.Module):
         halves = [part.chunk(2) for part in read]
         return tuple(half[0] for half in halves), tuple(half[1] for half in halves)
 
-    def _noise(self, shape: torch.Size, generator: Generators) -> torch.Tensor:
-        """Normal noise, from one generator or from one for each clip, on the generator's device."""
-        if generator is None:
-            return torch.randn(shape, device=self.device)
-        if isinstance(generator, torch.Generator):
-            return torch.randn(shape, generator=generator, device=generator.device).to(self.device)
-        return torch.cat([self._noise(torch.Size([1, *shape[1:]]), own) for own in generator])
-
     @torch.no_grad()
     def velocity(self, x_t: torch.Tensor, sigma: float, ids: torch.Tensor) -> torch.Tensor:
         """Ask the transformer once, to look at what it says.
@@ -288,9 +277,7 @@ class MiniSora(nn.Module):
 
     # ---------------------------------------- latents
 
-    def latent_shape(
-        self, num_frames: int, height: int, width: int, count: int = 1
-    ) -> tuple[int, int, int]:
+    def latent_shape(self, num_frames: int, height: int, width: int, count: int = 1) -> Size:
         """(Tz, Hz, Wz) of a batch of `count` clips.
 
         Raises:
@@ -302,7 +289,7 @@ class MiniSora(nn.Module):
         num_frames = whole_number("num_frames", num_frames, 1, MAX_CELLS * pt)
         height = whole_number("height", height, 1, MAX_CELLS * ph)
         width = whole_number("width", width, 1, MAX_CELLS * pw)
-        Tz = self.vae.latent_shape(num_frames, ph, pw)[0]
+        Tz = self.vae.latent_shape(num_frames, ph, pw)[0]  # of the frames alone
         grid = grid_of((pt, height, width), (pt, ph * rows, pw * columns))
         Hz, Wz = grid[1] * rows, grid[2] * columns
         check_cells((num_frames, height, width), Tz * Hz * Wz, count)
@@ -316,9 +303,13 @@ class MiniSora(nn.Module):
 
     @torch.no_grad()
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
-        """Normalised latents (B, Cz, Tz, Hz, Wz) → video (B, 3, T, H, W) in [-1, 1]."""
+        """Normalised latents (B, Cz, Tz, Hz, Wz) → video (B, 3, T, H, W) in [-1, 1].
+
+        Long clips are decoded in chunks, so that attention needs less memory.
+        """
         with autocast(self.device, self.dtype):
-            return self.vae.decode(self.vae.denormalise(latents)).clamp(-1, 1)
+            chunks = list(self.vae.decode_chunks(self.vae.denormalise(latents)))
+            return torch.cat(chunks, dim=2).clamp(-1, 1)
 
     # ---------------------------------------- files
 

@@ -15,15 +15,13 @@ import torch
 import torch.nn as nn
 
 from minisora.flow import clean_from_velocity, noise_from_velocity
+from minisora.inputs import MAX_GUIDANCE, Generators
 
 # tokens (B, N, P), sigma (B, N) → velocity (B, N, P)
 Velocity = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 # step, sigma, tokens, guess of x_0
 Callback = Callable[[int, float, torch.Tensor, torch.Tensor], None]
-Prompt = tuple[torch.Tensor, ...]  # prompt_embeds, attention_mask, prompt_positions
-Generators = torch.Generator | Sequence[torch.Generator] | None
-
-MOST_GUIDANCE = 100.0
+Condition = tuple[torch.Tensor, ...]  # prompt_embeds, attention_mask, prompt_positions
 
 
 def euler(
@@ -151,8 +149,8 @@ def draw_noise(
 def guided(
     model: nn.Module,
     positions: torch.Tensor,
-    prompt: Prompt,
-    negative: Prompt,
+    prompt: Condition,
+    negative: Condition,
     guidance_scale: float,
 ) -> Velocity:
     """Classifier-free guidance: uncond + guidance_scale · (cond − uncond).
@@ -173,10 +171,10 @@ def guided(
     Raises:
         ValueError: a guidance scale that is not a number from −100 to 100.
     """
-    if not -MOST_GUIDANCE <= guidance_scale <= MOST_GUIDANCE:
+    if not -MAX_GUIDANCE <= guidance_scale <= MAX_GUIDANCE:
         raise ValueError(
-            f"guidance_scale={guidance_scale} should be from {-MOST_GUIDANCE:g} "
-            f"to {MOST_GUIDANCE:g}; 1 is the prompt alone, 2 is usual"
+            f"guidance_scale={guidance_scale} should be from {-MAX_GUIDANCE:g} "
+            f"to {MAX_GUIDANCE:g}; 1 is the prompt alone, 2 is usual"
         )
 
     def velocity(tokens: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:

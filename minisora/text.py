@@ -26,6 +26,7 @@ from minisora.layers import Block, RMSNorm, rotary_angles
 from minisora.patchify import Size, grid_of, patchify, positions_of
 
 PAD, EOS = 0, 1
+VIDEO_PATCH = (1, 2, 2)  # latent frames, rows, columns of a token in `TextVideoPair`
 MOMENTS = {  # word → when, as a fraction of the clip
     "from": 0.0,
     "early": 0.25,
@@ -161,8 +162,8 @@ class TextEncoder(nn.Module):
 
         Args:
             ids: (B, S).
-            attention_mask: (B, S), True for words that count; or (B, S, S), whose row s is what
-                word s may attend to.
+            attention_mask: (B, S), True for words and EOS, which all may attend to; or (B, S, S),
+                True where a word (row) may attend to another (column).
 
         Returns:
             prompt_embeds (B, S, D_text).
@@ -179,8 +180,8 @@ class TextEncoder(nn.Module):
     def positions(self, ids: torch.Tensor, grid: Size) -> torch.Tensor:
         """Find where words are among the patches of a grid (t, h, w).
 
-        The rule: a moment, a column and a row in a row, as "from x6 y24", are a position, and all
-        three words have it. Every other word is at zero, in the middle of the first frame.
+        Three words that are a moment, a column and a row, as "from x6 y24", say a position, and all
+        three have it. Every other word is at zero, in the middle of the first frame.
 
         Returns:
             (B, S, 3) as frame, row, column, in the units of `positions_of`.
@@ -189,9 +190,10 @@ class TextEncoder(nn.Module):
         t, h, w = grid
         kinds = self.word_kinds[ids]  # (B, S)
         values = self.word_values[ids]
-        starts = (
-            (kinds[:, :-2] == MOMENT) & (kinds[:, 1:-1] == COLUMN) & (kinds[:, 2:] == ROW)
-        )  # (B, S - 2): whether a position starts at this word
+        is_moment = kinds[:, :-2] == MOMENT  # (B, S - 2): of every word, and of the two behind it
+        is_column = kinds[:, 1:-1] == COLUMN
+        is_row = kinds[:, 2:] == ROW
+        starts = is_moment & is_column & is_row
         frame = values[:, :-2] * (t - 1)
         column = values[:, 1:-1] * (w / 2)
         row = values[:, 2:] * (h / 2)
@@ -230,7 +232,7 @@ class TextVideoPair(nn.Module):
         super().__init__()
         self.text = text
         self.num_heads = num_heads
-        self.embed = nn.Linear(latent_channels * 4, hidden_size)
+        self.embed = nn.Linear(latent_channels * math.prod(VIDEO_PATCH), hidden_size)
         self.blocks = nn.ModuleList(Block(hidden_size, num_heads) for _ in range(depth))
         self.video_out = nn.Linear(hidden_size, hidden_size, bias=False)
         self.text_out = nn.Linear(text.config.hidden_size, hidden_size, bias=False)
@@ -238,9 +240,9 @@ class TextVideoPair(nn.Module):
 
     def encode_video(self, latents: torch.Tensor) -> torch.Tensor:
         """latents (B, Cz, Tz, Hz, Wz) → unit vectors (B, D), the mean over the patches."""
-        patch = (1, 2, 2)
-        positions = positions_of(grid_of(latents.shape[2:], patch), device=latents.device)
-        x = self.embed(patchify(latents, patch))  # (B, N, D)
+        grid = grid_of(latents.shape[2:], VIDEO_PATCH)
+        positions = positions_of(grid, device=latents.device)
+        x = self.embed(patchify(latents, VIDEO_PATCH))  # (B, N, D)
         rotary = rotary_angles(positions, x.shape[-1] // self.num_heads)
         for block in self.blocks:
             x = block(x, rotary=rotary)

@@ -148,20 +148,20 @@ class VideoVAE(nn.Module):
         """Compress video (B, 3, T, H, W) in [-1, 1] to a posterior (B, Cz, Tz, Hz, Wz)."""
         B, C, T, H, W = video.shape
         patch = self.config.patch_size
-        grid = self.latent_shape(T, H, W)
+        grid = self.latent_shape(T, H, W)  # (Tz, Hz, Wz)
         # repeat the first frame, so that it fills a cell of its own
         repeats = video[:, :, :1].expand(-1, -1, patch[0] - 1, -1, -1)
-        padded = torch.cat([repeats, video], dim=2)  # (B, 3, T + 3, H, W)
+        padded = torch.cat([repeats, video], dim=2)  # (B, 3, 4·Tz, H, W)
         cells = self.encoder(patchify(padded, patch))  # (B, N, 2·Cz)
         mean, logvar = unpatchify(cells, grid, (1, 1, 1)).float().chunk(2, dim=1)
         return Posterior(mean, logvar.clamp(-20, 10))
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """Expand latents (B, Cz, Tz, Hz, Wz) to video (B, 3, T, H, W), about [-1, 1]."""
-        B, C, T, H, W = latents.shape
+        B, C, Tz, Hz, Wz = latents.shape
         patch = self.config.patch_size
-        cells = self.decoder(patchify(latents, (1, 1, 1)), (T, H, W))  # (B, N, pixels)
-        video = unpatchify(cells, (T, H, W), patch).float()  # (B, 3, 4·Tz, 4·Hz, 4·Wz)
+        cells = self.decoder(patchify(latents, (1, 1, 1)), (Tz, Hz, Wz))  # (B, N, pixels)
+        video = unpatchify(cells, (Tz, Hz, Wz), patch).float()  # (B, 3, 4·Tz, H, W)
         return video[:, :, patch[0] - 1 :]  # the repeats of the first frame go
 
     def forward(
@@ -179,11 +179,12 @@ class VideoVAE(nn.Module):
         posterior = self.encode(video)
         return self.decode(posterior.at(noise)), posterior.kl()
 
-    def decode_chunks(self, latents: torch.Tensor, size: int = 4) -> Iterator[torch.Tensor]:
+    def decode_chunks(self, latents: torch.Tensor, size: int = 16) -> Iterator[torch.Tensor]:
         """Decode a long clip in chunks of `size` latent frames; joined, they equal `decode`.
 
         A chunk is decoded together with the latent frames that can change it: with `depth` blocks
-        that each attend `window` - 1 frames back, these are the last depth · (window - 1).
+        that each attend `window` - 1 frames back, these are the last depth · (window - 1). `decode`
+        compares every cell with every other; here memory does not grow with the clip.
         """
         patch = self.config.patch_size[0]
         reach = max(self.config.depth * (self.config.window - 1), 1)

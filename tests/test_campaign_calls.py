@@ -173,7 +173,8 @@ def test_what_would_eat_memory_is_refused_before_it_does(model, call, monkeypatc
     def no_work(*_, **__):
         raise AssertionError("memory was taken")
 
-    for name in ("encode", "decode", "_noise", "upsample"):
+    monkeypatch.setattr("minisora.pipeline.draw_noise", no_work)
+    for name in ("encode", "decode", "upsample"):
         monkeypatch.setattr(model, name, no_work)
     with pytest.raises(ValueError, match=r"at most \d+ fit|goes from 1 to \d+"):
         call(model)

@@ -10,7 +10,15 @@ import pytest
 import torch
 from PIL import Image, ImageSequence
 
-from minisora.show.clip import Clip, gallery, image_html, latents_to_rgb, text_strip, to_frames
+from minisora.show.clip import (
+    Clip,
+    gallery,
+    image_html,
+    latents_to_rgb,
+    save_strips,
+    text_strip,
+    to_frames,
+)
 from minisora.show.media import as_video, few_colors
 from minisora.world.dataset import sample_scene
 from minisora.world.render import render
@@ -192,15 +200,18 @@ def test_a_saved_clip_has_the_permissions_that_the_user_gives_to_files(clip, tmp
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
-def test_a_link_is_replaced_and_not_followed(clip, tmp_path):
+def test_a_link_is_neither_replaced_nor_followed(clip, tmp_path):
     (tmp_path / "mine.png").write_text("mine")
     for name, target in (("a.png", "mine.png"), ("b.png", "none.png")):
         link = tmp_path / name
         link.symlink_to(tmp_path / target)
         with pytest.raises(FileExistsError):
             clip.save(link)
-        clip.save(link, force=True)
-        assert link.is_file() and not link.is_symlink()
+        with pytest.raises(ValueError, match="is a link to"):
+            clip.save(link, force=True)
+        with pytest.raises(ValueError, match="is a link to"):
+            save_strips(torch.zeros(1, 3, 17, 32, 32), link)
+        assert link.is_symlink()
     assert (tmp_path / "mine.png").read_text() == "mine"
     assert not (tmp_path / "none.png").exists()
 

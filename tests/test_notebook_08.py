@@ -185,6 +185,14 @@ def test_one_batch_is_what_generate_makes(model):
             assert (video - one).abs().mean() < 0.01
 
 
+def test_words_are_compared_in_the_models_own_precision(model):
+    changes = []
+    for dtype in (torch.float32, torch.bfloat16):
+        model.dtype = dtype
+        changes.append(word_changes(model, PROMPT)[1])
+    assert not torch.equal(*changes)
+
+
 def test_word_importance_finds_the_word_that_acts(model):
     words, changes, grid = word_changes(model, PROMPT)
     assert words == PROMPT.split() and changes.shape == (len(words), 3, grid[0] * grid[1] * grid[2])

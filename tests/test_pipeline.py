@@ -207,3 +207,18 @@ def test_the_shipped_compressor_gives_back(shipped):
     figures = evaluate_compressor(shipped, 32)["solo"]["held_out"]
     assert figures["psnr"]["mean"] > 30 and figures["psnr_worst_decile"] > 26
     assert figures["judge"]["all"]["value"] > 0.85
+
+
+@torch.no_grad()
+def test_a_long_clip_is_decoded_in_chunks_and_equals_the_whole(shipped, monkeypatch):
+    latents = torch.randn(1, shipped.preset.vae.latent_channels, 50, 2, 2)
+    whole = shipped.vae.decode(shipped.vae.denormalise(latents)).clamp(-1, 1)
+    decode, lengths = shipped.vae.decode, []
+
+    def counted(chunk):
+        lengths.append(chunk.shape[2])
+        return decode(chunk)
+
+    monkeypatch.setattr(shipped.vae, "decode", counted)
+    assert torch.allclose(shipped.decode(latents), whole, atol=1e-4)
+    assert len(lengths) > 1 and max(lengths) < 30, "attention needs memory for every pair of cells"

@@ -1,6 +1,9 @@
 """The stored results are those of the shipped model, and the page of tables shows them all."""
 
 import json
+from pathlib import Path
+
+import pytest
 
 from data.experiments.results_readme import (
     README,
@@ -11,7 +14,38 @@ from data.experiments.results_readme import (
     read,
     table,
 )
+from minisora.measure.stats import percent
 from minisora.measure.tasks import STEPPED, TASKS
+
+FRONT = (Path(__file__).resolve().parent.parent / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("family", ["solo", "pair"])
+@pytest.mark.parametrize("split", ["seen", "held_out"])
+def test_the_readmes_table_is_what_was_measured(family, split):
+    result = read("tiny")
+    figures = result[family][split]
+    assert f" | {percent(figures['all'])} | {percent(figures['all and outline'])} |" in FRONT
+    assert f"--prompts {result['settings']['prompts']} --json data/results/tiny.json" in FRONT
+
+
+def test_the_readmes_seconds_are_what_was_measured():
+    speed = read("speed")
+    text = " ".join(FRONT.split())
+    quiet = speed["seconds for one clip (4 steps, guided)"]
+    busy = speed["seconds for one clip beside two busy Python loops"]
+    minute = speed["seconds for 60 s of video"]
+    assert f"one clip takes {quiet:.2f} s, and {busy:.2f} s while two other programs" in text
+    assert f"a minute of video takes {minute:.1f} s" in text
+    compressor = read("tiny")["compressor"]["solo"]["seen"]["psnr"]["mean"]
+    assert f"one object back with {compressor:.1f} dB" in text
+
+
+def test_the_two_trainings_of_masks_differ_in_nothing_else():
+    result = read("masks")
+    curves = [result[name]["curve"] for name in ("all masks", "text to video alone")]
+    assert curves[0].keys() == curves[1].keys()
+    assert list(curves[0])[-1] == str(result["settings"]["steps"])
 
 
 def test_the_page_is_what_the_command_prints():

@@ -49,7 +49,7 @@ def held_out_loss(model: MiniSora, clips: int = 128) -> dict[str, float]:
     noise = torch.randn(x_0.shape, generator=torch.Generator().manual_seed(3)).to(x_0)
     target = velocity_of(x_0, noise)
     losses = {}
-    with torch.no_grad(), autocast(model.device):
+    with torch.no_grad(), autocast(model.device, model.dtype):
         for level in LEVELS:
             x_t = add_noise(x_0, noise, torch.tensor(level))
             error = model.velocity(x_t, level, ids) - target
@@ -66,7 +66,7 @@ def train_mixture(
 ) -> dict[str, dict[str, float]]:
     """Train a new transformer in the model's place: step → held-out loss."""
     torch.manual_seed(0)
-    model.dit = DiT(preset.dit)
+    model.dit = DiT(preset.dit).to(model.device)
     model.text = copy.deepcopy(text)
     steps = preset.train_dit.steps or 0
     curve = {}
@@ -91,7 +91,7 @@ def train_mixture(
 
 def report(steps: int, judged: int = 256) -> dict:
     """Both trainings: mixture → `curve` and `fractions`, and the settings."""
-    model = MiniSora.load("tiny", "cpu")
+    model = MiniSora.load("tiny")
     config = replace(
         model.preset.train_dit, steps=steps, learning_rate=LEARNING_RATE, cooldown_fraction=0.3
     )

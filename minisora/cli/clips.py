@@ -375,7 +375,8 @@ class Job:
         strip = text_strip(clip)
         if strip:
             typer.echo(strip)
-        steps = " + ".join(map(str, self.steps[:2])) + (" + …" if len(self.steps) > 2 else "")
+        first = [str(number) for number in self.steps[:2]]
+        steps = " + ".join([*first, "…"] if len(self.steps) > 2 else first)
         seed = self.metadata["seed"]
         typer.echo(
             f"{out}: {len(clip.frames)} frames in {seconds:.2f} s, seed {seed}, {steps} steps"

@@ -16,62 +16,71 @@ if TYPE_CHECKING:  # torch is loaded when a command runs, so that --help is quic
 FIXED = ("preset", "from", "data", "skip-bad")  # options that a run keeps for its whole life
 
 
+PRESET = Annotated[str | None, typer.Option(help="Which preset to train; tiny if left out.")]
+RUN = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder of the run; runs/PRESET if left out. The model ends up in its model/."
+    ),
+]
+RESUME = Annotated[
+    bool,
+    typer.Option(
+        "--resume",
+        help="Go on with the run in that folder, which knows its options; minutes may grow.",
+    ),
+]
+FROM = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        help="A shipped model's name or a folder with a model.json: go on from its weights.",
+    ),
+]
+VAE_MINUTES = Annotated[float | None, typer.Option(help="Minutes for the compressor.", min=0)]
+LANGUAGE_MINUTES = Annotated[
+    float | None, typer.Option(help="Minutes for the text encoder.", min=0)
+]
+UPSAMPLER_MINUTES = Annotated[
+    float | None, typer.Option(help="Minutes for the prompt upsampler.", min=0)
+]
+DIT_MINUTES = Annotated[float | None, typer.Option(help="Minutes for the transformer.", min=0)]
+VAE_CLIPS = Annotated[
+    int | None, typer.Option(help="Clips that the compressor learns from.", min=8)
+]
+CACHED_CLIPS = Annotated[
+    int | None, typer.Option(help="Clips that the other stages learn from.", min=64)
+]
+EVALUATE_EVERY = Annotated[
+    float | None,
+    typer.Option(help="Seconds of training between two evaluations; 60 if left out.", min=1),
+]
+DATA = Annotated[
+    Path | None,
+    typer.Option(
+        help="A folder with clips and a captions.csv (file,caption) instead of the toy world."
+    ),
+]
+SKIP_BAD = Annotated[
+    bool | None,
+    typer.Option("--skip-bad", help="Leave out its files that cannot be used, and name them."),
+]
+
+
 def train(
-    preset: Annotated[
-        str | None, typer.Option(help="Which preset to train; tiny if left out.")
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder of the run; runs/PRESET if left out. The model ends up in its model/."
-        ),
-    ] = None,
-    resume: Annotated[
-        bool,
-        typer.Option(
-            "--resume",
-            help="Go on with the run in that folder, which knows its options; minutes may grow.",
-        ),
-    ] = False,
-    start: Annotated[
-        str | None,
-        typer.Option(
-            "--from",
-            help="A shipped model's name or a folder with a model.json: go on from its weights.",
-        ),
-    ] = None,
-    vae_minutes: Annotated[
-        float | None, typer.Option(help="Minutes for the compressor.", min=0)
-    ] = None,
-    language_minutes: Annotated[
-        float | None, typer.Option(help="Minutes for the text encoder.", min=0)
-    ] = None,
-    upsampler_minutes: Annotated[
-        float | None, typer.Option(help="Minutes for the prompt upsampler.", min=0)
-    ] = None,
-    dit_minutes: Annotated[
-        float | None, typer.Option(help="Minutes for the transformer.", min=0)
-    ] = None,
-    vae_clips: Annotated[
-        int | None, typer.Option(help="Clips that the compressor learns from.", min=8)
-    ] = None,
-    cached_clips: Annotated[
-        int | None, typer.Option(help="Clips that the other stages learn from.", min=64)
-    ] = None,
-    evaluate_every: Annotated[
-        float | None,
-        typer.Option(help="Seconds of training between two evaluations; 60 if left out.", min=1),
-    ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            help="A folder with clips and a captions.csv (file,caption) instead of the toy world."
-        ),
-    ] = None,
-    skip_bad: Annotated[
-        bool | None,
-        typer.Option("--skip-bad", help="Leave out its files that cannot be used, and name them."),
-    ] = None,
+    preset: PRESET = None,
+    out: RUN = None,
+    resume: RESUME = False,
+    start: FROM = None,
+    vae_minutes: VAE_MINUTES = None,
+    language_minutes: LANGUAGE_MINUTES = None,
+    upsampler_minutes: UPSAMPLER_MINUTES = None,
+    dit_minutes: DIT_MINUTES = None,
+    vae_clips: VAE_CLIPS = None,
+    cached_clips: CACHED_CLIPS = None,
+    evaluate_every: EVALUATE_EVERY = None,
+    data: DATA = None,
+    skip_bad: SKIP_BAD = None,
     compile: COMPILE = None,
     device: DEVICE = "auto",
 ) -> None:

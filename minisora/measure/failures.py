@@ -120,8 +120,8 @@ def motion_figures(videos: torch.Tensor, motion: str, fps: float = FPS) -> Figur
 def _rests(heights: list[torch.Tensor], fps: float) -> list[bool]:
     """For each track (T,) that goes down, whether it stands still in its last half second."""
     last = max(round(fps / 2), 2)
-    fell = [y for y in heights if float(y[-1] - y[0]) > 0.3]
-    return [float(y[-last:].amax() - y[-last:].amin()) < 0.06 for y in fell]
+    ends = [y[-last:] for y in heights if float(y[-1] - y[0]) > 0.3]
+    return [float(end.amax() - end.amin()) < 0.06 for end in ends]
 
 
 def by_color(reading: Reading, request: PromptSpec) -> list[Tracked] | None:
@@ -150,8 +150,9 @@ def collision_figures(videos: torch.Tensor, prompts: Sequence[str], fps: float =
         if pair is None or not all(bool(o.seen.all()) for o in pair):
             moved.append(False)  # a lost object does not do what was asked
             continue
-        moved.append(_way(pair[1])[-1] > 0.15)
-        if moved[-1]:
+        hit_moves = _way(pair[1])[-1] > 0.15
+        moved.append(hit_moves)
+        if hit_moves:
             touched.append(_touched_first(*pair))
             ratios += _momentum_ratio(*pair)
     return {

@@ -230,8 +230,9 @@ def _track(
 def _centers(alpha: torch.Tensor, area: torch.Tensor) -> torch.Tensor:
     """Centres of mass (T, 2) of coverages (T, H, W), in half-widths."""
     x, y = pixel_grid(*alpha.shape[1:])
-    sums = torch.stack([(alpha * x).sum((1, 2)), (alpha * y).sum((1, 2))], dim=-1)
-    return sums / area[:, None].clamp(min=1e-6)
+    x_sum = (alpha * x).sum((1, 2))
+    y_sum = (alpha * y).sum((1, 2))
+    return torch.stack([x_sum, y_sum], dim=-1) / area[:, None].clamp(min=1e-6)
 
 
 def _shape(
@@ -246,8 +247,12 @@ def _shape(
     bank = _bank()
     radii = torch.tensor(BANK_RADII)
     nearest = (area[:, None].sqrt() * 0.6 - radii).abs().argmin(1)  # (T,) which of the bank's sizes
-    errors = {s: (crops[:, None] - bank[s][nearest]).square().mean(-1) for s in SHAPES}
-    means = {s: float(e.amin(1)[seen].mean()) for s, e in errors.items()}
+    errors = {}
+    means = {}
+    for shape in SHAPES:
+        difference = crops[:, None] - bank[shape][nearest]  # (T, angles, CROP²)
+        errors[shape] = difference.square().mean(-1)
+        means[shape] = float(errors[shape].amin(1)[seen].mean())
     shape = min(SHAPES, key=means.__getitem__)
     if shape not in PERIOD:
         return shape, means[shape], torch.zeros(len(area))

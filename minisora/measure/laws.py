@@ -10,7 +10,7 @@ number of frames from four on.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -29,21 +29,10 @@ class Law:
 
     motion: str  # one of MOTIONS, "hits" or "unclear"
     error: float  # root mean square distance of track and law, half-widths
-    first_radius: float  # half-widths, at time 0
+    worst: float  # largest distance of track and law in any frame
+    first_radius: float = math.nan  # half-widths, at time 0
     velocity: tuple[float, float] = (0.0, 0.0)  # at time 0, half-widths per second
-    worst: float = 0.0  # largest distance of track and law in any frame
     also: tuple[str, ...] = ()  # motions that look the same in these frames
-
-
-@dataclass(frozen=True)
-class Fit:
-    """One law, fitted to a track."""
-
-    motion: str
-    error: float  # root mean square, half-widths
-    worst: float
-    velocity: tuple[float, float] = (0.0, 0.0)
-    also: tuple[str, ...] = ()
 
 
 def best_law(
@@ -67,7 +56,7 @@ def best_law(
     times = torch.arange(len(seen))[seen] / fps
     positions, radii, angles = positions[seen], radii[seen], angles[seen]
     if len(times) < 4:
-        return Law("unclear", math.inf, float(radii[0]))
+        return Law("unclear", math.inf, math.inf, float(radii[0]))
     span = float(times[-1] - times[0])
     start, slope = (float(value) for value in fit_line(radii, times))
     first_radius = start + slope * float(times[0])
@@ -82,17 +71,19 @@ def best_law(
             return _growing(positions, radii, times, first_radius, growth)
         return _in_place(positions, radii, angles, times, first_radius)
 
+    floor = bottom - first_radius * EXTENT[shape][2]
     fits = [
         _straight(positions, times),
         _circle(positions, times),
-        *_gravity(positions, times, shape, first_radius, bottom),
+        _falling(positions, times, floor),
+        _bouncing(positions, times, floor),
+        _thrown(positions, times, floor),
     ]
     best = min((fit for fit in fits if fit is not None), key=lambda fit: fit.error)
     steady = not grows and float((radii - first_radius).abs().max()) < 0.3 * first_radius
     clear = steady and best.error < TOLERANCE and best.worst < 3 * TOLERANCE
-    motion = best.motion if clear else "unclear"
-    also = best.also if clear else ()
-    return Law(motion, best.error, first_radius, best.velocity, best.worst, also)
+    law = replace(best, first_radius=first_radius)
+    return law if clear else replace(law, motion="unclear", also=())
 
 
 def best_collision(
@@ -114,7 +105,8 @@ def best_collision(
         return None
     span = float(times[-1] - times[0])
     nearest = float((a - b).norm(dim=1).min())
-    if (b[-1] - b[0]).norm() < _rest(span) or nearest > 1.25 * (r_a + r_b):
+    b_moves = float((b[-1] - b[0]).norm()) >= _rest(span)
+    if not b_moves or nearest > 1.25 * (r_a + r_b):
         return None
 
     towards = (b[0] - a[0]) / (b[0] - a[0]).norm()
@@ -143,7 +135,7 @@ def best_collision(
     error_a, worst_a = _errors(a, best_a)
     error_b, worst_b = _errors(b, best_b)
     vx, vy = (towards * speed).tolist()
-    return Law("hits", max(error_a, error_b), r_a, (vx, vy), max(worst_a, worst_b))
+    return Law("hits", max(error_a, error_b), max(worst_a, worst_b), r_a, (vx, vy))
 
 
 # ------------------------------------------------------------------------------------ the laws
@@ -167,7 +159,7 @@ def _in_place(
         motion = "spinning"
     if float((radii - radius).abs().max()) >= 0.25 * radius:
         motion = "unclear"
-    return Law(motion, error, radius, worst=worst)
+    return Law(motion, error, worst, radius)
 
 
 def _growing(
@@ -184,24 +176,25 @@ def _growing(
     motion = "growing" if growth > 1 else "shrinking"
     if wobble >= 0.04:
         motion = "unclear"
-    return Law(motion, max(error, wobble), first_radius, worst=worst)
+    return Law(motion, max(error, wobble), worst, first_radius)
 
 
-def _straight(positions: torch.Tensor, times: torch.Tensor) -> Fit:
+def _straight(positions: torch.Tensor, times: torch.Tensor) -> Law:
     """Constant velocity."""
     start, velocity = fit_line(positions, times)
     vx, vy = velocity.tolist()
-    slant = math.degrees(math.atan2(min(abs(vx), abs(vy)), max(abs(vx), abs(vy))))
-    if slant > 22.5:
+    slower, faster = sorted((abs(vx), abs(vy)))
+    if math.degrees(math.atan2(slower, faster)) > 22.5:
         motion = "diagonal"
     elif abs(vx) > abs(vy):
         motion = "right" if vx > 0 else "left"
     else:
         motion = "down" if vy > 0 else "up"
-    return Fit(motion, *_errors(positions, start + velocity * times[:, None]), (vx, vy))
+    law = start + velocity * times[:, None]
+    return Law(motion, *_errors(positions, law), velocity=(vx, vy))
 
 
-def _circle(positions: torch.Tensor, times: torch.Tensor) -> Fit | None:
+def _circle(positions: torch.Tensor, times: torch.Tensor) -> Law | None:
     """Constant speed round a centre c; 2 c·p + k = |p|² is linear in c and k."""
     system = torch.cat([2 * positions, torch.ones(len(positions), 1)], dim=1)
     squares = positions.square().sum(1, keepdim=True)
@@ -220,19 +213,7 @@ def _circle(positions: torch.Tensor, times: torch.Tensor) -> Fit | None:
     law = center + radius * torch.stack([law_phase.cos(), law_phase.sin()], dim=1)
     speed = radius * rate
     velocity = (-speed * math.sin(start), speed * math.cos(start))
-    return Fit("circling", *_errors(positions, law), velocity)
-
-
-def _gravity(
-    positions: torch.Tensor, times: torch.Tensor, shape: str, radius: float, bottom: float
-) -> list[Fit | None]:
-    """Falling (and staying down), bouncing, thrown (and staying down)."""
-    floor = bottom - radius * EXTENT[shape][2]
-    return [
-        _falling(positions, times, floor),
-        _bouncing(positions, times, floor),
-        _thrown(positions, times, floor),
-    ]
+    return Law("circling", *_errors(positions, law), velocity=velocity)
 
 
 def _first_heights(positions: torch.Tensor, floor: float) -> torch.Tensor:
@@ -241,13 +222,15 @@ def _first_heights(positions: torch.Tensor, floor: float) -> torch.Tensor:
     return candidates.clamp(min=0.02)[:, None]
 
 
-def _falling(positions: torch.Tensor, times: torch.Tensor, floor: float) -> Fit:
+def _falling(positions: torch.Tensor, times: torch.Tensor, floor: float) -> Law:
+    """A fall from rest that ends on the floor."""
     heights = _first_heights(positions, floor)
     y = (floor - heights + 0.5 * GRAVITY * times**2).clamp(max=floor)
     return _vertical("falling", "bouncing", positions, times, heights, y)
 
 
-def _bouncing(positions: torch.Tensor, times: torch.Tensor, floor: float) -> Fit:
+def _bouncing(positions: torch.Tensor, times: torch.Tensor, floor: float) -> Law:
+    """A fall from rest that comes back from the floor without loss, again and again."""
     heights = _first_heights(positions, floor)
     descent = (2 * heights / GRAVITY).sqrt()  # seconds from the top to the floor
     phase = torch.remainder(times + descent, 2 * descent) - descent
@@ -262,19 +245,21 @@ def _vertical(
     times: torch.Tensor,
     heights: torch.Tensor,
     y: torch.Tensor,
-) -> Fit:
+) -> Law:
     """The best of the candidates y (heights, T) at a constant x.
 
     Until an object meets the floor, a fall and a bounce are the same.
     """
     row = int((y - positions[:, 1]).square().mean(1).argmin())
-    law = torch.stack([positions[:, 0].mean().expand(len(times)), y[row]], dim=1)
+    x = positions[:, 0].mean().expand(len(times))
+    law = torch.stack([x, y[row]], dim=1)
     fallen = 0.5 * GRAVITY * float(times[-1]) ** 2
     in_the_air = fallen < float(heights[row]) + TOLERANCE
-    return Fit(motion, *_errors(positions, law), also=(other,) if in_the_air else ())
+    return Law(motion, *_errors(positions, law), also=(other,) if in_the_air else ())
 
 
-def _thrown(positions: torch.Tensor, times: torch.Tensor, floor: float) -> Fit | None:
+def _thrown(positions: torch.Tensor, times: torch.Tensor, floor: float) -> Law | None:
+    """Upwards and sideways, then down, and at rest where it lands."""
     up = torch.linspace(0.6, 1.3, 71)[:, None]  # candidates for the first speed upwards
     x, y = positions[:, 0], positions[:, 1]
     height = floor - y[0].clamp(max=floor)
@@ -286,7 +271,8 @@ def _thrown(positions: torch.Tensor, times: torch.Tensor, floor: float) -> Fit |
     if abs(float(vx)) <= 0.15:
         return None
     law = torch.stack([start + vx * aloft[row], law_y[row]], dim=1)
-    return Fit("thrown", *_errors(positions, law), (float(vx), -float(up[row])))
+    velocity = (float(vx), -float(up[row]))
+    return Law("thrown", *_errors(positions, law), velocity=velocity)
 
 
 # --------------------------------------------------------------------------------------- tools

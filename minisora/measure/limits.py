@@ -222,8 +222,8 @@ def measure_best_of(
     for k in range(tries):
         videos = generate_clips(model, prompts, seed + k, **options)
         right.append([v.all for v in verdicts_of(videos, prompts, shape["fps"])])
-    flags = torch.tensor(right)  # (tries, clips)
-    return {str(n): fraction_of(flags[:n].any(0).tolist()) for n in range(1, tries + 1)}
+    found = torch.tensor(right).cummax(0).values  # (tries, clips): among the first n tries
+    return {str(n + 1): fraction_of(flags.tolist()) for n, flags in enumerate(found)}
 
 
 # -------------------------------------------------------------------------------------- everything

@@ -131,7 +131,8 @@ def word_changes(
     """
     preset, patch = model.preset, model.dit.config.patch_size
     words = model.tokenizer.words(prompt)
-    texts = [prompt, *(" ".join(words[:i] + words[i + 1 :]) for i in range(len(words)))]
+    shorter = [" ".join(words[:i] + words[i + 1 :]) for i in range(len(words))]
+    texts = [prompt, *shorter]
     ids = model.tokenizer(texts)[0].to(model.device)
     shape = model.vae.latent_shape(preset.num_frames, preset.height, preset.width)
     grid = grid_of(shape, patch)
@@ -140,7 +141,7 @@ def word_changes(
     noise = torch.randn(1, preset.vae.latent_channels, *shape, generator=generator)
     sigmas = sigma_schedule(STEPS, preset.shift, model.device)
     stops: list[torch.Tensor] = []
-    with autocast(model.device):
+    with autocast(model.device, model.dtype):
         embeds = model.text.read(ids, grid)
         whole = tuple(part[:1] for part in embeds)
         euler(
@@ -184,7 +185,7 @@ def loss_by_sigma(
     x_0 = latents.to(model.device).float()
     noise = torch.randn(x_0.shape, generator=torch.Generator().manual_seed(0)).to(x_0)
     losses = []
-    with autocast(model.device):
+    with autocast(model.device, model.dtype):
         for sigma in sigmas:
             velocity = model.velocity(add_noise(x_0, noise, torch.tensor(sigma)), sigma, ids)
             losses.append((velocity - velocity_of(x_0, noise)).square().mean().item())

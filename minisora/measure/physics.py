@@ -142,7 +142,8 @@ def velocity_figures(
         seen = track_of(true, thing.color, fps)[first:]
         errors.append(velocity_error(track, right, fps, apart))
         floors.append(velocity_error(seen, right, fps, apart))
-        lost.append(float(track[right[:, 0].isfinite(), 0].isnan().float().mean()))
+        in_view = right[:, 0].isfinite()
+        lost.append(float(track[in_view, 0].isnan().float().mean()))
         given = abs(thing.vx + thing.vy)
         points.append((given, _speed(track, right, thing.motion, fps, apart)))
         true_points.append((given, _speed(seen, right, thing.motion, fps, apart)))

@@ -74,9 +74,11 @@ def slope_of(pairs: Sequence[Sequence[float]]) -> Figure | None:
     points = torch.tensor([list(pair) for pair in pairs], dtype=torch.float64).reshape(-1, 2)
     points = points[points.isfinite().all(1)]
     n = len(points)
-    x, y = (points - points.mean(0)).T if n else (points[:, 0], points[:, 1])
+    if n < 3:
+        return None
+    x, y = (points - points.mean(0)).T
     squares = float(x.square().sum())
-    if n < 3 or squares == 0:
+    if squares == 0:
         return None
     slope = float((x * y).sum()) / squares
     residual = float((y - slope * x).square().sum()) / (n - 2)
@@ -117,19 +119,12 @@ def lines_of(table: dict[str, Any], path: str = "") -> str:
     for name, part in table.items():
         label = f"  {path + name:<44} "
         if is_figure(part):
-            lines.append(label + _figure_text(part))
+            lines.append(f"{label}{percent(part):<24} n = {part['n']}")
         elif isinstance(part, dict):
             lines.append(lines_of(part, f"{path}{name} · "))
         elif isinstance(part, int | float):
             lines.append(f"{label}{part:7.3f}")
     return "\n".join(line for line in lines if line)
-
-
-def _figure_text(figure: Figure) -> str:
-    value = next(figure[name] for name in ("value", "mean", "slope") if name in figure)
-    scale, unit = (100, "% ") if "value" in figure else (1, "  ")
-    interval = f"[{scale * figure['low']:.3f}, {scale * figure['high']:.3f}]"
-    return f"{scale * value:7.3f} {unit} {interval}   n = {figure['n']}"
 
 
 def percent(figure: Figure | None) -> str:

@@ -298,7 +298,8 @@ def loop_figures(videos: torch.Tensor, scenes: Sequence[Scene], length: int, fps
         (thing,) = scene.objects
         track = track_of(video, thing.color, fps)
         step = torch.cat([track, track[:1]]).diff(dim=0).norm(dim=-1)
-        steps.append(float(step.nan_to_num(0).amax()) if step.isfinite().any() else math.nan)
+        seen = step[step.isfinite()]
+        steps.append(float(seen.amax()) if len(seen) else math.nan)
         same.append(all(shows(frames_of(video[:, length:]), thing.color, thing.shape)))
         whole.append(verdict(read(video, fps), spec_of(scene)).attributes["outline"])
     new = videos.shape[2] > length
@@ -335,10 +336,13 @@ def measure_inpaint_region(model: MiniSora, clips: int, seed: int, **options: An
     table = {}
     for name, clip in ways.items():
         table[name] = edit_figures(videos, clip, changed, "color", shape["fps"])
-        change = (clip - videos).abs().mean(1) / 2  # (B, T, H, W)
-        pairs = [(c, b.expand_as(c)) for c, b in zip(change, boxes, strict=True)]
-        table[name]["inside"] = mean_of([float(c[b].mean()) for c, b in pairs])
-        table[name]["outside box"] = mean_of([float(c[~b].mean()) for c, b in pairs if not b.all()])
+        inside, outside = [], []
+        for change, box in zip((clip - videos).abs().mean(1) / 2, boxes, strict=True):
+            box = box.expand_as(change)  # (T, H, W)
+            inside.append(float(change[box].mean()))
+            outside.append(float(change[~box].mean()))  # nan where nothing is outside
+        table[name]["inside"] = mean_of(inside)
+        table[name]["outside box"] = mean_of(outside)
     return table
 
 

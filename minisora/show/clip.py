@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from minisora.checkpoints import replace_file
+from minisora.checkpoints import write_bytes
 from minisora.show.media import can_save, encode, encode_pictures, palette_pictures
 from minisora.world.scene import FPS
 
@@ -106,7 +106,7 @@ class Clip:
         `media.metadata_of` what was written beside the frames.
 
         Args:
-            force: overwrite a file that is there; a link is replaced, not followed.
+            force: overwrite a file that is there, but no link.
             scale: file pixels for each pixel, 1 to 32; pixels are repeated, not smoothed.
             metadata: how the clip was made, for example its prompt and seed.
 
@@ -116,14 +116,14 @@ class Clip:
         """
         path = can_save(path, force, self.fps)
         note = {"caption": self.caption, "fps": self.fps, **(metadata or {})}
-        replace_file(path, encode(self.frames, path.suffix.lower(), self.fps, scale, note))
+        write_bytes(path, encode(self.frames, path.suffix.lower(), self.fps, scale, note))
         return path
 
 
 def save_strips(videos: torch.Tensor, path: str | Path) -> None:
     """Write film strips of videos (B, 3, T, H, W), one under the other, to a PNG."""
     strips = np.concatenate([np.asarray(Clip(video).strip()) for video in videos])
-    replace_file(Path(path), encode_pictures([Image.fromarray(strips)], "PNG"))
+    write_bytes(path, encode_pictures([Image.fromarray(strips)], "PNG"))
 
 
 def gallery(clips: list[Clip]) -> "Gallery":

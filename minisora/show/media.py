@@ -24,6 +24,8 @@ import torch
 import torch.nn.functional as F
 from PIL import Image, ImageOps, PngImagePlugin
 
+from minisora.checkpoints import refuse_link
+
 Item = TypeVar("Item")
 Source: TypeAlias = str | Path | np.ndarray | torch.Tensor
 
@@ -358,8 +360,8 @@ def can_save(path: str | Path, force: bool = False, fps: float = 8.0) -> Path:
 
     Raises:
         FileExistsError: the file is there and `force` is not set.
-        ValueError: another ending, a frame rate that the format cannot have, no folder that can be
-            written to, or .mp4 without the package `av`.
+        ValueError: another ending, a frame rate that the format cannot have, a link, no folder that
+            can be written to, or .mp4 without the package `av`.
     """
     path = Path(path)
     ending = path.suffix.lower()
@@ -379,6 +381,7 @@ def can_save(path: str | Path, force: bool = False, fps: float = 8.0) -> Path:
         )
     if path.is_dir():
         raise MediaError(f"{path} is a folder; name a file in it")
+    refuse_link(path)
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         raise MediaError(f"{path} cannot be written, because {folder} is no folder open to you")

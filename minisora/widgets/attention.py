@@ -62,6 +62,27 @@ def _bar(fraction: float, label: str = "") -> str:
     return f'<div style="display:flex;line-height:1.15">{ground}{label}</div>'
 
 
+def _columns(
+    video: torch.Tensor, weights: torch.Tensor, token: tuple[int, int, int], step: int
+) -> list[str]:
+    """Every latent frame: a still of the clip, the attention on it, and a bar for its part.
+
+    Args:
+        weights: (t, h, w). token: whose attention it is. step: pixel frames of a latent frame.
+    """
+    frames = to_frames(video)
+    top = float(weights.max())
+    columns = []
+    for t, fraction in enumerate(weights.sum((1, 2)).tolist()):
+        # the middle of its pixel frames: latent frame 0 is one of them, every other is `step`
+        middle = frames[max(0, t * step - step // 2)]
+        here = t == token[0]
+        still = _column(middle, weights[t].numpy(), top, token[1:] if here else None)
+        label = f"{'▶ ' if here else ''}frame {t}: {100 * fraction:.0f} %"
+        columns.append(f"<div>{Clip(still, label, scale=1).html()}{_bar(fraction)}</div>")
+    return columns
+
+
 def render_attention(
     model: MiniSora,
     video: torch.Tensor,
@@ -93,15 +114,7 @@ def render_attention(
     one_head = None if head == ALL_HEADS else head
     weights, word_weights = attention_of(maps, frame, row, column, block, one_head)
     top = float(weights.max())
-    frames, step = to_frames(video), model.vae.config.patch_size[0]
-    columns = []
-    for t, fraction in enumerate(weights.sum((1, 2)).tolist()):
-        # the middle of its pixel frames: latent frame 0 is one of them, every other is `step`
-        middle = frames[max(0, t * step - step // 2)]
-        here = t == frame
-        still = _column(middle, weights[t].numpy(), top, (row, column) if here else None)
-        label = f"{'▶ ' if here else ''}frame {t}: {100 * fraction:.0f} %"
-        columns.append(f"<div>{Clip(still, label, scale=1).html()}{_bar(fraction)}</div>")
+    columns = _columns(video, weights, (frame, row, column), model.vae.config.patch_size[0])
     pairs = list(zip(maps.words, word_weights.tolist(), strict=True))
     bars = [_bar(part, f"{html.escape(word)} {100 * part:.0f} %") for word, part in pairs]
     most = sorted(pairs, key=lambda pair: -pair[1])[:3]

@@ -101,7 +101,8 @@ def draw_field(
 def draw_paths(axes: Any, path: torch.Tensor, color: str = BLUE, linewidth: float = 0.8) -> None:
     """Paths (stops, N, 2), all as one line with gaps."""
     gap = torch.full_like(path[:1], torch.nan)
-    x, y = torch.cat([path, gap]).transpose(0, 1).flatten(0, 1).T.numpy()
+    points = torch.cat([path, gap]).transpose(0, 1).flatten(0, 1)  # path after path
+    x, y = points.T.numpy()
     axes.plot(x, y, color=color, linewidth=linewidth, alpha=0.7)
 
 
@@ -136,17 +137,7 @@ def render_flow(
         )
     path = path_to(stops, sigma)
     here, exact = path[-1], path_to(exact_walk(dataset), sigma)[-1]
-    off = float((here - exact).norm(dim=-1).mean())
     random = solver == "ddim" and eta > 0
-    title, verdict = (
-        f"off by {off:.3f} on average",
-        f"they are {off:.3f} from the exact flow's on average",
-    )
-    if random:
-        title, verdict = (
-            "random: compare the clouds",
-            "noise moves them: compare the clouds, not the pairs",
-        )
     figure, (left, right) = new_axes(7.6, 3.9, columns=2)
     draw_field(left, velocity, sigma)
     draw_paths(left, path)
@@ -154,12 +145,17 @@ def render_flow(
     frame(left, f"{field} field at σ = {sigma:.2f}, paths down to it")
     cloud = data.sample(600, torch.Generator().manual_seed(1))[0]
     right.plot(*cloud.T, ".", color="#dddddd", markersize=3, label="data")
-    if not random:
-        draw_paths(right, torch.stack([here, exact]), color=GREY)
     right.plot(*exact.T, "s", color=ORANGE, markersize=5, fillstyle="none", label="exact flow")
     right.plot(*here.T, "o", color=BLUE, markersize=4, label=f"{solver}, {steps} steps")
+    if random:
+        verdict = "noise moves them: compare the clouds, not the pairs"
+        frame(right, "random: compare the clouds")
+    else:
+        off = float((here - exact).norm(dim=-1).mean())
+        verdict = f"they are {off:.3f} from the exact flow's on average"
+        draw_paths(right, torch.stack([here, exact]), color=GREY)
+        frame(right, f"off by {off:.3f} on average")
     right.legend(loc="lower right", fontsize=8)
-    frame(right, title)
     name = f"{solver} with eta {eta:g}" if solver == "ddim" else solver
     calls = 2 * steps - 1 if solver == "heun" else steps
     words = (
