@@ -112,7 +112,10 @@ def test_most_words_are_used():
         ("a yellow circle on a yellow background", "yellow background"),
         ("a red circle moving up and down", "second way for one motion; say .*then moving down"),
         ("a red circle bouncing left", "second way for one motion"),
-        ("make a video of a cat", "unknown word 'cat'"),
+        (
+            "make a video of a cat",
+            "unknown word 'cat'; the world has no such thing: its shapes are",
+        ),
         ("a red cirkle", "nearest known words are: circle"),
         ("three gray boxes", "colour of backgrounds; objects are red"),
         ("red bouncing", "names no shape"),
@@ -178,7 +181,7 @@ def test_images_show_what_one_frame_can():
 
 
 def test_colours_stay_apart_for_all_eyes():
-    """The smallest distance in CIELAB, for usual eyes and for simulated deuteranopia, protanopia."""
+    """The smallest distance in CIELAB, for usual eyes and two kinds of simulated blindness."""
     palette = {**COLORS, **BACKGROUND_COLORS}
     for kind, matrix in EYES.items():
         points = {name: lab(matrix, rgb) for name, rgb in palette.items()}

@@ -285,7 +285,7 @@ def _unknown(word: str, prompt: str) -> str:
         )
     if word in known:
         return f"{word!r} has no meaning where it stands in {prompt!r}"
-    near = difflib.get_close_matches(word, known, n=3, cutoff=0.6)
+    near = difflib.get_close_matches(word, known, n=3, cutoff=0.75)
     if near:
         return f"unknown word {word!r}; the nearest known words are: {', '.join(near)}"
     return f"unknown word {word!r}; the world has no such thing: its shapes are {', '.join(SHAPES)}"
