@@ -46,8 +46,8 @@ from minisora.train.run import read_run  # noqa: E402
 from minisora.world.dataset import TEST_SEEDS  # noqa: E402
 
 PIECE = 15 * 2**20  # bytes of one file of the model
-RESERVE = 0.09  # of all the time: the last evaluation and the files
-FRACTIONS = {"vae": 0.3, "text": 0.04, "upsampler": 0.07, "dit": 0.88}  # of what is left then
+RESERVE = 0.05  # of all the time: the last evaluation and the files
+FRACTIONS = {"vae": 0.3, "text": 0.04, "upsampler": 0.07, "dit": 0.95}  # of what is left then
 CONFIGS = {
     "vae": "train_vae",
     "text": "train_language",
