@@ -70,6 +70,8 @@ def read(name: str) -> dict[str, Any]:
 def markdown() -> str:
     """The whole page; what was not measured on the shipped model is left out."""
     parts = [introduction(), accuracy(), steps(), tasks(), limits()]
+    if (RESULTS / "base.json").is_file():
+        parts.append(whole_world())
     if (RESULTS / "speed.json").is_file():
         parts.append(speed())
     return "\n\n".join(parts) + "\n"
@@ -79,9 +81,9 @@ def introduction() -> str:
     return """# Results
 
 Every table is made from the JSON files beside it, by
-`python -m data.experiments.results_readme --write`. Every figure is of the shipped model `tiny`,
-with its 95 % interval in brackets (fractions: Wilson; means and slopes: normal approximation). The
-judge is rule-based: no part of it is learned.
+`python -m data.experiments.results_readme --write`. Every figure is of the shipped model `tiny`
+where no other is named, with its 95 % interval in brackets (fractions: Wilson; means and slopes:
+normal approximation). The judge is rule-based: no part of it is learned.
 
 - *All as asked*: everything that the prompt says is right at once. *Outline*: the drawn shape fits
   the object in every frame; no prompt asks for it, so it stands beside.
@@ -221,6 +223,39 @@ def tasks() -> str:
             "Text to video at several sizes (frames × rows × columns), prompts as typed; of an "
             "image no motion is asked; baseline: samples without the words:",
             table(["size", "all as asked", "baseline", "outline holds"], sizes),
+        ]
+    )
+
+
+def whole_world() -> str:
+    """The model of the whole world, family by family."""
+    result = read("base")
+    rows = []
+    for family, compressor in result["compressor"].items():
+        seen, held_out = result[family]["seen"], result[family]["held_out"]
+        figures = (seen["all"], seen["all and outline"], held_out["all"], compressor["psnr"])
+        judged = compressor["judge"]["all and outline"]
+        worst = f"{compressor['psnr_worst_decile']:.1f}"
+        rows.append([family, *map(percent, figures), worst, percent(judged)])
+    head = [
+        "family",
+        "as asked",
+        "and outlines hold",
+        "as asked, held-out pairs",
+        "compressor, PSNR in dB",
+        "worst decile",
+        "read rightly after it",
+    ]
+    count = result["settings"]["prompts"]
+    return "\n\n".join(
+        [
+            "## The whole world: `base`",
+            f"`minisora evaluate --model base --no-upsample --prompts {count} "
+            "--json data/results/base.json`. Plain sentences about every family of the larger "
+            "world, before a model that was trained for three minutes on a GPU "
+            "([its card](../checkpoints/base/README.md)). All other tables are of `tiny`.",
+            settings_of(result, leave=("prompts",)),
+            table(head, rows),
         ]
     )
 

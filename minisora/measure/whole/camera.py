@@ -34,7 +34,7 @@ AXES = {"plain": "", "gradient": "yz", "grid": "xyz", "stripes": "xz", "hills": 
 PERIODIC = ("grid", "stripes")
 MOST_STEP = 0.2  # by which the camera may move in a frame before a background that repeats itself
 WAY = 2e-5  # price of a half-width of the camera's way, in mean squared differences
-BETTER = 1.5e-4  # mean squared difference that a cut or a moving camera must explain
+BETTER = 2e-4  # mean squared difference that a cut or a moving camera must explain
 UNEXPLAINED = 1.5e-3  # mean squared difference above which a background explains no frame
 LEAST_SHOT = 3  # frames on each side of a cut
 LEAST_PATH = 0.12  # what moves less stands still
@@ -125,6 +125,8 @@ def _wall(video: torch.Tensor) -> float:
     """Half of the width of a wall across the middle: columns that always have its colour."""
     color = torch.tensor(WALL)[:, None] / 255
     columns = (video.mean((1, 2)) - color).abs().amax(0) < 0.025
+    if not columns.any():
+        return 0.0
     steady = video.std((1, 2)).amax(0) < 0.04
     number = int((columns & steady).sum())
     half_width = (number + 1) / min(video.shape[2:])  # its edges cover half a column more

@@ -32,6 +32,7 @@ WHOLE_OUTLINE = 0.70  # IoU of an object with its drawn shape, in every frame
 UNLIKE = 0.03  # mean squared difference to the best shape above which it may be a brush's line
 NEAR = 3.0  # grid cells by which an object may miss its cell, in columns and in rows
 NEAR_PLACE = 0.06  # of half of the frame, by which it may miss one of the nine places
+WHOLE_SIDE = 3  # frames before a gap, and after it, that tell enough of a motion
 HIDDEN_PIXELS = 20  # at 32×32, with fewer of which in view an object may seem to be away
 
 
@@ -196,7 +197,7 @@ def _track(
     drawn, even = _drawn(own, positions, radii, view, H, W)
     shown = (drawn * visible).sum((1, 2))  # (T,) pixels that are in view
     fraction = shown / (AREA[own.shape] * (even * unit).square())
-    known = own.seen & (fraction >= MOST_CUT)
+    known = _best_known(own, own.seen & (fraction >= MOST_CUT))
     law = best_law(positions, radii, own.angles, known, own.shape, fps, frame)
 
     hidden = shown < HIDDEN_PIXELS * (unit / 16) ** 2
@@ -228,6 +229,15 @@ def _track(
         steady=not changes or own.shape == "lamp",
         same=_comes_back(alpha, visible, zoom, own),
     )
+
+
+def _best_known(own: Fit, known: torch.Tensor) -> torch.Tensor:
+    """Only frames that show an object whole, where there are enough before and after a gap."""
+    unseen = (~own.seen).nonzero()[:, 0]
+    if len(unseen) == 0:
+        return known
+    before, after = own.whole[: unseen[0]].sum(), own.whole[unseen[-1] :].sum()
+    return known & own.whole if min(int(before), int(after)) >= WHOLE_SIDE else known
 
 
 def _drawn(

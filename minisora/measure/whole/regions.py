@@ -145,8 +145,9 @@ def _connected(
     both = (above >= 0) & (below >= 0)
     above, below = above[both], below[both]
     same = owner[above] == owner[below]
-    a, b = torch.stack([run[above[same]], run[below[same]]]).unique_consecutive(dim=1)
     labels = torch.arange(int(begins.sum()))
+    pairs = (run[above[same]] * len(labels) + run[below[same]]).unique_consecutive()
+    a, b = pairs // len(labels), pairs % len(labels)
     while True:
         least = torch.minimum(labels[a], labels[b])
         new = labels.clone()
