@@ -37,6 +37,7 @@ BANK_RADII = (3.0, 4.0, 5.0, 6.0, 7.0, 9.0, 12.0)  # pixels
 BANK_STEP = 9  # degrees between two drawn angles
 CROP = 20  # side of the cut-out in which shapes are compared
 UNCLEAR_SHAPE = 0.08  # mean squared difference to the best drawn shape above which there is none
+TOUCHES = 0.006  # the same below which an object at the edge only touches it
 WHOLE_FRAMES = 2  # as many frames that show an object whole tell its shape
 COARSE = 24  # pixels of a frame's side that show what a cut-off object is
 MOST_CUT = 0.35  # fraction of an object that must be seen for its place to be known
@@ -70,10 +71,12 @@ def fit(alpha: torch.Tensor, visible: torch.Tensor, zoom: torch.Tensor) -> Fit |
     edge = (alpha * _edge(visible)).sum((1, 2))
     whole = seen & (edge < 0.5)
     clear = whole
-    if int(clear.sum()) < min(WHOLE_FRAMES, T):
+    if int(whole.sum()) < min(WHOLE_FRAMES, T):
         clear = seen & (area >= 0.8 * area.max())
     centers = centers_of(alpha)
     shape, error, angles = _nearest_shape(alpha, centers, area, clear, unit)
+    if clear is not whole and error < TOUCHES:  # nothing is missing of it
+        whole = clear
     radii = (area / AREA[shape]).sqrt() / unit
     frames = torch.arange(T).float()
     if int(whole.sum()) < min(WHOLE_FRAMES, T):
