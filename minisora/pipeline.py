@@ -112,12 +112,14 @@ class MiniSora(nn.Module):
 
         Args:
             prompts: of the clips; the one that leaves most open counts.
-            sigma: noise levels at which the latent cells start; 0 is a conditioning cell.
+            sigma: (t, h, w), noise levels at which the tokens start; 0 is a conditioning token.
         """
-        if (sigma == 0).any():
+        clean = sigma == 0
+        if clean.flatten(1).all(1).any():  # a whole frame says where things are, and what they are
             return STEPS["conditioned"]
-        said = all(map(self.says_positions, prompts))
-        return STEPS["upsampled" if said else "typed"]
+        if clean.any() or all(map(self.says_positions, prompts)):  # a region says where they are
+            return STEPS["upsampled"]
+        return STEPS["typed"]
 
     @torch.no_grad()
     def generate(
@@ -216,8 +218,9 @@ class MiniSora(nn.Module):
         patch = self.dit.config.patch_size
         Tz, Hz, Wz = latents.shape[2:]
         grid = grid_of((Tz, Hz, Wz), patch)
-        start = patchify(sigma[None, None].to(self.device), patch).amax(-1).expand(B, -1)  # (B, N)
-        sigmas = self._schedule(num_inference_steps, prompts, start)
+        levels = patchify(sigma[None, None].to(self.device), patch).amax(-1)  # (1, N)
+        sigmas = self._schedule(num_inference_steps, prompts, levels.view(grid))
+        start = levels.expand(B, -1)  # (B, N)
         if (start == start[:, :1]).all():
             start = start[:, :1]  # (B, 1): one level for all tokens is embedded once
         if prompts == negatives:

@@ -50,6 +50,9 @@ def test_steps_are_chosen_by_what_is_left_open(small, tmp_path, monkeypatch, cap
         (("animate", clip, "a red circle"), "2 steps"),
         (("extend", clip, "a red circle", "--num-frames", 4), "2 steps"),
         (("loop", clip, "a red circle"), "2 steps"),
+        (("inpaint", clip, "a red circle", "--frames", "5-12"), "2 steps"),
+        (("inpaint", clip, "a red circle", "--region", 0, 0, 16, 16), "4 steps"),
+        (("inpaint", clip, "a red circle", "--region", 0, 0, 32, 32), "20 steps"),
         (("image", "a red circle"), "20 steps"),
     ):
         assert run(monkeypatch, *words, *options) == 0, capsys.readouterr().err

@@ -214,7 +214,8 @@ def tasks() -> str:
             "Baselines: the picture or the frame at the seam repeated (`animate`, `extend`), a "
             "cross-fade (`connect`, `inpaint`), a cut (`loop`), a new clip of the new sentence "
             "(`inpaint region`), words for two seconds only (`long-video`), the first sentence "
-            "throughout (`script`), cells of one colour (`real video`).",
+            "throughout (`script`), cells of one colour (`real video`). `inpaint region` takes 4 "
+            "steps, because no frame is clean as a whole.",
             table(["task", "figure", *WAYS], rows),
             "Another colour by `video-to-video`, by strength; baseline: a new clip:",
             table(["", *[word(name) for name in EDITED]], changes),

@@ -60,7 +60,8 @@ STEPS = Annotated[
     int | None,
     typer.Option(
         help="Steps from noise to clip, 1 to 1000. If left out: the fewer, the less is left open "
-        "(2 where frames are there already, 4 where the prompt says positions, else 20)."
+        "(2 where frames are there already, 4 where the prompt says positions or a region is "
+        "generated, else 20)."
     ),
 ]
 GUIDANCE = Annotated[
