@@ -1,0 +1,204 @@
+"""The judge on true clips of any size and frame rate, and on planted wrong ones.
+
+`python -m data.experiments.whole_judge_report` does many more of both.
+"""
+
+import random
+
+import pytest
+import torch
+
+from data.experiments.whole_judge_report import (
+    CLIPS,
+    SIZE,
+    TINY,
+    WRONG,
+    break_outline,
+    plant,
+    read_truth,
+)
+from minisora.measure.whole.judge import WHOLE_OUTLINE, Verdict, judge, read, verdict
+from minisora.measure.whole.shapes import AREA, CENTER
+from minisora.world.whole.dataset import sample_scene
+from minisora.world.whole.families import FAMILIES
+from minisora.world.whole.parse import ObjectSpec, PromptSpec, parse, spec_of
+from minisora.world.whole.render import coverage, pixel_grid, render
+from minisora.world.whole.scene import SHAPES, Camera, Scene, SceneObject
+
+
+def assert_read_rightly(counts, least=0.99):
+    for name in [name for name in counts if name.startswith("right ")]:
+        asked = name.removeprefix("right ")
+        assert counts[name] >= least * counts[asked], (asked, counts)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_reads_the_truth(family):
+    assert_read_rightly(read_truth(family, 6))
+
+
+@pytest.mark.parametrize("num_frames,height,width,fps", CLIPS[1:])
+def test_reads_the_truth_at_any_size_and_frame_rate(num_frames, height, width, fps):
+    for family in FAMILIES if min(height, width) >= 48 else TINY:
+        assert_read_rightly(read_truth(family, 1, num_frames, height, width, fps))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
+def test_reads_much_truth(family):
+    assert_read_rightly(read_truth(family, 200))
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_catches_wrong_clips(kind):
+    assert plant(kind, 3) == 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", WRONG)
+def test_catches_many_wrong_clips(kind):
+    assert plant(kind, 100) >= 98
+
+
+@pytest.mark.parametrize("shape", AREA)
+def test_areas_and_centers_are_those_of_the_drawn_shapes(shape):
+    alpha = coverage(shape, torch.zeros(2), torch.tensor(0.7), torch.tensor(0.0), 400, 400)
+    assert float(alpha.sum()) / 200**2 / 0.49 == pytest.approx(AREA[shape], rel=0.01)
+    x, y = pixel_grid(400, 400)
+    center = ((alpha * x).sum() / alpha.sum() / 0.7, (alpha * y).sum() / alpha.sum() / 0.7)
+    assert [float(c) for c in center] == pytest.approx(CENTER.get(shape, (0, 0)), abs=0.01)
+
+
+def test_what_was_not_asked_of_the_surroundings_counts_against():
+    """A wall and a cut; a camera of which nothing was said is free."""
+    for family, name in (("wall", "wall"), ("shots", "cut")):
+        scene = sample_scene(1, family, **SIZE)
+        (thing,) = scene.objects
+        asked = PromptSpec((ObjectSpec(thing.shape, thing.color),))
+        assert not judge(render([scene], **SIZE)[0], asked).attributes[name]
+    scene = sample_scene(1, "camera", **SIZE)
+    (thing,) = scene.objects
+    asked = PromptSpec((ObjectSpec(thing.shape, thing.color),))
+    assert judge(render([scene], **SIZE)[0], asked).all
+
+
+def test_a_camera_that_cannot_be_seen_is_not_judged():
+    thing = SceneObject("square", "red", "small", "still", 0.3, 0.0, 0.0)
+    scene = Scene((thing,), "navy", "plain", camera=Camera("pans left", 0.5))
+    asked = PromptSpec((ObjectSpec("square", "red"),), camera=("pans left",))
+    assert "camera" not in judge(render([scene], **SIZE)[0], asked).attributes
+
+
+@pytest.mark.parametrize("kind", ["pans right", "zooms out", "looks left and back"])
+def test_a_camera_path_is_read_to_half_a_pixel(kind):
+    amount = {"pans right": 0.7, "zooms out": -0.5, "looks left and back": 2.3}[kind]
+    scene = sample_scene(3, texture="hills", **SIZE)
+    path = Camera(kind, amount)
+    view = read(render([Scene((), scene.background, "hills", camera=path)], **SIZE)[0]).view
+    truth = torch.tensor([path.at(frame / 8) for frame in range(17)])
+    assert view.kind == kind
+    assert float((view.camera - truth).abs().max()) < 0.016
+
+
+def test_hits_need_contact():
+    """Everything else in such a clip is as a collision has it."""
+    for i in range(4):
+        scene, video = WRONG["hits without contact"](i, random.Random(i))
+        near = judge(render([scene], **SIZE)[0], spec_of(scene))
+        apart = judge(video, spec_of(scene))
+        assert near.attributes["motion"] and not apart.attributes["motion"]
+        rest = {name: right for name, right in apart.attributes.items() if name != "motion"}
+        assert all(rest.values()), rest
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_an_outline_breaks_in_the_frame_where_half_of_it_is_missing(shape):
+    scene = sample_scene(3, shape=shape, size="large", motion="circling", **SIZE)
+    (thing,) = read(break_outline(scene, 9, 1.0, 0.5)).objects
+    broken = (thing.outline < WHOLE_OUTLINE).nonzero().flatten().tolist()
+    assert broken == [9] and not thing.whole
+    (thing,) = read(render([scene], **SIZE)[0]).objects
+    assert thing.whole and float(thing.outline.min()) > 0.9
+
+
+def test_an_outline_is_reported_beside_what_was_asked():
+    whole = Verdict({"shape": True, "outline": True})
+    torn = Verdict({"shape": True, "outline": False})
+    wrong = Verdict({"shape": False, "outline": True})
+    assert [v.all for v in (whole, torn, wrong)] == [True, True, False]
+    assert [v.all_and_outline for v in (whole, torn, wrong)] == [True, False, False]
+    assert [str(v) for v in (whole, torn, wrong)] == [
+        "as asked",
+        "as asked, but an outline breaks up",
+        "not as asked: shape",
+    ]
+    assert "outline" not in verdict(read(torch.full((3, 17, 32, 32), -1.0)), parse("")).attributes
+
+
+def test_an_empty_verdict_is_not_right():
+    assert not Verdict({}).all and not Verdict({}).all_and_outline
+    assert str(Verdict({})) == "nothing was asked"
+
+
+def test_nothing_is_read_from_noise_or_an_empty_background():
+    noise = torch.rand(3, 17, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    request = parse("a red circle moving left")
+    assert not judge(noise, request).all
+    empty = read(torch.full((3, 17, 32, 32), -1.0))
+    assert empty.objects == ()
+    assert not any(verdict(empty, request).attributes.values())
+
+
+def test_what_was_not_asked_is_not_judged():
+    scene = sample_scene(3)
+    reading = read(render([scene])[0])
+    color = scene.objects[0].color
+    assert verdict(reading, PromptSpec((ObjectSpec(color=color),))).attributes == {
+        "count": True,
+        "color": True,
+        "outline": True,
+    }
+
+
+def test_either_object_may_be_named_first():
+    scene = next(s for s in (sample_scene(i, "pair") for i in range(20)) if not s.collides)
+    reading = read(render([scene])[0])
+    a, b = (ObjectSpec(o.shape, o.color) for o in scene.objects)
+    assert verdict(reading, PromptSpec((a, b), relation=scene.relation)).all
+    assert verdict(reading, PromptSpec((b, a))).all
+    mixed = PromptSpec((ObjectSpec(a.shape, b.color), ObjectSpec(b.shape, a.color)))
+    assert a.shape == b.shape or not verdict(reading, mixed).all
+
+
+def test_a_fall_that_does_not_land_may_be_a_bounce():
+    for motion in ("falling", "bouncing"):
+        scene = sample_scene(2, motion=motion, num_frames=7)
+        video = render([scene], num_frames=7)[0]
+        for asked in ("falling", "bouncing"):
+            assert judge(video, PromptSpec((ObjectSpec(motion=asked),))).all
+        assert not judge(video, PromptSpec((ObjectSpec(motion="down"),))).all
+    landed = render([sample_scene(2, motion="falling")])[0]
+    assert not judge(landed, PromptSpec((ObjectSpec(motion="bouncing"),))).all
+
+
+def test_a_single_image_is_read():
+    scene = sample_scene(3, num_frames=1, motion="still")
+    (seen,) = read(render([scene], 1)[0]).objects
+    (thing,) = scene.objects
+    assert (seen.color, seen.shape, seen.size) == (thing.color, thing.shape, thing.size)
+    assert seen.whole
+
+
+def test_what_is_no_clip_is_refused():
+    with pytest.raises(ValueError, match="3, T, H, W"):
+        read(torch.zeros(1, 3, 17, 32, 32))
+    for fps in (0, -8, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="positive number"):
+            read(torch.zeros(3, 17, 32, 32), fps)
+
+
+def test_an_extra_object_counts_against():
+    scene = sample_scene(5, "pair")
+    first = scene.objects[0]
+    request = PromptSpec((ObjectSpec(first.shape, first.color),))
+    assert not judge(render([scene])[0], request).attributes["count"]
