@@ -346,6 +346,8 @@ def _check_numbers(values: dict) -> None:
         if isinstance(value, dict):
             _check_numbers(value)
             continue
+        if name == "world":  # a word, which `Preset` has checked
+            continue
         for number in _leaves(value):
             whole = isinstance(number, int) and not isinstance(number, bool)
             if name in WHOLE:

@@ -6,11 +6,13 @@ it is set.
 """
 
 import difflib
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 GUIDANCE_SCALE = 2.0  # 1 is the prompt alone; data/LOG.md has the comparison
 STEPS = {"upsampled": 4, "typed": 20, "conditioned": 2}  # the less is left open, the fewer steps
+
+WORLDS = ("tiny", "whole")  # toy worlds: see world/dataset.py and world/whole/dataset.py
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class TrainConfig:
     minutes: float = 5.0
     steps: int | None = None
     batch_size: int = 64
+    gpu_batch_size: int | None = None  # on a GPU; the rate is the same, as Muon's steps are as long
     learning_rate: float = 1e-3  # the peak, after `warmup_steps` and before the cooldown
     warmup_steps: int = 100
     cooldown_fraction: float = 0.4  # the last part of the stage, in which the rate falls to zero
@@ -76,9 +79,12 @@ class Preset:
     height: int = 32
     width: int = 32
     fps: int = 8
+    world: str = "tiny"  # which toy world it learns: "tiny" or "whole"
     pair_fraction: float = 0.25  # of the training clips: those with two objects
     vae_clips: int = 6_000  # clips that the compressor learns from
     cached_clips: int = 14_000  # clips that the later stages learn from, as stored latents
+    gpu_vae_clips: int | None = None  # on a GPU, which sees more clips in a minute
+    gpu_cached_clips: int | None = None
     other_sizes: tuple[tuple[int, int, int], ...] = (  # frames, rows, columns
         (1, 32, 32),
         (33, 32, 32),
@@ -101,18 +107,25 @@ class Preset:
         default_factory=lambda: TextConfig(depth=3)
     )
     train_vae: TrainConfig = field(
-        default_factory=lambda: TrainConfig(minutes=4.5, batch_size=4, learning_rate=4e-3)
+        default_factory=lambda: TrainConfig(
+            minutes=4.5, batch_size=4, gpu_batch_size=64, learning_rate=4e-3
+        )
     )
     train_language: TrainConfig = field(
-        default_factory=lambda: TrainConfig(minutes=0.2, batch_size=128, warmup_steps=20)
+        default_factory=lambda: TrainConfig(
+            minutes=0.2, batch_size=128, gpu_batch_size=256, warmup_steps=20
+        )
     )
     train_upsampler: TrainConfig = field(
-        default_factory=lambda: TrainConfig(minutes=2.0, batch_size=32, learning_rate=6e-3)
+        default_factory=lambda: TrainConfig(
+            minutes=2.0, batch_size=32, gpu_batch_size=256, learning_rate=6e-3
+        )
     )
     train_dit: TrainConfig = field(
         default_factory=lambda: TrainConfig(
             minutes=11.7,
             batch_size=16,
+            gpu_batch_size=512,
             learning_rate=1.2e-2,
             warmup_steps=50,
             cooldown_fraction=0.8,
@@ -124,6 +137,20 @@ class Preset:
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+    def on_gpu(self) -> "Preset":
+        """The preset with its numbers for a GPU in place of those for two cores."""
+        stages = {name: getattr(self, name) for name in STAGES}
+        changes: dict[str, Any] = {
+            name: replace(stage, batch_size=stage.gpu_batch_size or stage.batch_size)
+            for name, stage in stages.items()
+        }
+        return replace(
+            self,
+            vae_clips=self.gpu_vae_clips or self.vae_clips,
+            cached_clips=self.gpu_cached_clips or self.cached_clips,
+            **changes,
+        )
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Preset":
@@ -151,6 +178,7 @@ PARTS = {
     "train_upsampler": TrainConfig,
     "train_dit": TrainConfig,
 }
+STAGES = ("train_vae", "train_language", "train_upsampler", "train_dit")
 
 
 def _from_dict(kind: Any, values: dict[str, Any]) -> Any:
@@ -180,6 +208,8 @@ BOUNDS: dict[str, tuple[float, float]] = {  # least and largest value of every f
     "pair_fraction": (0, 1),
     "vae_clips": (1, 10**9),
     "cached_clips": (1, 10**9),
+    "gpu_vae_clips": (1, 10**9),
+    "gpu_cached_clips": (1, 10**9),
     "other_fraction": (0, 1),
     "captions_per_clip": (1, 1000),
     "detailed_fraction": (0, 1),
@@ -202,6 +232,7 @@ BOUNDS: dict[str, tuple[float, float]] = {  # least and largest value of every f
     "minutes": (0, 10**6),
     "steps": (1, 10**9),
     "batch_size": (1, 10**6),
+    "gpu_batch_size": (1, 10**6),
     "learning_rate": (0, 10),
     "warmup_steps": (0, 10**9),
     "cooldown_fraction": (0, 1),
@@ -229,7 +260,7 @@ def check_fields(config: Any) -> None:
             _check_size(f.name, value, ("patch_size",) * 3)
         elif f.type in (int, float):
             check_number(f.name, value, whole=f.type is int)
-        elif f.name == "steps" and value is not None:
+        elif f.type == int | None and value is not None:
             check_number(f.name, value)
     if hasattr(config, "num_heads"):
         hidden, heads = config.hidden_size, config.num_heads
@@ -258,6 +289,8 @@ def check(preset: Preset) -> None:
         if not isinstance(part, kind) and not missing_upsampler:
             raise ValueError(f"{name}={part!r:.40} should be a {kind.__name__}")
     check_fields(preset)
+    if preset.world not in WORLDS:
+        raise ValueError(f"world={preset.world!r:.40} is not known; it is {' or '.join(WORLDS)}")
     if preset.dit.text_size != preset.text.hidden_size:
         raise ValueError(
             f"dit.text_size={preset.dit.text_size} should be "
@@ -301,4 +334,38 @@ def _check_clip(preset: Preset, size: tuple[int, int, int]) -> None:
             raise ValueError(f"{name}={side} should be a multiple of {cell[axis] * token[axis]}")
 
 
-PRESETS = {"tiny": Preset()}
+PRESETS = {
+    "tiny": Preset(gpu_vae_clips=20_000, gpu_cached_clips=60_000),
+    "base": Preset(
+        world="whole",
+        captions_per_clip=6,
+        height=64,
+        width=64,
+        other_sizes=((33, 64, 64), (17, 48, 80), (17, 80, 48), (1, 64, 64)),
+        gpu_vae_clips=24_000,
+        gpu_cached_clips=100_000,
+        detailed_fraction=0.35,
+        curriculum_steps=1_500,
+        curriculum_detailed_fraction=0.5,
+        kl_weight=5e-3,
+        vae=VAEConfig(patch_size=(4, 8, 8), latent_channels=24, hidden_size=256),
+        text=TextConfig(max_length=96),
+        dit=DiTConfig(latent_channels=24, depth=8),
+        upsampler=TextConfig(depth=3, max_length=96),
+        train_vae=TrainConfig(minutes=40.0, batch_size=4, gpu_batch_size=64, learning_rate=4e-3),
+        train_language=TrainConfig(
+            minutes=1.0, batch_size=128, gpu_batch_size=256, warmup_steps=20
+        ),
+        train_upsampler=TrainConfig(
+            minutes=6.0, batch_size=32, gpu_batch_size=256, learning_rate=6e-3
+        ),
+        train_dit=TrainConfig(
+            minutes=100.0,
+            batch_size=16,
+            gpu_batch_size=512,
+            learning_rate=8e-3,
+            warmup_steps=50,
+            cooldown_fraction=0.8,
+        ),
+    ),
+}

@@ -19,6 +19,8 @@ from minisora.inputs import Generators
 
 Module = TypeVar("Module", bound=torch.nn.Module)
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+COMPILE_FROM = {"cpu": 4.0, "cuda": 1.0}  # minutes of a training stage from which compiling pays
+COMPILED_SHAPES = 64  # of the inputs of a block; torch gives up after 8 by itself
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -76,6 +78,12 @@ def choose_dtype(device: torch.device | str, name: str | None = None) -> torch.d
     return DTYPES[name]
 
 
+def fast_float32(device: torch.device | str) -> None:
+    """Let float32 products run in TF32 on a GPU, as training may: with 10 bits instead of 23."""
+    if torch.device(device).type == "cuda":
+        torch.set_float32_matmul_precision("high")
+
+
 def autocast(
     device: torch.device | str, dtype: torch.dtype | None = None
 ) -> contextlib.AbstractContextManager[None]:
@@ -119,6 +127,7 @@ def compiled(module: Module, wanted: bool = True) -> Module:
     """
     if not wanted or not can_compile(next(module.parameters()).device.type):
         return module
+    torch._dynamo.config.cache_size_limit = COMPILED_SHAPES
     shared = {id(x): x for x in itertools.chain(module.parameters(), module.buffers())}
     twin = copy.deepcopy(module, shared)  # other modules, the same tensors
     for name, blocks in twin.named_modules():
@@ -128,7 +137,34 @@ def compiled(module: Module, wanted: bool = True) -> Module:
     return twin
 
 
+# ---------------------------------------- a GPU that nobody waits for
+
+
+def is_gpu(device: torch.device | str) -> bool:
+    """Whether the device works through a queue, so that asking it for a number means to wait."""
+    return torch.device(device).type == "cuda"
+
+
+def to_device(x: torch.Tensor, device: torch.device | str) -> torch.Tensor:
+    """Copy a tensor from the CPU; to a GPU without waiting for what is in its queue."""
+    if is_gpu(device) and x.device.type == "cpu":
+        return x.pin_memory().to(device, non_blocking=True)
+    return x.to(device)
+
+
 # ---------------------------------------- randomness
+
+
+def host_generator(generator: torch.Generator) -> torch.Generator:
+    """A source for draws that decide what is done next, which the CPU has to know.
+
+    Returns:
+        The generator itself where it draws on the CPU. A GPU would have to be waited for, so its
+        generator has a substitute, with the same seed.
+    """
+    if generator.device.type == "cpu":
+        return generator
+    return torch.Generator().manual_seed(generator.initial_seed())
 
 
 def copy_generators(generator: Generators) -> Generators:

@@ -110,6 +110,8 @@ class FinalLayer(nn.Module):
 class DiT(nn.Module):
     """The whole transformer: embedders, blocks and the final layer."""
 
+    cross_scale: torch.Tensor
+
     def __init__(self, config: DiTConfig = DiTConfig()):  # noqa: B008
         super().__init__()
         self.config = config
@@ -121,6 +123,7 @@ class DiT(nn.Module):
         self.modulation = nn.Sequential(nn.SiLU(), nn.Linear(D, 6 * D))
         self.blocks = nn.ModuleList(DiTBlock(config) for _ in range(config.depth))
         self.final_layer = FinalLayer(config, token_size)
+        self.register_buffer("cross_scale", torch.tensor(CROSS_SCALE), persistent=False)
         self.initialise()
 
     def initialise(self) -> None:
@@ -186,9 +189,8 @@ class DiT(nn.Module):
 
         rotary = rotary_angles(positions, head_size)
         # half of each head's pairs compare positions; the other half compare meanings
-        finer = positions.new_tensor(CROSS_SCALE)
-        cross_rotary = rotary_angles(positions * finer, head_size, fraction=0.5)
-        word_rotary = rotary_angles(prompt_positions * finer, head_size, fraction=0.5)
+        cross_rotary = rotary_angles(positions * self.cross_scale, head_size, fraction=0.5)
+        word_rotary = rotary_angles(prompt_positions * self.cross_scale, head_size, fraction=0.5)
 
         noise_embeds = self.t_embedder(sigma)  # (B, N, D), or (B, 1, D)
         modulation = self.modulation(noise_embeds)  # (B, N, 6·D), or (B, 1, 6·D)

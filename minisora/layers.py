@@ -60,7 +60,7 @@ def attention(
 
 
 class DotProductAttention(nn.Module):
-    """`attention` as a module, so that a forward hook can see the map."""
+    """`attention` as a module, so that a forward hook can see the map. A GPU has it built in."""
 
     def forward(
         self,
@@ -69,7 +69,13 @@ class DotProductAttention(nn.Module):
         value: torch.Tensor,
         mask: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        return attention(query, key, value, mask)
+        if not query.is_cuda or self._forward_hooks:
+            return attention(query, key, value, mask)
+        # one kernel that never holds the map; an empty one stands for it
+        if mask is not None:
+            mask = (~mask).to(query.dtype) * -1e4
+        out = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        return out, out.new_empty(0)
 
 
 class Attention(nn.Module):

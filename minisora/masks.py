@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import torch
 
+from minisora.device import host_generator, to_device
 from minisora.flow import shift_sigma
 from minisora.patchify import Size
 
@@ -129,13 +130,13 @@ def draw_sigma(
     for name in masks:
         if name not in CLEAN_TOKENS:
             raise ValueError(f"mask {name!r} is not known; it is one of {', '.join(CLEAN_TOKENS)}")
-    seed = torch.randint(2**62, (1,), generator=generator, device=device)
+    seed = torch.randint(2**62, (1,), generator=host_generator(generator))
     rng = random.Random(int(seed))
     names = rng.choices(list(masks), weights=list(masks.values()), k=batch_size)
     clean = torch.stack([CLEAN_TOKENS[name](grid, rng) for name in names])  # (B, t, h, w)
     # in (0, 1], because 0 would mean clean
     level = 1 - torch.rand(batch_size, t, generator=generator, device=device)
-    independent = torch.tensor([name == "independent levels" for name in names], device=device)
-    level = torch.where(independent[:, None], level, level[:, :1])  # (B, t)
+    independent = torch.tensor([name == "independent levels" for name in names])
+    level = torch.where(to_device(independent, device)[:, None], level, level[:, :1])  # (B, t)
     level = shift_sigma(level, shift)[:, :, None, None].expand(-1, -1, h, w)
-    return level.masked_fill(clean.to(device), 0).flatten(1)
+    return level.masked_fill(to_device(clean, device), 0).flatten(1)

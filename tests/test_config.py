@@ -91,3 +91,14 @@ def test_a_preset_of_the_wrong_types_is_one_sentence(values, named):
 def test_heads_that_do_not_divide_name_the_nearest_size():
     with pytest.raises(ValueError, match="7 heads of an even size; 252 would"):
         DiTConfig(hidden_size=256, num_heads=7)
+
+
+def test_a_gpu_has_numbers_of_its_own_in_every_preset():
+    for preset in PRESETS.values():
+        on_gpu = preset.on_gpu()
+        assert on_gpu.vae_clips > preset.vae_clips and on_gpu.cached_clips > preset.cached_clips
+        assert on_gpu.train_dit.batch_size == preset.train_dit.gpu_batch_size == 512
+        assert on_gpu.train_dit.learning_rate == preset.train_dit.learning_rate
+    assert replace(PRESETS["tiny"], gpu_vae_clips=None).on_gpu().vae_clips == 6_000
+    with pytest.raises(ValueError, match="gpu_batch_size=0"):
+        TrainConfig(gpu_batch_size=0)

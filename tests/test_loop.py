@@ -371,3 +371,34 @@ def test_a_model_may_lack_matrices_in_blocks_or_everything_else(tmp_path, where)
     longer = replace(config, steps=30)
     history = fit("m", model, loss_of, longer, tmp_path, progress=False, resume=True)
     assert [record["step"] for record in history] == [10, 20, 30]
+
+
+# ------------------------------------------------------------------ a GPU that nobody waits for
+
+
+@pytest.fixture
+def as_on_a_gpu(monkeypatch):
+    """The steps of a GPU, which leaves a step out by itself, on the CPU."""
+    monkeypatch.setattr(loop, "is_gpu", lambda device: True)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
+
+
+def test_a_gpu_learns_what_a_cpu_learns(tmp_path, monkeypatch, as_on_a_gpu):
+    model, history = train(tmp_path / "gpu")
+    monkeypatch.setattr(loop, "is_gpu", lambda device: False)
+    expected, figures = train(tmp_path / "cpu")
+    assert torch.allclose(weights(model), weights(expected), atol=1e-4)
+    for record, other in zip(figures_of(history), figures_of(figures), strict=True):
+        assert record == pytest.approx(other, rel=1e-3)
+
+
+@pytest.mark.parametrize("how", [math.nan, math.inf, "gradient"])
+def test_a_gpu_leaves_out_a_step_that_is_not_finite(tmp_path, how, as_on_a_gpu, capsys):
+    train(tmp_path / "a", config=replace(CONFIG, warmup_steps=0), should_stop=Count(7))
+    before = load_tensors(tmp_path / "a" / "m.safetensors")[0]
+    options = {"config": replace(CONFIG, warmup_steps=0), "wrap": failing({7}, how)}
+    train(tmp_path / "b", should_stop=Count(8), **options)
+    after, note = load_tensors(tmp_path / "b" / "m.safetensors")
+    assert before.keys() == after.keys() and note["step"] == 8 and note["skipped"] == 1
+    assert all(torch.equal(before[name], after[name]) for name in before), "as if it never was"
+    assert "step 8 is left out" in capsys.readouterr().out

@@ -40,7 +40,7 @@ def tiny(preset: Preset) -> Preset:
 def measure_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out what takes most of the time: clips that are judged while a model learns."""
     monkeypatch.setattr("minisora.train.data.HELD_BACK", 2)
-    monkeypatch.setattr(recipe, "judged_figures", lambda model: FIGURES)
+    monkeypatch.setattr(recipe, "judged_figures", lambda model, count: FIGURES)
     monkeypatch.setattr(
         recipe, "make_clips", lambda model: lambda *args: torch.zeros(1, 3, 1, 8, 8)
     )

@@ -64,6 +64,7 @@ def generate(
 ) -> None:
     """Make a clip from a sentence."""
     job = Job(out, force, fps, scale, model, device, seed)
+    job.understand(prompt)
     options = job.sampling(num_inference_steps, guidance_scale, negative_prompt)
     upsampled = job.upsampled(prompt, num_frames, height, width) if upsample else prompt
     if upsampled != prompt:
@@ -351,6 +352,17 @@ class Job:
         self.metadata |= options
         return {**options, "generator": self.generator, "callback": self._count}
 
+    def understand(self, prompt: str) -> None:
+        """Refuse a prompt that the model's world cannot show, before a clip is made of it.
+
+        Raises:
+            ValueError: what it is, and what the world can show.
+        """
+        if self.model.preset.world == "whole":
+            from minisora.world.whole.parse import parse
+
+            parse(prompt)
+
     def upsampled(
         self, prompt: str, num_frames: int | None, height: int | None, width: int | None
     ) -> str:
@@ -381,7 +393,7 @@ class Job:
         typer.echo(
             f"{out}: {len(clip.frames)} frames in {seconds:.2f} s, seed {seed}, {steps} steps"
         )
-        typer.echo(what_the_judge_saw(video, prompts[-1], self.fps))
+        typer.echo(what_the_judge_saw(video, prompts[-1], self.fps, self.model.preset.world))
 
     def _file(self) -> Path:
         if self.out is not None:
@@ -399,16 +411,24 @@ class Job:
         self.steps[-1] += 1
 
 
-def what_the_judge_saw(video: "torch.Tensor", prompt: str, fps: float) -> str:
-    """One line: objects and motions that the judge reads, and whether they are as asked."""
-    from minisora.measure.judge import read, verdict
-    from minisora.world.captions import parse
+def what_the_judge_saw(video: "torch.Tensor", prompt: str, fps: float, world: str = "tiny") -> str:
+    """One line: objects and motions that the judge reads, and whether they are as asked.
+
+    Args:
+        world: the toy world that the model knows, see `Preset.world`.
+    """
+    if world == "whole":
+        from minisora.measure.whole import judge
+        from minisora.world.whole.parse import parse
+    else:
+        from minisora.measure import judge  # type: ignore[no-redef]
+        from minisora.world.captions import parse  # type: ignore[assignment]
 
     long = video.shape[1] > 49
     where = f", in its last {JUDGED} frames," if long else ""
-    seen = read(video[:, -JUDGED:] if long else video, fps)
+    seen = judge.read(video[:, -JUDGED:] if long else video, fps)
     try:
-        return f"the judge saw{where} {seen}: {verdict(seen, parse(prompt))}"
+        return f"the judge saw{where} {seen}: {judge.verdict(seen, parse(prompt))}"
     except ValueError as error:
         return (
             f"the judge saw{where} {seen}; it cannot hold that against the prompt, because {error}"

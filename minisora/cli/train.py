@@ -14,7 +14,6 @@ if TYPE_CHECKING:  # torch is loaded when a command runs, so that --help is quic
     from minisora.train.folder import Folder
 
 FIXED = ("preset", "from", "data", "skip-bad")  # options that a run keeps for its whole life
-COMPILE_FROM = 4.0  # minutes of a stage from which translating the networks pays
 
 
 PRESET = Annotated[str | None, typer.Option(help="Which preset to train; tiny if left out.")]
@@ -123,7 +122,7 @@ def train(
         folder=folder,
         resume=resume,
         device=device,
-        compile=_should_compile(options["compile"], chosen),
+        compile=_should_compile(options["compile"], chosen, device),
         evaluate_every=options["evaluate-every"] or 60.0,
         options=options,
     )
@@ -213,12 +212,14 @@ def _announce(
     )
 
 
-def _should_compile(wanted: bool | None, preset: "Preset") -> bool:
+def _should_compile(wanted: bool | None, preset: "Preset", device: str) -> bool:
     """What was asked for, or whether it pays."""
-    from minisora.device import can_compile
+    from minisora.device import COMPILE_FROM, can_compile, choose_device
 
     if wanted is not None:
         return wanted
+    kind = choose_device(device).type
+    least = COMPILE_FROM.get(kind, COMPILE_FROM["cpu"])
     stages = (preset.train_vae, preset.train_dit)
-    long = all(stage.steps is None and stage.minutes >= COMPILE_FROM for stage in stages)
-    return long and can_compile()
+    long = all(stage.steps is None and stage.minutes >= least for stage in stages)
+    return long and can_compile(kind)

@@ -3,27 +3,32 @@
 toy world or folder ──► Source: a bucket for each size ── cached_latents ──► Latents of each bucket
 """
 
-import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+import torch.nn.functional as F
 from tqdm.auto import tqdm
 
 from minisora.checkpoints import load_tensors, save_tensors
 from minisora.config import Preset
-from minisora.device import autocast
+from minisora.device import autocast, host_generator, is_gpu
 from minisora.measure.clips import test_scenes
 from minisora.text import PAD, Tokenizer
 from minisora.train.folder import Folder
+from minisora.train.workers import Chunk, Wanted, Workers, World
 from minisora.vae import VideoVAE
-from minisora.world.captions import VOCABULARY, caption, detailed_caption
-from minisora.world.dataset import ToyWorld
+from minisora.world.captions import VOCABULARY
+from minisora.world.dataset import TEST_SEEDS, ToyWorld
 from minisora.world.render import render
+from minisora.world.whole import captions as whole_captions
+from minisora.world.whole import dataset as whole
 
 Captioned = tuple[torch.Tensor, list[list[str]]]  # videos (B, 3, T, H, W), captions of each clip
+Tokenized = tuple[torch.Tensor, torch.Tensor]  # videos (B, 3, T, H, W), ids (B, captions, S)
+NOBODY = Workers(0)
 HELD_BACK = 128  # clips that the compressor is measured on, at most
 HOLD_OUT_EVERY = 10  # of a folder's films, every tenth is held back …
 FILMS_TO_HOLD_OUT = 20  # … where there are so many
@@ -33,12 +38,15 @@ FILMS_TO_HOLD_OUT = 20  # … where there are so many
 
 @dataclass
 class Latents:
-    """Clips of one size that were encoded once: what the stages after the compressor read."""
+    """Clips of one size that were encoded once: what the stages after the compressor read.
+
+    They live where a training draws from them without waiting: on the GPU, or else on the CPU.
+    """
 
     latents: torch.Tensor  # (M, Cz, Tz, Hz, Wz), normalised, float16
     ids: torch.Tensor  # (M, captions a clip, S) word numbers, padded with 0
     fraction: float = 1.0  # of the steps, beside clips of other sizes
-    paired: bool = False  # whether caption 2j + 1 is caption 2j with positions, as in the toy world
+    paired: bool = False  # whether caption 2j + 1 is caption 2j and more, as in the toy world
 
     def draw(
         self, batch_size: int, generator: torch.Generator, detailed_fraction: float | None = None
@@ -57,8 +65,8 @@ class Latents:
         which = self._below(self.ids.shape[1], batch_size, generator)
         if self.paired and detailed_fraction is not None:
             chance = torch.rand(batch_size, generator=generator, device=device)
-            detailed = (chance < detailed_fraction).cpu()
-            which = which // 2 * 2 + detailed
+            detailed = chance < detailed_fraction
+            which = which // 2 * 2 + detailed.to(which.device)
         ids = self.ids[rows, which].to(device).long()
         return self.latents[rows].to(device).float(), ids, ids != PAD
 
@@ -71,10 +79,10 @@ class Latents:
         plain, detailed = self.ids[rows, which], self.ids[rows, which + 1]
         return plain.to(generator.device).long(), detailed.to(generator.device).long()
 
-    @staticmethod
-    def _below(most: int, count: int, generator: torch.Generator) -> torch.Tensor:
-        """Whole numbers below `most`, drawn on the generator's device, for tensors on the CPU."""
-        return torch.randint(most, (count,), generator=generator, device=generator.device).cpu()
+    def _below(self, most: int, count: int, generator: torch.Generator) -> torch.Tensor:
+        """Whole numbers below `most`, drawn on the generator's device, to index what is kept."""
+        drawn = torch.randint(most, (count,), generator=generator, device=generator.device)
+        return drawn.to(self.ids.device)
 
 
 @torch.no_grad()
@@ -88,6 +96,7 @@ def cache_latents(
     fraction: float = 1.0,
     paired: bool = False,
     measure: bool = True,
+    tokenized: Iterator[Tokenized] | None = None,
 ) -> Latents:
     """Encode `count` clips and keep them normalised.
 
@@ -95,23 +104,44 @@ def cache_latents(
         clips: (start, size) → videos (size, 3, T, H, W) in [-1, 1] and as many captions for each.
         fraction, paired: see `Latents`.
         measure: write the latents' mean and standard deviation into the VAE before normalising.
+        tokenized: the same clips with ids of their captions, where they have been begun already.
     """
     device = next(vae.parameters()).device
-    means, captions = [], []
+    if tokenized is None:
+        tokenized = tokenize(clips, tokenizer, count, chunk)
+    means, several_ids = [], []
     with tqdm(total=count, desc="latents", unit="clip", disable=not progress) as bar:
-        for start in range(0, count, chunk):
-            videos, several = clips(start, min(chunk, count - start))
+        for videos, ids in tokenized:
             with autocast(device):
                 means.append(vae.encode(videos.to(device)).mean)
-            captions += several
+            several_ids.append(ids)
             bar.update(len(videos))
     latents = torch.cat(means)
     if measure:
         vae.latents_mean.copy_(latents.mean((0, 2, 3, 4)))
         vae.latents_std.copy_(latents.std((0, 2, 3, 4)))
-    latents = vae.normalise(latents).half().cpu()
-    ids, _ = tokenizer([prompt for several in captions for prompt in several])
-    return Latents(latents, ids.view(count, -1, ids.shape[-1]).to(torch.int16), fraction, paired)
+    latents = vae.normalise(latents).half()
+    longest = max(ids.shape[-1] for ids in several_ids)
+    if is_gpu(device):
+        longest += -longest % 8  # a length that fast attention can be computed for
+    padded = [F.pad(ids, (0, longest - ids.shape[-1]), value=PAD) for ids in several_ids]
+    place = storage(device)
+    return Latents(latents.to(place), torch.cat(padded).to(place), fraction, paired)
+
+
+def tokenize(
+    clips: Callable[[int, int], Captioned], tokenizer: Tokenizer, count: int, chunk: int
+) -> Iterator[Tokenized]:
+    """Clips 0 … count - 1 with ids for captions."""
+    for start in range(0, count, chunk):
+        videos, captions = clips(start, min(chunk, count - start))
+        ids, _ = tokenizer([prompt for several in captions for prompt in several])
+        yield videos, ids.view(len(videos), -1, ids.shape[-1]).to(torch.int16)
+
+
+def storage(device: torch.device | str) -> torch.device:
+    """Where clips are kept for a training on a device: on a GPU itself, else on the CPU."""
+    return torch.device(device if is_gpu(device) else "cpu")
 
 
 def cached_latents(
@@ -122,37 +152,50 @@ def cached_latents(
     compressor: str,
     progress: bool = True,
     measure: bool = True,
+    tokenized: list[Iterator[Tokenized]] | None = None,
+    workers: Workers = NOBODY,
 ) -> list[Latents]:
     """Encode every bucket of a source and keep the latents in a file, or read that file.
 
+    A GPU makes latents as fast as a disk reads them, so its file holds their statistics alone.
+
     Args:
         compressor: checksum of the VAE's weights; a file of another compressor is made again.
+        tokenized: as in `cache_latents`, for every bucket. workers: who makes them otherwise.
     """
+    device = next(vae.parameters()).device
     kept, note = load_tensors(path) if path.is_file() else ({}, {})
-    if note.get("compressor") == compressor:
+    known = note.get("compressor") == compressor
+    if known:
         vae.latents_mean.copy_(kept["mean"])
         vae.latents_std.copy_(kept["std"])
-        return [
-            Latents(kept[f"latents.{i}"], kept[f"ids.{i}"], bucket.fraction, source.judged)
-            for i, bucket in enumerate(source.buckets)
-        ]
+    if known and "latents.0" in kept:
+        place = storage(device)
+        data = []
+        for i, bucket in enumerate(source.buckets):
+            latents, ids = kept[f"latents.{i}"].to(place), kept[f"ids.{i}"].to(place)
+            data.append(Latents(latents, ids, bucket.fraction, source.paired))
+        return data
 
+    tokenized = tokenized or source.begin(tokenizer, device, workers)
     data = []
     for i, bucket in enumerate(source.buckets):
-        latents = cache_latents(
+        latents_of_bucket = cache_latents(
             vae,
             tokenizer,
             bucket.clips,
             bucket.count,
             progress=progress,
             fraction=bucket.fraction,
-            paired=source.judged,
-            measure=measure and i == 0,
+            paired=source.paired,
+            measure=measure and i == 0 and not known,
+            tokenized=tokenized[i],
         )
-        data.append(latents)
+        data.append(latents_of_bucket)
     tensors = {"mean": vae.latents_mean, "std": vae.latents_std}
-    for i, latents in enumerate(data):
-        tensors |= {f"latents.{i}": latents.latents, f"ids.{i}": latents.ids}
+    if not is_gpu(device):
+        for i, of_bucket in enumerate(data):
+            tensors |= {f"latents.{i}": of_bucket.latents, f"ids.{i}": of_bucket.ids}
     save_tensors(path, tensors, {"compressor": compressor})
     return data
 
@@ -166,8 +209,7 @@ def draw_size(fractions: torch.Tensor, generator: torch.Generator) -> int:
     """The number of one of several sizes, each drawn as often as its fraction says."""
     if len(fractions) == 1:
         return 0
-    chances = fractions.to(generator.device)
-    return int(torch.multinomial(chances, 1, generator=generator))
+    return int(torch.multinomial(fractions, 1, generator=host_generator(generator)))
 
 
 # ------------------------------------------------------------------------------------------ sources
@@ -178,6 +220,20 @@ SAMPLE_PROMPTS = [  # drawn from one seed at every evaluation, so that the pictu
     "a large green heart growing on a white gradient",
     "a red ring hits a blue square from the left on a black background",
 ]
+WHOLE_SAMPLE_PROMPTS = [
+    "a large red circle bouncing on a navy background",
+    "a yellow star moving right, then moving up on a black grid",
+    "a blue ball passes behind a wall from left to right",
+    "two pink hearts moving left on a white background",
+    "the camera pans right over a green square on navy hills",
+    "an orange triangle on black hills, the camera looks away and comes back",
+    "a red chomper takes a bite out of a yellow square from the left",
+    "a blue ring touches a lamp and it lights up",
+    "a green brush paints a line moving right on a white background",
+    "a red circle hits a blue square from the left",
+    "a pink star moving left on black stripes, cut to a white background",
+    "a cyan ball leaves to the right and comes back",
+]
 
 
 class Clips(Protocol):
@@ -186,8 +242,13 @@ class Clips(Protocol):
     def __call__(self, start: int, count: int) -> Captioned:
         """Videos in [-1, 1] and the captions of each."""
 
-    def pool(self, count: int) -> torch.Tensor:
+    def pool(self, count: int, device: torch.device | str, workers: Workers) -> torch.Tensor:
         """The first `count` videos at most, without captions: (M, 3, T, H, W) uint8."""
+
+    def tokenized(
+        self, count: int, tokenizer: Tokenizer, device: torch.device | str, workers: Workers
+    ) -> Iterator[Tokenized]:
+        """The first `count` clips; processes begin when this is called."""
 
 
 @dataclass(frozen=True)
@@ -208,35 +269,48 @@ class Source:
     pool_counts: list[int]  # clips of each bucket that the compressor learns from
     held_back: torch.Tensor  # (B, 3, T, H, W) in [-1, 1], to measure the compressor on
     samples: list[str]  # prompts of the pictures at every evaluation
-    judged: bool  # clips of the toy world: the judge can read them, and captions come in pairs
+    paired: bool  # captions come in pairs: one, and the same one with more detail
+    judged: bool  # the judge can read the clips
 
-    def pools(self) -> list[torch.Tensor]:
+    def pools(
+        self, device: torch.device | str = "cpu", workers: Workers = NOBODY
+    ) -> list[torch.Tensor]:
         """Videos of every size for the compressor, (M, 3, T, H, W) uint8."""
-        return [b.clips.pool(n) for b, n in zip(self.buckets, self.pool_counts, strict=True)]
+        pairs = zip(self.buckets, self.pool_counts, strict=True)
+        return [bucket.clips.pool(count, device, workers) for bucket, count in pairs]
+
+    def begin(
+        self, tokenizer: Tokenizer, device: torch.device | str = "cpu", workers: Workers = NOBODY
+    ) -> list[Iterator[Tokenized]]:
+        """Let processes begin with the clips of every bucket, and give out what they make."""
+        return [b.clips.tokenized(b.count, tokenizer, device, workers) for b in self.buckets]
 
 
 def world_of(
     preset: Preset, size: tuple[int, int, int] | None = None, first_seed: int = 0
-) -> ToyWorld:
+) -> World:
     """The toy world as a preset wants it. size: frames, rows, columns; the preset's where None."""
     num_frames, height, width = size or (preset.num_frames, preset.height, preset.width)
-    return ToyWorld(
-        first_seed=first_seed,
-        pair_fraction=preset.pair_fraction,
-        num_frames=num_frames,
-        height=height,
-        width=width,
-        fps=preset.fps,
-    )
+    shape: dict[str, Any] = {
+        "num_frames": num_frames,
+        "height": height,
+        "width": width,
+        "fps": preset.fps,
+    }
+    if preset.world == "whole":
+        return whole.ToyWorld(first_seed=first_seed, world="whole", **shape)
+    return ToyWorld(first_seed=first_seed, pair_fraction=preset.pair_fraction, **shape)
 
 
-def render_pool(world: ToyWorld, count: int) -> torch.Tensor:
-    """The first `count` clips as (count, 3, T, H, W) uint8."""
-    shape: dict[str, Any] = world.shape
+def render_pool(
+    world: World, count: int, device: torch.device | str = "cpu", workers: Workers = NOBODY
+) -> torch.Tensor:
+    """The first `count` clips as (count, 3, T, H, W) uint8, in the `storage` of a device."""
+    place = storage(device)
     chunks = []
-    for start in range(0, count, 64):
-        scenes = [world.scene(i) for i in range(start, min(start + 64, count))]
-        chunks.append(((render(scenes, **shape) + 1) * 127.5).round().byte())
+    for chunk in workers.chunks(Wanted(world), count):
+        videos = world.draw(chunk.drawing, place)
+        chunks.append(((videos + 1) * 127.5).round().byte())
     return torch.cat(chunks)
 
 
@@ -244,24 +318,28 @@ def render_pool(world: ToyWorld, count: int) -> torch.Tensor:
 class WorldClips:
     """Clips of the toy world; every caption comes without positions and with them."""
 
-    world: ToyWorld
+    world: World
     captions_per_clip: int
 
     def __call__(self, start: int, count: int) -> Captioned:
-        shape: dict[str, Any] = self.world.shape
-        scenes = [self.world.scene(i) for i in range(start, start + count)]
-        several = []
-        for scene in scenes:
-            captions = []
-            for k in range(0, self.captions_per_clip, 2):
-                seed = f"{k} {scene.seed}"  # the same words, without positions and with them
-                captions.append(caption(scene, random.Random(seed)))
-                captions.append(detailed_caption(scene, random.Random(seed), **shape))
-            several.append(captions)
-        return render(scenes, **shape), several
+        scenes: Any = [self.world.scene(i) for i in range(start, start + count)]
+        several = [self.world.captions(scene, self.captions_per_clip) for scene in scenes]
+        return self.world.draw(self.world.prepare(scenes)), several
 
-    def pool(self, count: int) -> torch.Tensor:
-        return render_pool(self.world, count)
+    def pool(self, count: int, device: torch.device | str, workers: Workers) -> torch.Tensor:
+        return render_pool(self.world, count, device, workers)
+
+    def tokenized(
+        self, count: int, tokenizer: Tokenizer, device: torch.device | str, workers: Workers
+    ) -> Iterator[Tokenized]:
+        wanted = Wanted(self.world, self.captions_per_clip, tokenizer)
+        chunks = workers.chunks(wanted, count, alone=32)  # processes begin now
+        return self._drawn(chunks, storage(device))
+
+    def _drawn(self, chunks: Iterator[Chunk], place: torch.device) -> Iterator[Tokenized]:
+        for chunk in chunks:
+            assert chunk.ids is not None
+            yield self.world.draw(chunk.drawing, place), chunk.ids
 
 
 def world_source(preset: Preset) -> Source:
@@ -286,16 +364,22 @@ def world_source(preset: Preset) -> Source:
     buckets = []
     for world, count, fraction in zip(worlds, counts(preset.cached_clips), fractions, strict=True):
         buckets.append(Bucket(WorldClips(world, preset.captions_per_clip), count, fraction))
-    shape: dict[str, Any] = worlds[0].shape
+    pool_counts = counts(preset.vae_clips)
+    if preset.world == "whole":
+        unseen = WorldClips(world_of(preset, first_seed=TEST_SEEDS), 0)
+        held_back, _ = unseen(0, HELD_BACK)
+        words, prompts = whole_captions.VOCABULARY, WHOLE_SAMPLE_PROMPTS
+        return Source(words, buckets, pool_counts, held_back, prompts, paired=True, judged=False)
     scenes = []
     for family in ("solo", "pair"):
-        scenes += test_scenes(family, "seen", HELD_BACK // 2, **shape)
-    held_back = render(scenes, **shape)
-    pool_counts = counts(preset.vae_clips)
-    return Source(VOCABULARY, buckets, pool_counts, held_back, SAMPLE_PROMPTS, True)
+        scenes += test_scenes(family, "seen", HELD_BACK // 2, **worlds[0].shape)
+    held_back = render(scenes, **worlds[0].shape)
+    return Source(
+        VOCABULARY, buckets, pool_counts, held_back, SAMPLE_PROMPTS, paired=True, judged=True
+    )
 
 
-def _cells(world: ToyWorld) -> int:
+def _cells(world: World) -> int:
     """What a clip of this world costs: latent frames · rows · columns."""
     shape: dict[str, Any] = world.shape
     frames = (shape["num_frames"] + 3) // 4
@@ -315,8 +399,13 @@ class FolderClips:
         captions = [(self.folder.captions[i] * most)[:most] for i in rows]
         return self.folder.videos[rows].float() / 127.5 - 1, captions
 
-    def pool(self, count: int) -> torch.Tensor:
-        return self.folder.videos[self.rows[:count]]
+    def pool(self, count: int, device: torch.device | str, workers: Workers) -> torch.Tensor:
+        return self.folder.videos[self.rows[:count]].to(storage(device))
+
+    def tokenized(
+        self, count: int, tokenizer: Tokenizer, device: torch.device | str, workers: Workers
+    ) -> Iterator[Tokenized]:
+        return tokenize(self, tokenizer, count, 32)
 
 
 def folder_source(folder: Folder, most: int) -> Source:
@@ -336,4 +425,6 @@ def folder_source(folder: Folder, most: int) -> Source:
     held_back = folder.videos[rows[:HELD_BACK]].float() / 127.5 - 1
     samples = list(dict.fromkeys(captions[0] for captions in folder.captions))[:4]
     bucket = Bucket(FolderClips(folder, kept), len(kept))
-    return Source(folder.vocabulary, [bucket], [most], held_back, samples, False)
+    return Source(
+        folder.vocabulary, [bucket], [most], held_back, samples, paired=False, judged=False
+    )

@@ -6,6 +6,9 @@ A step is a transaction: draw a batch, forward, loss, check, backward, clip, opt
 average of the weights. A step whose loss or gradient is not finite changes nothing, and Ctrl-C is
 acted on between two steps only, so what is saved is always whole.
 
+A GPU is not waited for: it leaves out a step that is not finite by itself, and says so every ten
+steps, when its figures are read.
+
 Every draw of step s comes from a generator seeded with (seed, s). So a resumed run draws as one
 that was never stopped (where the budget is minutes, its learning rates follow the clock).
 """
@@ -14,7 +17,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -27,13 +30,15 @@ from tqdm.auto import tqdm
 
 from minisora.checkpoints import CheckpointError, load_tensors, save_tensors
 from minisora.config import TrainConfig
-from minisora.device import autocast
+from minisora.device import autocast, is_gpu
 from minisora.train.muon import Muon
 
-LossOf = Callable[[int, torch.Generator], tuple[torch.Tensor, dict[str, float]]]
+Figures = Mapping[str, torch.Tensor | float]  # read when there is time; NaN says nothing
+LossOf = Callable[[int, torch.Generator], tuple[torch.Tensor, Figures]]
 OnEvaluate = Callable[[nn.Module, dict], None]
 PATIENCE = 10  # steps in a row that are not finite, after which a training ends
 LOG_EVERY = 10  # steps that one record of the history is the mean of
+FOUND_INF = "found_inf"  # torch's word for what is 1 where a step is not finite, else 0
 
 
 # -------------------------------------------------------------------------------- what a step needs
@@ -51,7 +56,13 @@ def make_optimizers(model: nn.Module, learning_rate: float) -> list[torch.optim.
     if inner:
         optimizers.append(Muon(inner, learning_rate))
     if outer:
-        adamw = torch.optim.AdamW(outer, lr=learning_rate, betas=(0.9, 0.99), weight_decay=0.0)
+        adamw = torch.optim.AdamW(
+            outer,
+            lr=learning_rate,
+            betas=(0.9, 0.99),
+            weight_decay=0.0,
+            fused=is_gpu(outer[0].device) or None,
+        )
         optimizers.append(adamw)
     return optimizers
 
@@ -91,11 +102,22 @@ class EMA:
         self.weights = {name: p.detach().clone() for name, p in model.named_parameters()}
 
     @torch.no_grad()
-    def update(self, model: nn.Module, step: int) -> None:
-        """Take in the weights after `step` steps. The first steps are forgotten soon."""
+    def update(self, model: nn.Module, step: int, found_inf: torch.Tensor | None = None) -> None:
+        """Take in the weights after `step` steps. The first steps are forgotten soon.
+
+        Args:
+            found_inf: as in `Muon`, 1 where nothing is to change.
+        """
         decay = min(self.decay, (1 + step) / (10 + step))
-        for name, p in model.named_parameters():
-            self.weights[name].lerp_(p, 1 - decay)
+        parameters = dict(model.named_parameters())
+        averages = [self.weights[name] for name in parameters]
+        weights: list[torch.Tensor] = list(parameters.values())
+        if found_inf is None:
+            torch._foreach_lerp_(averages, weights, 1 - decay)
+        else:
+            changes = torch._foreach_sub(weights, averages)
+            torch._foreach_mul_(changes, (1 - decay) * (1 - found_inf))
+            torch._foreach_add_(averages, changes)
 
     @torch.no_grad()
     def swap(self, model: nn.Module) -> None:
@@ -128,6 +150,9 @@ class TrainState:
         self.ema = EMA(model, config.ema_decay)
         self.step = 0
         self.seconds = 0.0  # of training; evaluations do not count
+        self.unread: list[
+            dict[str, torch.Tensor]
+        ] = []  # of the last steps, on a GPU that is at work on them
         self.skipped = 0  # steps that were not finite
         self.failed_in_a_row = 0
         self.evaluated_at = 0  # the step of the last evaluation
@@ -138,11 +163,43 @@ class TrainState:
         """How much of the budget is spent."""
         return budget_fraction(self.config, self.step, self.seconds)
 
+    def read(self) -> None:
+        """Read the figures of the steps that were made since the last time, and log them."""
+        if not self.unread:
+            return
+        names = list(dict.fromkeys(name for figures in self.unread for name in figures))
+        missing = torch.full_like(self.unread[0][FOUND_INF], math.nan)
+        rows = [
+            torch.stack([figures.get(name, missing) for name in names]) for figures in self.unread
+        ]
+        table = torch.stack(rows).tolist()  # waits for a GPU
+        first = self.step - len(rows) + 1
+        self.unread = []
+        for step, row in enumerate(table, first):
+            figures = dict(zip(names, row, strict=True))
+            if figures.pop(FOUND_INF):
+                self._leave_out(step)
+            else:
+                self.failed_in_a_row = 0
+                self.log(figures)
+        self._record()
+
+    def _leave_out(self, step: int) -> None:
+        """Count a step that was not finite."""
+        self.skipped += 1
+        self.failed_in_a_row += 1
+        self.log({})
+        tqdm.write(f"{self.stage}: step {step} is left out: loss or gradient is not finite")
+
     def log(self, figures: dict[str, float]) -> None:
-        """Add a step's figures to the means; every `LOG_EVERY` steps they become a record."""
+        """Add a step's figures to the means."""
         for name, value in figures.items():
-            total, count = self.sums.get(name, (0.0, 0))
-            self.sums[name] = [total + value, count + 1]
+            if not math.isnan(value):
+                total, count = self.sums.get(name, (0.0, 0))
+                self.sums[name] = [total + value, count + 1]
+
+    def _record(self) -> None:
+        """Make a record of the means, every `LOG_EVERY` steps."""
         if self.step % LOG_EVERY or not self.sums:
             return
         means = {name: total / count for name, (total, count) in self.sums.items()}
@@ -154,6 +211,7 @@ class TrainState:
 
     def save(self, path: Path) -> None:
         """Write everything to one file, atomically."""
+        self.read()
         tensors = {f"model.{name}": x for name, x in self.model.state_dict().items()}
         tensors |= {f"ema.{name}": x for name, x in self.ema.weights.items()}
         for i, optimizer in enumerate(self.optimizers):
@@ -310,11 +368,12 @@ def fit(
     return state.history
 
 
-def train_step(state: TrainState, loss_of: LossOf) -> dict[str, float] | None:
+def train_step(state: TrainState, loss_of: LossOf) -> dict[str, torch.Tensor]:
     """Take one step, whole or not at all.
 
     Returns:
-        The step's figures; None where its loss or gradient is not finite and nothing has changed.
+        The step's figures. `FOUND_INF` among them is 1 where the loss or its gradient is not
+        finite, and nothing has changed.
     """
     model, config = state.model, state.config
     device = next(model.parameters()).device
@@ -323,21 +382,25 @@ def train_step(state: TrainState, loss_of: LossOf) -> dict[str, float] | None:
 
     with autocast(device):
         loss, figures = loss_of(state.step, generator)  # draws a batch
-    if not math.isfinite(loss.item()):
-        return None
-
     model.zero_grad(set_to_none=True)
     loss.backward()
     norm = nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-    if not math.isfinite(norm.item()):
-        return None
-
+    found_inf = 1.0 - (loss.isfinite() & norm.isfinite()).float()
+    said = {
+        name: torch.as_tensor(value, device=device).detach().float()
+        for name, value in {"loss": loss, **figures, FOUND_INF: found_inf}.items()
+    }
+    on_gpu = is_gpu(device)
+    if not on_gpu and found_inf.item():
+        return said
     for optimizer in state.optimizers:
         for group in optimizer.param_groups:
             group["lr"] = rate
+        if on_gpu:  # as torch's GradScaler does: the optimizers leave the step out by themselves
+            optimizer.found_inf = found_inf  # type: ignore[attr-defined]
         optimizer.step()
-    state.ema.update(model, state.step + 1)
-    return {"loss": loss.item(), **figures}
+    state.ema.update(model, state.step + 1, found_inf if on_gpu else None)
+    return said
 
 
 def _timed_step(state: TrainState, loss_of: LossOf, path: Path) -> None:
@@ -345,15 +408,13 @@ def _timed_step(state: TrainState, loss_of: LossOf, path: Path) -> None:
     began = time.perf_counter()
     figures = train_step(state, loss_of)
     state.step += 1
+    state.unread.append(figures)
+    device = next(state.model.parameters()).device
+    if is_gpu(device) and state.step % LOG_EVERY == 0:
+        torch.cuda.synchronize(device)
     state.seconds += time.perf_counter() - began
-    state.log(figures or {})
-    if figures is not None:
-        state.failed_in_a_row = 0
-        return
-
-    state.skipped += 1
-    state.failed_in_a_row += 1
-    tqdm.write(f"{state.stage}: step {state.step} is left out: loss or gradient is not finite")
+    if not is_gpu(device) or state.step % LOG_EVERY == 0:
+        state.read()
     if state.failed_in_a_row >= PATIENCE:
         state.save(path)
         raise ValueError(

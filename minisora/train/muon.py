@@ -42,30 +42,48 @@ class Muon(torch.optim.Optimizer):
     The momentum is Nesterov's, which counts the newest gradient twice. Updates are as large as
     AdamW's usually are (root mean square 0.2), so that one learning rate serves both.
 
+    As torch's fused optimizers, it has an attribute `found_inf`, None or a number on the device:
+    where that is 1, a step changes nothing, and no one has to wait for the device to know it.
+
     Args:
         params: matrices (m, n).
     """
+
+    found_inf: torch.Tensor | None = None
 
     def __init__(self, params: Iterable[torch.nn.Parameter], lr: float, momentum: float = 0.95):
         super().__init__(params, {"lr": lr, "momentum": momentum})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        found_inf = self.found_inf
         for group in self.param_groups:
-            by_shape: dict[torch.Size, list[torch.nn.Parameter]] = {}
+            by_shape: dict[torch.Size, list[torch.Tensor]] = {}
             for p in group["params"]:
                 if p.grad is not None:
                     by_shape.setdefault(p.shape, []).append(p)
             for shape, matrices in by_shape.items():
-                updates = torch.stack([self._with_momentum(p, group["momentum"]) for p in matrices])
+                updates = orthogonalise(self._momenta(matrices, group["momentum"], found_inf))
+                if found_inf is not None:
+                    updates = updates * (1 - found_inf)
                 size = 0.2 * max(shape) ** 0.5 * group["lr"]
-                for p, update in zip(matrices, orthogonalise(updates), strict=True):
-                    p.sub_(update, alpha=size)
+                torch._foreach_add_(matrices, list(updates.unbind()), alpha=-size)
 
-    def _with_momentum(self, p: torch.nn.Parameter, momentum: float) -> torch.Tensor:
-        assert p.grad is not None
-        state = self.state[p]
-        if "momentum_buffer" not in state:
-            state["momentum_buffer"] = torch.zeros_like(p)
-        average = state["momentum_buffer"].lerp_(p.grad, 1 - momentum)
-        return p.grad.lerp(average, momentum)
+    def _momenta(
+        self,
+        matrices: list[torch.Tensor],
+        momentum: float,
+        found_inf: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """Take in the gradients of k matrices (m, n): what they are to move along, (k, m, n)."""
+        averages = []
+        for p in matrices:
+            if "momentum_buffer" not in self.state[p]:
+                self.state[p]["momentum_buffer"] = torch.zeros_like(p)
+            averages.append(self.state[p]["momentum_buffer"])
+        gradients = [p.grad for p in matrices if p.grad is not None]
+        if found_inf is not None:  # an average that takes in itself does not change
+            kept = torch.where(found_inf > 0, torch.stack(averages), torch.stack(gradients))
+            gradients = list(kept.unbind())
+        torch._foreach_lerp_(averages, gradients, 1 - momentum)
+        return torch.stack(torch._foreach_lerp(gradients, averages, momentum))

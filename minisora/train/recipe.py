@@ -4,7 +4,8 @@ ToyWorld or a folder ──► train_vae ──► cached_latents ──► trai
                                                       ──► train_dit ──► model/, curve.json
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 import torch.nn as nn
 
 from minisora.config import Preset
-from minisora.device import choose_device
+from minisora.device import choose_device, fast_float32, is_gpu
 from minisora.measure.accuracy import judge_clips, make_clips, summarise
 from minisora.measure.clips import test_prompts, test_scenes
 from minisora.measure.stats import psnr_of
@@ -21,7 +22,14 @@ from minisora.show.clip import save_strips
 from minisora.show.plots import plot_curve
 from minisora.text import TextVideoPair
 from minisora.train.curve import Curve
-from minisora.train.data import Latents, Source, cached_latents, folder_source, world_source
+from minisora.train.data import (
+    Latents,
+    Source,
+    Tokenized,
+    cached_latents,
+    folder_source,
+    world_source,
+)
 from minisora.train.folder import Folder
 from minisora.train.loop import is_finished, read_note
 from minisora.train.run import (
@@ -33,6 +41,7 @@ from minisora.train.run import (
     take_over,
 )
 from minisora.train.stages import train_dit, train_language, train_upsampler, train_vae
+from minisora.train.workers import Workers, count_processes
 
 EVALUATION_PROMPTS = 64  # of each family, judged while the transformer learns
 
@@ -52,6 +61,8 @@ def train_model(
 ) -> MiniSora:
     """Train a whole model in `run_dir`; with `resume`, go on where a stopped run left off.
 
+    On a GPU, the preset's numbers for a GPU count (`Preset.on_gpu`).
+
     Writes `run.json` (what the run began with), `vae`, `text`, `upsampler`, `dit` and
     `latents.safetensors`, `model/` (what `MiniSora.load` reads), `curve.json` and `curve.png` (the
     fraction of clips that the judge finds as asked, against minutes from nothing), and `samples/`.
@@ -64,13 +75,52 @@ def train_model(
             language stage is left out: the text encoder goes on learning with the transformer.
         folder: your own clips (`folder.read_folder`) instead of the toy world. The judge cannot
             read those, and there is no upsampler, because nobody says where things are.
-        compile: see `device.compiled`; pays off from about four minutes a stage.
+        compile: see `device.compiled`; pays off from the minutes of `COMPILE_FROM` a stage.
         options: kept in `run.json` for whoever resumes the run.
 
     Raises:
         FileExistsError: the folder holds a run and `resume` is not set.
         ValueError: `resume` with another preset, another `start` or other clips.
     """
+    stages = begin(
+        preset,
+        run_dir,
+        start=start,
+        folder=folder,
+        resume=resume,
+        device=device,
+        compile=compile,
+        progress=progress,
+        evaluate_every=evaluate_every,
+        options=options,
+    )
+    try:
+        stages.compressor(stages.clips())
+        data = stages.latents(measure=not start)
+        if not start:
+            stages.text_encoder(data)
+        if stages.model.upsampler:
+            stages.upsampler(data)
+        stages.transformer(data)
+        return stages.finish()
+    finally:
+        stages.workers.close()
+
+
+def begin(
+    preset: Preset,
+    run_dir: str | Path,
+    *,
+    start: MiniSora | None = None,
+    folder: Folder | None = None,
+    resume: bool = False,
+    device: str = "auto",
+    compile: bool = False,
+    progress: bool = True,
+    evaluate_every: float = 60.0,
+    options: dict[str, Any] | None = None,
+) -> "Stages":
+    """Make the model and all that its stages need; arguments and errors are `train_model`'s."""
     run_dir = Path(run_dir)
     if (run_dir / "model.json").is_file():
         raise ValueError(
@@ -82,7 +132,9 @@ def train_model(
             "go on with it (--resume), or name another folder (--out)"
         )
     asked = preset
-    preset = preset_of_run(preset, start, folder)
+    place = choose_device(device)
+    fast_float32(place)
+    preset = preset_of_run(preset.on_gpu() if is_gpu(place) else preset, start, folder)
     source = folder_source(folder, preset.vae_clips) if folder else world_source(preset)
     remember(
         run_dir,
@@ -98,23 +150,11 @@ def train_model(
     model = MiniSora(preset, source.vocabulary)
     if start:
         take_over(model, start)
-    model.to(choose_device(device))
+    model.to(place)
     before = start.metadata.get("curve", []) if start and source.judged else []
     curve = Curve(run_dir, resume, before)
-    stages = Stages(model, source, run_dir, curve, resume, progress, compile, evaluate_every)
-
-    stages.compressor()
-    data = stages.latents(measure=not start)
-    if not start:
-        stages.text_encoder(data)
-    if model.upsampler:
-        stages.upsampler(data)
-    stages.transformer(data)
-
-    model.save(run_dir / "model", {"curve": curve.points, "threads": torch.get_num_threads()})
-    if source.judged and any(point["stage"] == "dit" for point in curve.points):
-        save_curve(curve.points, run_dir / "curve.png")
-    return model.eval()
+    workers = Workers(count_processes())
+    return Stages(model, source, run_dir, curve, resume, progress, compile, evaluate_every, workers)
 
 
 @dataclass(frozen=True)
@@ -129,14 +169,29 @@ class Stages:
     progress: bool
     compile: bool
     evaluate_every: float
+    workers: Workers
+    begun: list[Iterator[Tokenized]] = field(default_factory=list)  # clips for the latents
+    on_evaluate: Callable[[], Any] = lambda: None  # also called where averaged weights are in
+    should_stop: Callable[[], bool] = lambda: False
+    prompts: int | None = None  # of each family, judged at an evaluation of the transformer
 
-    def compressor(self) -> None:
+    def clips(self) -> list[torch.Tensor]:
+        """Draw the compressor's clips of every size; none where it needs no more training.
+
+        While a GPU trains it, processes go on with the clips of the stages after it.
+        """
+        device = self.model.device
+        if self._is_finished("vae"):
+            return []
+        with self.curve.stage("clips"):
+            videos = self.source.pools(device, self.workers)
+        if is_gpu(device):
+            self.begun[:] = self.source.begin(self.model.tokenizer, device, self.workers)
+        return videos
+
+    def compressor(self, videos: list[torch.Tensor]) -> None:
         """Train the VAE; its figure is how well held-back clips come back."""
         model = self.model
-        videos: list[torch.Tensor] = []
-        if not self._is_finished("vae"):
-            with self.curve.stage("clips"):
-                videos = self.source.pools()
 
         def evaluate(_: nn.Module, record: dict) -> None:
             psnr = reconstruction_psnr(model, self.source.held_back)
@@ -145,6 +200,7 @@ class Stages:
                 "psnr_worst_decile": float(psnr.quantile(0.1)),
             }
             self.curve.add("vae", record["seconds"], **figures)
+            self.on_evaluate()
 
         options = self._options(evaluate)
         train_vae(model.vae, videos, model.preset, self.run_dir, compile=self.compile, **options)
@@ -160,6 +216,8 @@ class Stages:
                 fingerprint(self.model.vae),
                 self.progress,
                 measure,
+                self.begun,
+                self.workers,
             )
 
     def text_encoder(self, data: list[Latents]) -> None:
@@ -187,14 +245,24 @@ class Stages:
             self.curve.forget("dit")
 
         def evaluate(_: nn.Module, record: dict) -> None:
-            figures = judged_figures(model) if self.source.judged else {}
+            figures = judged_figures(model, self.prompts) if self.source.judged else {}
             self.curve.add("dit", record["seconds"], **figures)
             samples = make_clips(model)(self.source.samples, 0)
             save_strips(samples, self.run_dir / "samples" / f"step_{record['step']:06d}.png")
+            self.on_evaluate()
 
         both = nn.ModuleDict({"text": model.text, "dit": model.dit})
         options = self._options(evaluate, reads)
         train_dit(both, data, model.preset, self.run_dir, compile=self.compile, **options)
+
+    def finish(self) -> MiniSora:
+        """Write the model and its curve."""
+        model, curve = self.model, self.curve
+        metadata = {"curve": curve.points, "threads": torch.get_num_threads()}
+        model.save(self.run_dir / "model", metadata)
+        if self.source.judged and any(point["stage"] == "dit" for point in curve.points):
+            save_curve(curve.points, self.run_dir / "curve.png")
+        return model.eval()
 
     def _count_time(self, stage: str) -> None:
         note = read_note(self.run_dir, stage)
@@ -212,6 +280,7 @@ class Stages:
             "progress": self.progress,
             "on_evaluate": on_evaluate,
             "evaluate_every": self.evaluate_every,
+            "should_stop": self.should_stop,
             "reads": reads,
         }
 
@@ -230,8 +299,12 @@ def reconstruction_psnr(model: MiniSora, videos: torch.Tensor) -> torch.Tensor:
     return torch.cat(parts)
 
 
-def judged_figures(model: MiniSora) -> dict[str, dict]:
-    """Family → fractions of test prompts that come out as asked, in the model's own size."""
+def judged_figures(model: MiniSora, count: int | None = None) -> dict[str, dict]:
+    """Family → fractions of test prompts that come out as asked, in the model's own size.
+
+    Args:
+        count: prompts of each family; `EVALUATION_PROMPTS` where None.
+    """
     preset = model.preset
     shape = {
         "num_frames": preset.num_frames,
@@ -241,6 +314,7 @@ def judged_figures(model: MiniSora) -> dict[str, dict]:
     }
     figures = {}
     for family in ("solo", "pair"):
-        prompts = test_prompts(test_scenes(family, "seen", EVALUATION_PROMPTS, **shape))
+        scenes = test_scenes(family, "seen", count or EVALUATION_PROMPTS, **shape)
+        prompts = test_prompts(scenes)
         figures[family] = summarise(judge_clips(make_clips(model), prompts))
     return figures

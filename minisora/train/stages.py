@@ -18,14 +18,14 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 from minisora.config import Preset
-from minisora.device import compiled
+from minisora.device import compiled, is_gpu
 from minisora.dit import DiT
 from minisora.flow import add_noise, flow_loss
 from minisora.masks import MASKS, draw_sigma
 from minisora.patchify import grid_of, patchify, positions_of
 from minisora.text import EOS, PAD, TextEncoder, TextVideoPair
 from minisora.train.data import Latents, draw_size, fractions_of_sizes
-from minisora.train.loop import fit
+from minisora.train.loop import Figures, fit
 from minisora.upsampler import PromptUpsampler
 from minisora.vae import VideoVAE
 
@@ -53,7 +53,7 @@ def train_vae(
     networks = [compiled(vae, compile)] + [vae] * (len(pools) - 1)
     fractions = fractions_of_sizes(len(pools), preset.other_fraction)
 
-    def loss_of(step: int, generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]:
+    def loss_of(step: int, generator: torch.Generator) -> tuple[torch.Tensor, Figures]:
         size = draw_size(fractions, generator)
         video = draw_videos(pools[size], preset.train_vae.batch_size, generator)
         latents = vae.latent_shape(*video.shape[2:])
@@ -64,7 +64,7 @@ def train_vae(
         error = F.mse_loss(decoded, video)
         kl = kl.mean()
         loss = error + preset.kl_weight * kl / video[0].numel()
-        return loss, {"mse": error.item(), "kl": kl.item()}
+        return loss, {"mse": error, "kl": kl}
 
     return fit("vae", vae, loss_of, preset.train_vae, run_dir, **options)
 
@@ -73,7 +73,7 @@ def draw_videos(pool: torch.Tensor, batch_size: int, generator: torch.Generator)
     """Draw clips from a pool (M, 3, T, H, W) uint8: (B, 3, T, H, W) in [-1, 1]."""
     device = generator.device
     rows = torch.randint(len(pool), (batch_size,), generator=generator, device=device)
-    return pool[rows.cpu()].to(device).float() / 127.5 - 1
+    return pool[rows.to(pool.device)].to(device).float() / 127.5 - 1
 
 
 # ----------------------------------------------------------------------------------- 2 text encoder
@@ -84,9 +84,9 @@ def train_language(
 ) -> list[dict]:
     """Teach the text encoder what words look like: a caption is near its clip, far from others."""
 
-    def loss_of(step: int, generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]:
+    def loss_of(step: int, generator: torch.Generator) -> tuple[torch.Tensor, Figures]:
         loss, accuracy = pair(*data.draw(preset.train_language.batch_size, generator))
-        return loss, {"own caption nearest": accuracy.item()}
+        return loss, {"own caption nearest": accuracy}
 
     return fit("text", pair, loss_of, preset.train_language, run_dir, **options)
 
@@ -99,7 +99,7 @@ def train_upsampler(
 ) -> list[dict]:
     """Teach the upsampler what a detailed caption adds to its plain one; it sees no clip."""
 
-    def loss_of(step: int, generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]:
+    def loss_of(step: int, generator: torch.Generator) -> tuple[torch.Tensor, Figures]:
         plain, detailed = data.draw_pairs(preset.train_upsampler.batch_size, generator)
         return upsampler.loss(plain, detailed), {}
 
@@ -135,21 +135,28 @@ def train_dit(
     text, dit = model["text"], model["dit"]
     assert isinstance(text, TextEncoder) and isinstance(dit, DiT)
     patch_size = dit.config.patch_size
-    network, reader = compiled(dit, compile), compiled(text, compile)
     buckets = [data] if isinstance(data, Latents) else list(data)
+    on_gpu = is_gpu(next(dit.parameters()).device)
+    networks = [compiled(dit, compile)] * len(buckets)
+    readers = [compiled(text, compile)] * len(buckets)
+    if on_gpu:  # where a size takes longer to compile than it saves in its few steps
+        networks[1:] = [dit] * (len(buckets) - 1)
+        readers[1:] = [text] * (len(buckets) - 1)
     batch_sizes = _batch_sizes(buckets, patch_size, preset.train_dit.batch_size)
     fractions = torch.tensor([bucket.fraction for bucket in buckets])
 
-    def draw_batch(early: bool, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        """Latents (B, Cz, Tz, Hz, Wz) of one size and the ids (B, S) of their captions."""
+    def draw_batch(
+        early: bool, generator: torch.Generator
+    ) -> tuple[int, torch.Tensor, torch.Tensor]:
+        """A size, latents (B, Cz, Tz, Hz, Wz) of it and the ids (B, S) of their captions."""
         size = 0 if early else draw_size(fractions, generator)
         detailed = preset.curriculum_detailed_fraction if early else preset.detailed_fraction
         latents, ids, _ = buckets[size].draw(batch_sizes[size], generator, detailed)
-        return latents, drop_prompts(ids, preset.prompt_dropout_prob, generator)
+        return size, latents, drop_prompts(ids, preset.prompt_dropout_prob, generator)
 
-    def loss_of(step: int, generator: torch.Generator) -> tuple[torch.Tensor, dict[str, float]]:
+    def loss_of(step: int, generator: torch.Generator) -> tuple[torch.Tensor, Figures]:
         early = step < preset.curriculum_steps
-        latents, ids = draw_batch(early, generator)
+        size, latents, ids = draw_batch(early, generator)
         grid = grid_of(latents.shape[2:], patch_size)
         x_0 = patchify(latents, patch_size)  # (B, N, P)
         noise = torch.randn(x_0.shape, generator=generator, device=x_0.device)
@@ -158,9 +165,11 @@ def train_dit(
         augmented = augment_clean(sigma, preset.noise_augmentation, generator)
 
         x_t = add_noise(x_0, noise, augmented[..., None])
-        told = sigma[:, :1] if early else sigma  # one level a clip is embedded once
+        # one level a clip is embedded once, where another shape need not be compiled for it
+        told = sigma[:, :1] if early and not on_gpu else sigma
         positions = positions_of(grid, device=x_0.device)
-        velocity = network(x_t, told, positions, *reader.read(ids, grid))
+        condition = readers[size].read(ids, grid)
+        velocity = networks[size](x_t, told, positions, *condition)
 
         error = flow_loss(velocity, x_0, noise, sigma)  # (B, N), zero for clean tokens
         return error.sum() / (sigma > 0).sum(), _by_noise_level(error.detach(), sigma)
@@ -181,7 +190,7 @@ def drop_prompts(ids: torch.Tensor, probability: float, generator: torch.Generat
     """Replace some prompts, ids (B, S), by the null prompt, which guidance needs."""
     dropped = torch.rand(len(ids), generator=generator, device=ids.device) < probability
     ids = ids.masked_fill(dropped[:, None], PAD)
-    ids[dropped, 0] = EOS
+    ids[:, 0] = ids[:, 0].masked_fill(dropped, EOS)
     return ids
 
 
@@ -196,13 +205,12 @@ def augment_clean(sigma: torch.Tensor, most: float, generator: torch.Generator) 
     return torch.where(sigma == 0, level, sigma)
 
 
-def _by_noise_level(error: torch.Tensor, sigma: torch.Tensor) -> dict[str, float]:
-    """Mean error of the tokens in each quarter of the noise levels."""
-    figures = {}
+def _by_noise_level(error: torch.Tensor, sigma: torch.Tensor) -> Figures:
+    """Mean error of the tokens in each quarter of the noise levels; NaN where there are none."""
+    figures: dict[str, torch.Tensor] = {}
     low = 0.0
     for high in NOISE_BINS:
         inside = (sigma > low) & (sigma <= high)
-        if inside.any():
-            figures[f"σ ≤ {high}"] = error[inside].mean().item()
+        figures[f"σ ≤ {high}"] = (error * inside).sum() / inside.sum()
         low = high
     return figures

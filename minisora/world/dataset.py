@@ -8,14 +8,14 @@ out: no training clip, with one object or two, ever shows one.
 
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
-from minisora.world.captions import caption
-from minisora.world.render import render
+from minisora.world.captions import caption, detailed_caption
+from minisora.world.render import Drawing, draw, prepare, render
 from minisora.world.scene import (
     BACKGROUND_COLORS,
     COLORS,
@@ -426,6 +426,23 @@ class ToyWorld:
             return sample_scene(seed, "pair", self.split, **self.shape)
         motion = rng.choices(MOTIONS, [MOTION_WEIGHTS.get(m, 1) for m in MOTIONS])[0]
         return sample_scene(seed, "solo", self.split, motion=motion, **self.shape)
+
+    def captions(self, scene: Scene, count: int) -> list[str]:
+        """Sentences about a scene in pairs: one, and the same words with positions."""
+        captions = []
+        for k in range(0, count, 2):
+            seed = f"{k} {scene.seed}"
+            captions.append(caption(scene, random.Random(seed)))
+            captions.append(detailed_caption(scene, random.Random(seed), **self.shape))
+        return captions
+
+    def prepare(self, scenes: Sequence[Scene]) -> Drawing:
+        """Everything about clips of this size but their pixels."""
+        return prepare(scenes, **self.shape)
+
+    def draw(self, drawing: Drawing, device: torch.device | str = "cpu") -> torch.Tensor:
+        """The pixels: videos (B, 3, T, H, W) in [-1, 1]."""
+        return draw(drawing, self.shape["height"], self.shape["width"], device)
 
     def batch(self, start: int, size: int) -> Batch:
         """Clips start … start + size - 1, with one caption each."""

@@ -1,6 +1,6 @@
 """Pixels from scenes: every shape is a signed distance, and an edge is as soft as one pixel.
 
-    list of Scene ──► videos (B, 3, T, H, W) in [-1, 1]
+    list of Scene ── prepare ──► Drawing ── draw ──► videos (B, 3, T, H, W) in [-1, 1]
 
 A signed distance is negative inside a shape, zero on its edge, positive outside, in half-widths.
 Its coverage of a pixel is `clamp(1/2 - distance / pixel, 0, 1)`, which is the anti-aliasing.
@@ -8,10 +8,19 @@ Its coverage of a pixel is `clamp(1/2 - distance / pixel, 0, 1)`, which is the a
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import torch
 
-from minisora.world.scene import BACKGROUND_COLORS, COLORS, FPS, Scene, simulate
+from minisora.world.scene import (
+    BACKGROUND_COLORS,
+    COLORS,
+    FPS,
+    SHAPES,
+    TEXTURES,
+    Scene,
+    simulate,
+)
 
 
 def signed_distance(shape: str, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -123,6 +132,90 @@ def _lines(length: int, gap: int) -> torch.Tensor:
 
 
 AT_ONCE = 64  # scenes that fit a processor's cache are drawn three times as fast
+TEXTURE_PAIRS = [(background, texture) for background in BACKGROUND_COLORS for texture in TEXTURES]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What pixels are made of: B scenes of T frames and at most K objects, as numbers."""
+
+    backgrounds: torch.Tensor  # (B,) int16, rows of TEXTURE_PAIRS
+    shapes: torch.Tensor  # (B, K) int16, of SHAPES; -1 where there is no object
+    colors: torch.Tensor  # (B, K, 3) in [0, 1]
+    positions: torch.Tensor  # (B, K, T, 2), in half-widths
+    radii: torch.Tensor  # (B, K, T)
+    angles: torch.Tensor  # (B, K, T)
+
+    def __len__(self) -> int:
+        return len(self.backgrounds)
+
+    def part(self, start: int, count: int, device: torch.device) -> "Drawing":
+        """Some of the scenes, on a device."""
+        tensors = [getattr(self, f.name)[start : start + count] for f in fields(self)]
+        return Drawing(*(tensor.to(device) for tensor in tensors))
+
+
+def prepare(
+    scenes: Sequence[Scene], num_frames: int, height: int, width: int, fps: float
+) -> Drawing:
+    """Find where everything is in every frame: what a processor does before pixels are drawn."""
+    most = max((len(scene.objects) for scene in scenes), default=0)
+    bottom = height / min(height, width)
+    shapes = torch.full((len(scenes), most), -1, dtype=torch.int16)
+    colors = torch.zeros(len(scenes), most, 3)
+    positions = torch.zeros(len(scenes), most, num_frames, 2)
+    radii = torch.ones(len(scenes), most, num_frames)
+    angles = torch.zeros(len(scenes), most, num_frames)
+    for b, scene in enumerate(scenes):
+        tracks = simulate(scene, num_frames, fps, bottom)
+        for k, thing in enumerate(scene.objects):
+            shapes[b, k] = SHAPES.index(thing.shape)
+            colors[b, k] = torch.tensor(COLORS[thing.color]) / 255
+            positions[b, k] = tracks.positions[:, k]
+            radii[b, k] = tracks.radii[:, k]
+            angles[b, k] = tracks.angles[:, k]
+    keys = [TEXTURE_PAIRS.index((s.background, s.texture)) for s in scenes]
+    backgrounds = torch.tensor(keys, dtype=torch.int16)
+    return Drawing(backgrounds, shapes, colors, positions, radii, angles)
+
+
+def draw(
+    drawing: Drawing, height: int, width: int, device: torch.device | str = "cpu"
+) -> torch.Tensor:
+    """Draw what `prepare` made, all shapes of a kind in one go.
+
+    Returns:
+        videos (B, 3, T, H, W) float32 in [-1, 1], on the device.
+    """
+    device = torch.device(device)
+    at_once = AT_ONCE if device.type == "cpu" else max(len(drawing), 1)
+    parts = [drawing.part(i, at_once, device) for i in range(0, len(drawing), at_once)]
+    return torch.cat([_draw(part, height, width) for part in parts])
+
+
+def _draw(drawing: Drawing, height: int, width: int) -> torch.Tensor:
+    device = drawing.radii.device
+    empty = torch.stack([background_image(*pair, height, width) for pair in TEXTURE_PAIRS])
+    frames = empty.to(device)[drawing.backgrounds.long()]
+    num_frames = drawing.radii.shape[2]
+    video = frames[:, :, None].repeat(1, 1, num_frames, 1, 1)
+    for k in range(drawing.shapes.shape[1]):
+        for number, shape in enumerate(SHAPES):
+            (rows,) = torch.nonzero(drawing.shapes[:, k] == number, as_tuple=True)
+            if not len(rows):
+                continue
+            alpha = coverage(
+                shape,
+                drawing.positions[rows, k],
+                drawing.radii[rows, k],
+                drawing.angles[rows, k],
+                height,
+                width,
+            )[:, None]  # (n, 1, T, H, W)
+            below = video[rows]
+            colors = drawing.colors[rows, k][:, :, None, None, None].expand_as(below)
+            video[rows] = torch.lerp(below, colors, alpha)
+    return video * 2 - 1
 
 
 def render(
@@ -132,36 +225,9 @@ def render(
     width: int = 32,
     fps: float = FPS,
 ) -> torch.Tensor:
-    """Draw scenes, all shapes of a kind in one go.
+    """Draw scenes.
 
     Returns:
         videos (B, 3, T, H, W) float32 in [-1, 1].
     """
-    parts = [scenes[i : i + AT_ONCE] for i in range(0, len(scenes), AT_ONCE)]
-    return torch.cat([_render(part, num_frames, height, width, fps) for part in parts])
-
-
-def _render(
-    scenes: Sequence[Scene], num_frames: int, height: int, width: int, fps: float
-) -> torch.Tensor:
-    keys = {(s.background, s.texture) for s in scenes}
-    empty = {key: background_image(*key, height, width) for key in keys}
-    frames = torch.stack([empty[s.background, s.texture] for s in scenes])
-    video = frames[:, :, None].repeat(1, 1, num_frames, 1, 1)
-
-    bottom = height / min(height, width)
-    tracks = [simulate(scene, num_frames, fps, bottom) for scene in scenes]
-    # objects of a scene never overlap, so the order in which they are drawn does not matter
-    groups: dict[tuple[str, int], list[int]] = {}
-    for b, scene in enumerate(scenes):
-        for k, thing in enumerate(scene.objects):
-            groups.setdefault((thing.shape, k), []).append(b)
-    for (shape, k), rows in groups.items():
-        positions = torch.stack([tracks[b].positions[:, k] for b in rows]).float()
-        radii = torch.stack([tracks[b].radii[:, k] for b in rows]).float()
-        angles = torch.stack([tracks[b].angles[:, k] for b in rows]).float()
-        alpha = coverage(shape, positions, radii, angles, height, width)[:, None]  # (n, 1, T, H, W)
-        colors = torch.tensor([COLORS[scenes[b].objects[k].color] for b in rows]) / 255
-        colors = colors[:, :, None, None, None].expand_as(video[rows])
-        video[rows] = torch.lerp(video[rows], colors, alpha)
-    return video * 2 - 1
+    return draw(prepare(scenes, num_frames, height, width, fps), height, width)

@@ -1,0 +1,470 @@
+"""The judge: from pixels back to objects and tracks, and from tracks to what a prompt asked for.
+
+    video (3, T, H, W) ── read ──► Reading: background, camera and Tracked objects
+    Reading, PromptSpec ── verdict ──► Verdict: attribute → right or wrong
+
+The judge is a set of rules; no part of it is learned. It knows the palette, the shapes and the
+backgrounds of the toy world, and nothing of models. `camera.py` finds what is behind the objects,
+`regions.py` which pixels belong to which object, `shapes.py` what each of them is and where,
+`laws.py` the law of physics that explains its track best, and `marks.py` what objects do to each
+other. What fits no law is "unclear", which is never what was asked.
+"""
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+
+from minisora.measure.whole.camera import View, look
+from minisora.measure.whole.laws import Law, best_collision, best_law, fit_line
+from minisora.measure.whole.marks import at_rest, bitten, iou, is_lit, is_painted, stroke
+from minisora.measure.whole.regions import Region, regions
+from minisora.measure.whole.shapes import AREA, MOST_CUT, UNCLEAR_SHAPE, Fit, fit, fit_open
+from minisora.world.whole.captions import FAST_FROM, GRID_CELLS, moments, place_of
+from minisora.world.whole.parse import STRAIGHT, ObjectSpec, PromptSpec
+from minisora.world.whole.render import coverage, pixel_grid
+from minisora.world.whole.scene import DIRECTIONS, FPS, RELATIONS, SIZES, TOOLS
+
+SIZE_BORDER = (SIZES["small"][1] + SIZES["large"][0]) / 2  # half-widths
+WHOLE_OUTLINE = 0.70  # IoU of an object with its drawn shape, in every frame
+UNLIKE = 0.03  # mean squared difference to the best shape above which it may be a brush's line
+NEAR = 3.0  # grid cells by which an object may miss its cell, in columns and in rows
+NEAR_PLACE = 0.06  # of half of the frame, by which it may miss one of the nine places
+HIDDEN_PIXELS = 20  # at 32×32, with fewer of which in view an object may seem to be away
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """One object as the judge saw it. Units as in `scene.py`; frames without it hold nan."""
+
+    color: str  # at first
+    shape: str  # one of SHAPES or TOOLS, or "unclear"
+    size: str  # at the first frame
+    motion: str  # one of MOTIONS, "hits", "hit" or "unclear"
+    positions: torch.Tensor  # (T, 2) in the world
+    radii: torch.Tensor  # (T,) in the world
+    angles: torch.Tensor  # (T,), without jumps; zero for round shapes
+    seen: torch.Tensor  # (T,) bool
+    outline: torch.Tensor  # (T,) IoU with the shape drawn in its place; 0 where it was not seen
+    law: Law  # what explains the motion, and how well
+    then: str | None = None  # what it does next: a direction, "stops", or a colour
+    on_screen: torch.Tensor = field(default_factory=lambda: torch.zeros(0, 2))  # (T, 2)
+    hidden: torch.Tensor = field(default_factory=lambda: torch.zeros(0))  # (T,) bool: out of view
+    same: bool = True  # whether it comes back as the one that it was
+    steady: bool = True  # whether it keeps its colour
+
+    @property
+    def whole(self) -> bool:
+        """Whether the outline holds in every frame in which there is something to see."""
+        return bool((self.outline[~self.hidden] >= WHOLE_OUTLINE).all())
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Everything that the judge saw in a clip."""
+
+    background: str
+    texture: str
+    objects: tuple[Tracked, ...]
+    half_extents: tuple[float, float] = (1.0, 1.0)  # of the frame: x and y, in half-widths
+    duration: float = 2.0  # seconds
+    view: View | None = None  # camera, cut and wall
+    mark: str | None = None  # "paints", "bites" or "lights": what objects[0] does
+
+    def __str__(self) -> str:
+        objects = [f"a {o.size} {o.color} {o.shape} ({o.motion})" for o in self.objects]
+        seen = " and ".join(objects) or "nothing"
+        return f"{seen} on a {self.background} {self.texture} background"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Attribute → whether it is right.
+
+    Every attribute but "outline" is something that the prompt asks for. "outline" says whether the
+    objects keep their outlines in every frame; no prompt asks for it, and it is reported beside.
+    """
+
+    attributes: dict[str, bool] = field(default_factory=dict)
+
+    @property
+    def all(self) -> bool:
+        """Whether everything that was asked is right; False where nothing was asked."""
+        asked = [right for name, right in self.attributes.items() if name != "outline"]
+        return bool(asked) and all(asked)
+
+    @property
+    def all_and_outline(self) -> bool:
+        """Whether everything that was asked is right and every outline is whole."""
+        return self.all and self.attributes.get("outline", True)
+
+    def __str__(self) -> str:
+        if not self.attributes:
+            return "nothing was asked"
+        wrong = [name for name, right in self.attributes.items() if not right]
+        if not wrong:
+            return "as asked"
+        if wrong == ["outline"]:
+            return "as asked, but an outline breaks up"
+        return "not as asked: " + ", ".join(wrong)
+
+
+# ------------------------------------------------------------------------------------- reading
+
+
+@torch.no_grad()
+def read(video: torch.Tensor, fps: float = FPS) -> Reading:
+    """Read one clip.
+
+    Args:
+        video: (3, T, H, W) in [-1, 1], of any size and length. fps: its frames per second.
+
+    Raises:
+        ValueError: another shape, or a frame rate that is not positive.
+    """
+    if video.ndim != 4 or video.shape[0] != 3:
+        raise ValueError(f"a clip is (3, T, H, W) in [-1, 1], not {tuple(video.shape)}")
+    if not 0 < fps < math.inf:
+        raise ValueError(f"fps={fps} is not a positive number of frames per second")
+    video = (video.detach().float().cpu() + 1) / 2
+    T, H, W = video.shape[1:]
+    frame = (W / min(H, W), H / min(H, W))
+
+    view = look(video)
+    visible = view.visible(H, W)
+    found = []
+    for region in regions(video, view.empty(H, W), visible):
+        own = fit(region.alpha, visible, view.camera[:, 2])
+        if own is not None:
+            found.append(_Found(region, own))
+    found, mark = _marked(found)
+    objects = [_track(one, view, visible, fps, frame) for one in found]
+    if len(objects) == 2 and mark is None:
+        objects = _with_collision(objects, fps)
+    duration = max(T - 1, 1) / fps
+    return Reading(view.background, view.texture, tuple(objects), frame, duration, view, mark)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """One object's pixels, and the shape that fits them."""
+
+    region: Region
+    fit: Fit
+    outline: torch.Tensor | None = None  # where marks decide it
+
+
+def _marked(found: list[_Found]) -> tuple[list[_Found], str | None]:
+    """See what a brush, a chomper or a lamp says of what happens, and whether it does."""
+    shapes = [one.fit.shape for one in found]
+    first = None
+    if len(found) == 1 and found[0].fit.error > UNLIKE:  # a brush and its line are like no shape
+        first = fit_open(found[0].region.alpha[:1])
+    if first is not None and first.shape == "brush":
+        (brush,) = found
+        own, outline = stroke(brush.region.alpha, first)
+        painted = is_painted(own.positions, outline)
+        return [replace(brush, fit=own, outline=outline)], "paints" if painted else None
+    if len(found) != 2:
+        return found, None
+    if "chomper" in shapes:
+        chomper, target = found if shapes[0] == "chomper" else found[::-1]
+        fitted = at_rest(target.region.alpha, chomper.fit, target.fit)
+        chomped = chomper.region.alpha
+        outline, done = bitten(chomper.fit, chomped, fitted, target.region.alpha)
+        target = replace(target, fit=fitted, outline=outline)
+        return [chomper, target], "bites" if done else None
+    if "lamp" in shapes:
+        thing, lamp = found if shapes[1] == "lamp" else found[::-1]
+        done = is_lit(thing.fit, lamp.fit, lamp.region.colors)
+        return [thing, lamp], "lights" if done else None
+    return found, None
+
+
+def _track(
+    found: _Found, view: View, visible: torch.Tensor, fps: float, frame: tuple[float, float]
+) -> Tracked:
+    """Follow one object: its place in the world, its outline in every frame, and the law."""
+    own, alpha = found.fit, found.region.alpha
+    T, H, W = alpha.shape
+    unit = min(H, W) / 2
+    zoom = view.camera[:, 2]
+    positions = own.positions / zoom[:, None] + view.camera[:, :2]
+    radii = own.radii / zoom
+    drawn, even = _drawn(own, positions, radii, view, H, W)
+    shown = (drawn * visible).sum((1, 2))  # (T,) pixels that are in view
+    fraction = shown / (AREA[own.shape] * (even * unit).square())
+    known = own.seen & (fraction >= MOST_CUT)
+    law = best_law(positions, radii, own.angles, known, own.shape, fps, frame)
+
+    hidden = shown < HIDDEN_PIXELS * (unit / 16) ** 2
+    if law.motion.startswith("leaving"):
+        hidden = ~own.seen
+    outline = found.outline
+    if outline is None:
+        outline = _outline(alpha, drawn * visible, own.positions, even)
+        outline = torch.where(fraction < MOST_CUT, 1.0, outline)
+    colors = [color for color in found.region.colors if color]
+    then = law.then
+    changes = [b for a, b in itertools.pairwise(colors) if a != b]
+    if changes and own.shape != "lamp":
+        then = changes[0] if len(changes) == 1 and then is None else "unclear"
+    return Tracked(
+        color=colors[0],
+        shape=own.shape if own.error < UNCLEAR_SHAPE else "unclear",
+        size="small" if law.first_radius < SIZE_BORDER else "large",
+        motion=law.motion,
+        positions=torch.where(own.seen[:, None], positions, torch.nan),
+        radii=torch.where(own.seen, radii, torch.nan),
+        angles=torch.where(own.seen, own.angles, torch.nan),
+        seen=own.seen,
+        outline=torch.where(own.seen | hidden, outline, 0.0),
+        law=law,
+        then=then,
+        on_screen=torch.where(own.seen[:, None], own.positions, torch.nan),
+        hidden=hidden & ~own.seen,
+        steady=not changes or own.shape == "lamp",
+        same=_comes_back(alpha, visible, zoom, own),
+    )
+
+
+def _drawn(
+    own: Fit, positions: torch.Tensor, radii: torch.Tensor, view: View, height: int, width: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The shape (T, H, W) as it should be in every frame, and its radii (T,) on the screen.
+
+    Radii are constant or change at a constant rate: an object that is small in one frame is not
+    whole. Where it is not seen, it is expected on the straight way between.
+    """
+    zoom = view.camera[:, 2]
+    frames = torch.arange(len(radii)).float()
+    good = own.whole if own.whole.sum() > 1 else own.seen
+    start, slope = fit_line(radii[good], frames[good])
+    even = (start + slope * frames).clamp(min=1e-3) * zoom
+    between = _between(positions, own.seen)
+    on_screen = torch.where(
+        own.seen[:, None], own.positions, (between - view.camera[:, :2]) * zoom[:, None]
+    )
+    return coverage(own.shape, on_screen, even, own.angles, height, width), even
+
+
+def _between(values: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
+    """Values (T, 2) with straight lines across the gaps, and straight on beyond the ends."""
+    frames = torch.arange(len(seen))
+    rows = frames[seen]
+    right = torch.searchsorted(rows, frames).clamp(max=len(rows) - 1)
+    left = (right - 1).clamp(min=0)
+    gap = (rows[right] - rows[left]).clamp(min=1)
+    part = ((frames - rows[left]) / gap).clamp(0, 1)[:, None]
+    inside = values[rows[left]] * (1 - part) + values[rows[right]] * part
+    first, last = rows[0], rows[-1]
+    step = (values[last] - values[first]) / (last - first).clamp(min=1)
+    beyond = (frames - frames.clamp(first, last))[:, None]
+    return inside + beyond * step
+
+
+def _outline(
+    alpha: torch.Tensor, drawn: torch.Tensor, positions: torch.Tensor, radii: torch.Tensor
+) -> torch.Tensor:
+    """IoU (T,) of what is seen with the shape drawn in its place."""
+    height, width = alpha.shape[1:]
+    # edges of another object may have this colour: look only at what is near
+    near_radii = 1.45 * radii + 4 / min(height, width)  # two pixels more
+    x, y = pixel_grid(height, width)
+    dx = x - positions[:, 0, None, None]
+    dy = y - positions[:, 1, None, None]
+    near = dx.square() + dy.square() < near_radii[:, None, None].square()
+    return iou(alpha * near, drawn)
+
+
+def _comes_back(alpha: torch.Tensor, visible: torch.Tensor, zoom: torch.Tensor, own: Fit) -> bool:
+    """Whether an object that was out of view has the shape that it had before."""
+    unseen = (~own.seen).nonzero()[:, 0].tolist()
+    if not unseen or not own.seen[: unseen[0]].any() or not own.seen[unseen[-1] :].any():
+        return True
+    shapes = set()
+    for part in (slice(0, unseen[0]), slice(unseen[-1] + 1, None)):
+        one = fit(alpha[part], visible, zoom[part])
+        shapes.add(one.shape if one else None)
+    return len(shapes) == 1
+
+
+def _with_collision(objects: list[Tracked], fps: float) -> list[Tracked]:
+    """See two tracks as one collision where that explains them better than a law each."""
+    plain = max(o.law.plain_error for o in objects)
+    for a, b in (objects, objects[::-1]):
+        seen = a.seen & b.seen
+        radii = (a.law.first_radius, b.law.first_radius)
+        law = best_collision(a.positions, b.positions, *radii, seen, fps)
+        if law is not None and law.error < min(0.06, plain):
+            hits = replace(a, motion="hits", law=law, then=None)
+            return [hits, replace(b, motion="hit", law=law, then=None)]
+    return objects
+
+
+# ------------------------------------------------------------------------------------ verdicts
+
+
+def judge(video: torch.Tensor, request: PromptSpec, fps: float = FPS) -> Verdict:
+    """Read a clip (3, T, H, W) in [-1, 1] and hold it against a request."""
+    return verdict(read(video, fps), request)
+
+
+def verdict(reading: Reading, request: PromptSpec) -> Verdict:
+    """Hold what was seen against what was asked; what was not asked is not judged.
+
+    Attributes: count (as many objects as asked, in every frame), shape, color, size, motion, order
+    (what comes then), speed, turning, place, position (of all objects), relation, mark (of brush,
+    chomper and lamp), background (with its texture), camera, wall and cut (wrong, too, where there
+    is one that was not asked), and outline. The objects asked are matched with those seen in the
+    order in which most is right.
+    """
+    attributes: dict[str, bool] = {}
+    if request.objects:
+        number = min(len(request.objects), len(reading.objects))
+        orders = itertools.permutations(reading.objects, number)
+        matches = [_match(order, request, reading) for order in orders]
+        attributes["count"] = _count(reading, request)
+        best: dict[str, bool] = max(matches, key=_rights)
+        attributes |= best
+    attributes |= _surroundings(reading, request)
+    if request.objects:
+        outlines = [o.whole for o in reading.objects]
+        attributes["outline"] = bool(outlines) and all(outlines)
+    return Verdict(attributes)
+
+
+def _rights(attributes: dict[str, bool]) -> int:
+    return sum(attributes.values())
+
+
+def _count(reading: Reading, request: PromptSpec) -> bool:
+    looks = any(kind.startswith("looks") for kind in request.camera or ())
+    leaves = any((spec.motion or "").startswith("leaving") for spec in request.objects)
+    may_hide = request.wall or looks or leaves
+    there = [o.seen | o.hidden if may_hide else o.seen for o in reading.objects]
+    return all(bool(one.all()) for one in there) and len(there) == len(request.objects)
+
+
+def _surroundings(reading: Reading, request: PromptSpec) -> dict[str, bool]:
+    """Attributes of what is behind the objects and in front of them."""
+    view = reading.view
+    assert view is not None
+    attributes = {}
+    if request.background or request.texture:
+        same_color = request.background is None or reading.background in request.background
+        same_texture = request.texture in (None, reading.texture)
+        attributes["background"] = same_color and same_texture
+    if view.cut or request.cut:
+        attributes["cut"] = _same_cut(view, request)
+    if view.wall or request.wall:
+        passed = [o.same and bool(o.hidden.any()) for o in reading.objects]
+        attributes["wall"] = bool(view.wall) and request.wall and any(passed) and all(passed)
+    if request.camera and (view.kind in request.camera or any(map(view.shows, request.camera))):
+        attributes["camera"] = view.kind in request.camera
+    return attributes
+
+
+def _same_cut(view: View, request: PromptSpec) -> bool:
+    if view.cut is None or request.cut is None:
+        return False
+    colors, texture = request.cut
+    return view.cut[0] in colors and view.cut[1] == texture
+
+
+ASKED = {  # attribute → what asks for it in an ObjectSpec
+    "shape": "shape",
+    "color": "color",
+    "size": "size",
+    "motion": "motion",
+    "order": "then",
+    "speed": "speed",
+    "turning": "turning",
+    "place": "place",
+    "position": "path",
+}
+
+
+def _match(seen: Sequence[Tracked], request: PromptSpec, reading: Reading) -> dict[str, bool]:
+    """Attributes of the request's objects, if these were the objects in this order."""
+    pairs = list(itertools.zip_longest(request.objects, seen))  # None: asked, but not there
+    attributes = {}
+    for name, own in ASKED.items():
+        asked = [(spec, tracked) for spec, tracked in pairs if getattr(spec, own)]
+        if asked:
+            attributes[name] = all(_has(tracked, spec, name, reading) for spec, tracked in asked)
+    if request.relation:
+        attributes["relation"] = len(seen) == 2 and _related(seen[0], seen[1], request.relation)
+    if request.verb == "hits":
+        attributes["motion"] = [o.motion for o in seen] == ["hits", "hit"]
+    elif request.verb:
+        doer = bool(seen) and seen[0] is reading.objects[0]
+        attributes["mark"] = doer and reading.mark == request.verb
+    return attributes
+
+
+def _has(tracked: Tracked | None, spec: ObjectSpec, name: str, reading: Reading) -> bool:
+    """Whether an object has the attribute that was asked."""
+    if tracked is None:
+        return False
+    frame = reading.half_extents
+    if name == "motion":
+        return _moves(tracked, spec)
+    if name == "color":
+        return tracked.color == spec.color and (tracked.then == spec.then or tracked.steady)
+    if name == "order":
+        return tracked.then == spec.then
+    if name == "speed":
+        travel = max(map(abs, tracked.law.velocity)) * reading.duration
+        return tracked.motion in STRAIGHT and (travel >= FAST_FROM) == (spec.speed == "fast")
+    if name == "turning":
+        return tracked.law.turning == spec.turning
+    if name == "place":
+        return _is_at(tracked, spec.place, frame)
+    if name == "position":
+        return _passes(tracked, spec.path, frame)
+    if name == "size" and tracked.shape in TOOLS:
+        return True  # there is one size of each
+    return getattr(tracked, name) == getattr(spec, name)
+
+
+def _moves(tracked: Tracked, spec: ObjectSpec) -> bool:
+    """Whether the motion is as asked, and nothing follows that was not asked."""
+    if tracked.then != spec.then and tracked.then in (*DIRECTIONS, "stops"):
+        return False
+    if spec.motion == "moving":
+        return tracked.motion in STRAIGHT
+    return spec.motion in (tracked.motion, *tracked.law.also)
+
+
+def _is_at(tracked: Tracked, place: str | None, frame: tuple[float, float]) -> bool:
+    """Whether an object is at one of the nine places at first, or so near that one may say so."""
+    x, y = tracked.on_screen[0].tolist()
+    shifts = itertools.product((-NEAR_PLACE, 0.0, NEAR_PLACE), repeat=2)
+    near = {place_of(x + dx * frame[0], y + dy * frame[1], frame) for dx, dy in shifts}
+    return place in near
+
+
+def _related(a: Tracked, b: Tracked, relation: str) -> bool:
+    """Whether a is more to that side of b than to any other, on average over the clip."""
+    dx, dy = torch.nanmean(a.positions - b.positions, dim=0).tolist()
+    side_x, side_y = RELATIONS[relation]
+    return dx * side_x + dy * side_y > abs(dx * side_y) + abs(dy * side_x)
+
+
+def _passes(
+    tracked: Tracked, path: tuple[tuple[int, int], ...] | None, half_extents: tuple[float, float]
+) -> bool:
+    """Whether an object is near its grid cell (column, row) at each of the five moments.
+
+    A cell at the border stands for everything beyond it, and for what is out of view.
+    """
+    rows = moments(len(tracked.on_screen))
+    positions = tracked.on_screen[rows]  # (5, 2)
+    cells = (positions / positions.new_tensor(half_extents) + 1) / 2 * GRID_CELLS - 0.5
+    cells = cells.clamp(0, GRID_CELLS - 1)
+    misses = (cells - positions.new_tensor(path)).abs()
+    near = (misses <= NEAR).all(1)  # nan, where it was not seen, is near nothing
+    return bool((near | tracked.hidden[rows]).all())

@@ -1,0 +1,601 @@
+"""What a prompt asks for.
+
+    prompt ── parse ──► PromptSpec
+
+`parse` reads every caption back exactly, so that a judge can hold a clip against any prompt in this
+language; what a prompt leaves out is free. Nothing is guessed and no word is without effect: an
+unknown word is an error that names its nearest neighbours, and what is denied, said twice in
+different ways, or cannot be shown is an error with one sentence that says so.
+"""
+
+import difflib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from minisora.text import words_of
+from minisora.world.whole import phrases
+from minisora.world.whole.captions import (
+    OPPOSITE,
+    POSITION_WORDS,
+    VOCABULARY,
+    WHEN,
+    plural,
+    speed_of,
+    turning_of,
+)
+from minisora.world.whole.scene import COLORS, DIRECTIONS, ROUND, SHAPES, Scene
+
+CELL = r"x(\d+) y(\d+)"
+PATH = re.compile(  # where an object is at the five moments, or all the time
+    rf"\b{' '.join(f'{word} {CELL}' for word in WHEN)}\b|\bat {CELL}\b"
+)
+MOST_OBJECTS = 3
+STRAIGHT = (*DIRECTIONS, "diagonal")  # what "moving" alone may mean
+ANY_STRAIGHT = {"moving", *STRAIGHT}
+DENIALS = ("not", "no", "without", "never", "isn't", "doesn't", "don't")
+
+
+@dataclass(frozen=True)
+class ObjectSpec:
+    """What a prompt asks of one object; None is free."""
+
+    shape: str | None = None
+    color: str | None = None
+    size: str | None = None
+    motion: str | None = None
+    speed: str | None = None  # "slow" or "fast"
+    turning: str | None = None  # "clockwise" or "counterclockwise"
+    then: str | None = None  # what it does next, see `SceneObject.then`
+    place: str | None = None  # where it is at first, see `captions.place_of`
+    path: tuple[tuple[int, int], ...] | None = None  # its cells (column, row) at the five moments
+
+
+@dataclass(frozen=True)
+class PromptSpec:
+    """What a prompt asks for. Where a verb joins two objects, the first does it to the second."""
+
+    objects: tuple[ObjectSpec, ...] = ()
+    background: tuple[str, ...] | None = None  # one of these colours
+    texture: str | None = None
+    relation: str | None = None  # where objects[0] is, seen from objects[1]
+    verb: str | None = None  # one of `scene.VERBS`
+    camera: tuple[str, ...] | None = None  # one of these of `scene.CAMERAS`
+    wall: bool = False
+    cut: tuple[tuple[str, ...], str] | None = None  # colours and texture after the cut
+
+
+# ----------------------------------------------------------------------------------------- lexicon
+
+
+Meaning = tuple[str, str]  # what kind of thing a phrase says, and what it says
+VERB_PHRASES = {
+    "hits": "hits",
+    "bumps into": "hits",
+    "is hit by": "hit by",
+    "paints a line": "paints",
+    "takes a bite out of": "bites",
+    "bites": "bites",
+    "touches": "lights",
+    "lights": "lights",
+    "lights up when": "lit when",
+    "and it lights up": "lights up",
+    "touches it": "lights",
+}
+OTHER_PHRASES: dict[str, Meaning] = {
+    "behind a wall": ("wall", "wall"),
+    "behind a gray wall": ("wall", "wall"),
+    "behind the wall": ("wall", "wall"),
+    "passes behind a wall": ("wall", "wall"),
+    "from left to right": ("motion", "right"),
+    "from right to left": ("motion", "left"),
+    "cut to": ("cut", "cut"),
+    "the camera": ("camera", "camera"),
+    "camera": ("camera", "camera"),
+    "while the camera": ("camera", "camera"),
+    "then": ("then", "then"),
+    "and then": ("then", "then"),
+    "turns": ("turns", "turns"),
+    "turning": ("turns", "turns"),
+    "both": ("both", "both"),
+    "that": ("filler", "that"),
+    "that is": ("filler", "that"),
+    "that are": ("filler", "that"),
+    "starting": ("filler", "starting"),
+    "there are": ("filler", "there"),
+    "there is": ("filler", "there"),
+}
+FILLERS = ("a", "an", "the", "and", "is", "are", "on", "first", "while", "when", "with", "of")
+
+
+def _lexicon() -> dict[tuple[str, ...], Meaning]:
+    """Every phrase, word by word, with what it means."""
+    found: dict[str, Meaning] = {word: ("filler", word) for word in FILLERS}
+    tables: dict[str, dict[str, tuple[str, ...]]] = {
+        "size": phrases.SIZE_WORDS,
+        "color": phrases.COLOR_WORDS,
+        "shape": phrases.SHAPE_WORDS,
+        "speed": phrases.SPEED_WORDS,
+        "turning": phrases.TURNING_WORDS,
+        "relation": phrases.RELATION_WORDS,
+        "background": phrases.BACKGROUND_WORDS,
+        "texture": phrases.TEXTURE_WORDS,
+    }
+    for kind, table in tables.items():
+        for value, several in table.items():
+            found |= {phrase: (kind, value) for phrase in several}
+    for shape in SHAPES:
+        for word in phrases.SHAPE_WORDS[shape]:
+            found[plural(word)] = ("shapes", shape)
+    for count, several in phrases.COUNT_WORDS.items():
+        found |= {word: ("count", str(count)) for word in several}
+    for value, forms in phrases.MOTION_WORDS.items():
+        for participle, finite in forms:
+            found |= dict.fromkeys((participle, finite), ("motion", value))
+            if finite.startswith("is "):
+                found[finite.removeprefix("is ")] = ("motion", value)
+    for speed, several in phrases.SPEED_ADJECTIVES.items():
+        found |= {word: ("speed", speed) for word in several}
+    found |= {shade: ("shade", shade) for shade in phrases.SHADE_WORDS}
+    found |= {word: ("polite", word) for word in phrases.POLITE}
+    found |= {phrase: ("verb", verb) for phrase, verb in VERB_PHRASES.items()}
+    found |= {f"the {word}": ("ordinal", str(i)) for i, word in enumerate(phrases.ORDINALS)}
+    for texture in ("plain", "striped"):
+        value = {"plain": "plain", "striped": "stripes"}[texture]
+        found[texture] = ("texture", value)
+    found["landscape"] = ("texture", "hills")
+    found["with hills"] = ("texture", "hills")
+    found["background"] = ("background word", "background")
+    found |= _places()
+    found |= OTHER_PHRASES
+    return {tuple(phrase.split()): meaning for phrase, meaning in found.items()}
+
+
+def _places() -> dict[str, Meaning]:
+    """ "at the top left" and all others."""
+    places = {"in the middle": ("place", "in the middle")}
+    for row in phrases.PLACE_ROWS:
+        for column in phrases.PLACE_COLUMNS:
+            words = [word for word in (row, column) if word != "middle"]
+            if words:
+                phrase = f"at the {' '.join(words)}"
+                places[phrase] = ("place", phrase)
+    return places
+
+
+def _camera_lexicon() -> dict[tuple[str, ...], str]:
+    """What may follow "the camera"."""
+    found = {}
+    for kind, forms in phrases.CAMERA_WORDS.items():
+        for participle, finite in forms:
+            found[tuple(participle.split())] = kind
+            found[tuple(f"is {participle}".split())] = kind
+            found[tuple(finite.split())] = kind
+    for phrase in phrases.AWAY_WORDS:
+        found[tuple(phrase.split())] = "looks away"
+    return found
+
+
+LEXICON = _lexicon()
+CAMERA_LEXICON = _camera_lexicon()
+LONGEST = max(map(len, LEXICON))  # words
+
+
+# ------------------------------------------------------------------------------------------ parse
+
+
+def parse(prompt: str) -> PromptSpec:
+    """Turn a prompt into what it asks for.
+
+    Raises:
+        ValueError: an unknown word (the nearest known ones are named), no shape or more than three,
+            something denied or said twice in different ways, something that pixels cannot show, or
+            positions that are not one path for every object.
+    """
+    words = words_of(prompt)
+    text = " ".join(words)
+    paths = [_path(match) for match in PATH.finditer(text)]
+    words = PATH.sub("", text).split()
+    sentence = _Sentence(prompt)
+    meanings = list(_phrases(words, prompt))
+    for i, (kind, value) in enumerate(meanings):
+        sentence.take(kind, value, _what_follows(meanings[i + 1 :]))
+    spec = sentence.finish()
+    if words and not spec.objects:
+        raise ValueError(f"{prompt!r} names no shape; name one of {', '.join(SHAPES)}")
+    if paths:
+        if len(paths) != len(spec.objects):
+            raise ValueError(
+                f"{prompt!r} gives {len(paths)} positions for {len(spec.objects)} objects; "
+                "give each its own, joined by 'and', or none"
+            )
+        pairs = zip(spec.objects, paths, strict=True)
+        spec = replace(spec, objects=tuple(replace(own, path=path) for own, path in pairs))
+    return _in_order(spec, sentence.passive)
+
+
+def _what_follows(meanings: list[Meaning]) -> str:
+    """The kind of the next phrase that is no adjective."""
+    for kind, _ in meanings:
+        if kind not in ("size", "color", "speed"):
+            return kind
+    return ""
+
+
+def _path(match: re.Match[str]) -> tuple[tuple[int, int], ...]:
+    """Five cells (column, row) of one match of PATH."""
+    numbers = [int(number) for number in match.groups() if number]
+    cells = tuple(zip(numbers[::2], numbers[1::2], strict=True))
+    return cells * (len(WHEN) // len(cells))
+
+
+def _in_order(spec: PromptSpec, passive: bool) -> PromptSpec:
+    """Who does something comes first: "a circle is hit by a square" is turned round."""
+    if not passive:
+        return spec
+    return replace(spec, objects=spec.objects[::-1])
+
+
+def _phrases(words: list[str], prompt: str) -> Iterator[Meaning]:
+    """The longest known phrases in turn."""
+    start = 0
+    while start < len(words):
+        for length in range(LONGEST, 0, -1):
+            phrase = tuple(words[start : start + length])
+            of_another = phrase[-3:-1] == ("to", "the") and words[start + length :][:1] == ["of"]
+            if phrase in LEXICON and not of_another:  # "moving to the left of a square"
+                break
+        else:
+            raise ValueError(_unknown(words[start], prompt))
+        kind, value = LEXICON[phrase]
+        start += len(phrase)
+        if kind != "camera":
+            yield kind, value
+            continue
+        for length in range(min(LONGEST, len(words) - start), 0, -1):
+            phrase = tuple(words[start : start + length])
+            if phrase in CAMERA_LEXICON:
+                yield "camera", CAMERA_LEXICON[phrase]
+                start += len(phrase)
+                start += words[start : start + 1] == ["over"]
+                break
+        else:
+            raise ValueError(
+                f"{prompt!r} does not say what the camera does; it pans left, right, up or down, "
+                "zooms in or out, or looks away and back"
+            )
+
+
+def _unknown(word: str, prompt: str) -> str:
+    if word in DENIALS:
+        return (
+            f"{word!r} in {prompt!r} denies something, which the world cannot show; "
+            "say what there should be instead"
+        )
+    if word in POSITION_WORDS and word not in ("from", "to", "at"):
+        return (
+            f"{word!r} is not part of a whole position in {prompt!r}; say 'at x16 y18' or "
+            "'from x6 y24 early x9 y24 midway x12 y24 late x15 y24 to x18 y24'"
+        )
+    known = [w for w in VOCABULARY if w not in POSITION_WORDS]
+    if word in DIRECTIONS:
+        return (
+            f"{word!r} in {prompt!r} is a second way for one motion; "
+            "say for example 'first moving up, then moving down'"
+        )
+    if word in known:
+        return f"{word!r} has no meaning where it stands in {prompt!r}"
+    near = difflib.get_close_matches(word, known, n=3, cutoff=0.75)
+    if near:
+        return f"unknown word {word!r}; the nearest known words are: {', '.join(near)}"
+    return f"unknown word {word!r}; the world has no such thing: its shapes are {', '.join(SHAPES)}"
+
+
+@dataclass
+class _Sentence:
+    """What has been understood of a prompt so far."""
+
+    prompt: str
+    objects: list[dict[str, str]] = field(default_factory=list)
+    about: dict[str, str] = field(default_factory=dict)  # relation, verb, camera, wall
+    background: dict[str, str] = field(default_factory=dict)
+    after_cut: dict[str, str] | None = None
+    waiting: dict[str, str] = field(default_factory=dict)  # what is said of a noun yet to come
+    count: int = 1  # of the nouns yet to come
+    previous: str = ""  # the kind of the phrase before
+    before_noun: bool = False  # what is said belongs to the next noun
+    focus: int = 0  # index of the object of which something is said
+    all_of_them: bool = False  # … or to all nouns: after "both", and after a plural
+    passive: bool = False
+    next_event: bool = False  # after "then"
+    color_next: bool = False  # after "turns"
+
+    def take(self, kind: str, value: str, follows: str) -> None:
+        """Add one phrase. follows: see `_what_follows`."""
+        self.before_noun = follows in ("shape", "shapes")
+        if kind == "color" and follows in ("background word", "texture") and not self.color_next:
+            raise ValueError(
+                f"{self.prompt!r} asks for a {value} background; "
+                f"backgrounds are {', '.join(phrases.BACKGROUND_WORDS)}"
+            )
+        getattr(self, f"_{kind.replace(' ', '_')}")(value)
+        self.previous = kind
+
+    def finish(self) -> PromptSpec:
+        """Give what still waits to the last object ("moving left, a circle"), and check."""
+        for name, value in self.waiting.items():
+            if self.objects:
+                self._say(self.objects[-1], name, value)
+        if len(self.objects) > MOST_OBJECTS:
+            raise ValueError(
+                f"{self.prompt!r} names {len(self.objects)} objects; the world has at most three"
+            )
+        for thing in self.objects:
+            if thing.get("motion") == "spinning" and thing["shape"] in ROUND:
+                raise ValueError(
+                    f"a spinning {thing['shape']} looks like a still one; "
+                    "spin a square, triangle, star or heart"
+                )
+        self._check_verb()
+        colors, texture = _background_of(self.background)
+        camera = self.about.get("camera")
+        looks = ("looks left and back", "looks right and back")
+        return PromptSpec(
+            tuple(_object_spec(thing) for thing in self.objects),
+            colors,
+            texture,
+            self.about.get("relation"),
+            self.about.get("verb"),
+            (looks if camera == "looks away" else (camera,)) if camera else None,
+            "wall" in self.about,
+            _cut_of(self.after_cut),
+        )
+
+    def _check_verb(self) -> None:
+        verb = self.about.get("verb")
+        if verb in ("hits", "bites", "lights") and len(self.objects) != 2:
+            raise ValueError(f"{self.prompt!r} does not say what is touched: name a second object")
+        if "relation" in self.about and len(self.objects) != 2:
+            raise ValueError(
+                f"{self.prompt!r} says {self.about['relation']!r} but names "
+                f"{len(self.objects) or 'no'} object(s)"
+            )
+
+    # one method for each kind of phrase
+
+    def _filler(self, word: str) -> None:
+        pass
+
+    def _polite(self, word: str) -> None:
+        pass
+
+    def _both(self, word: str) -> None:
+        self.all_of_them = True
+
+    def _ordinal(self, index: str) -> None:
+        """ "the second small": what follows is about that object, in the order of naming."""
+        if int(index) < len(self.objects):
+            self.focus = int(index)
+            self.all_of_them = False
+
+    def _count(self, number: str) -> None:
+        self.count = int(number)
+
+    def _shape(self, shape: str) -> None:
+        self._noun(shape, 1)
+
+    def _shapes(self, shape: str) -> None:
+        self._noun(shape, max(self.count, 2))
+
+    def _noun(self, shape: str, count: int) -> None:
+        if self.previous in ("background", "shade") and shape != "lamp":
+            raise ValueError(
+                f"{self.prompt!r} asks for an object in a colour of backgrounds; "
+                f"objects are {', '.join(COLORS)}"
+            )
+        if self.next_event:
+            raise ValueError(
+                f"{self.prompt!r} says what another object does then; "
+                "in this world one object does two things, one after the other"
+            )
+        color = {} if shape != "lamp" else {"color": "off"}
+        for _ in range(count):
+            self.objects.append({"shape": shape, **color, **self.waiting})
+        self.all_of_them = count > 1
+        self.waiting = {}
+        self.count = 1
+        self.focus = len(self.objects) - 1
+
+    def _size(self, value: str) -> None:
+        self._adjective("size", value)
+
+    def _color(self, value: str) -> None:
+        if self.color_next:
+            self.color_next = self.next_event = False
+            self._event(value)
+        else:
+            self._adjective("color", value)
+
+    def _adjective(self, name: str, value: str) -> None:
+        if self.before_noun or not self.objects:
+            self._say(self.waiting, name, value)
+        else:
+            self._say(self.objects[self.focus], name, value)
+
+    def _motion(self, value: str) -> None:
+        if self.next_event:
+            self.next_event = False
+            self._event(value)
+        else:
+            self._of_objects("motion", value)
+
+    def _event(self, value: str) -> None:
+        for thing in self._meant():
+            self._say(thing, "then", value)
+
+    def _speed(self, value: str) -> None:
+        """ "moving fast" looks back, "a fast circle" forward."""
+        if self.before_noun:
+            self._say(self.waiting, "speed", value)
+        else:
+            self._of_objects("speed", value)
+
+    def _turning(self, value: str) -> None:
+        self._of_objects("turning", value)
+
+    def _place(self, value: str) -> None:
+        self._of_objects("place", value)
+
+    def _of_objects(self, name: str, value: str) -> None:
+        if not self.objects:
+            self._say(self.waiting, name, value)
+        for thing in self._meant():
+            self._say(thing, name, value)
+
+    def _meant(self) -> list[dict[str, str]]:
+        """The objects of which something is said."""
+        if not self.objects:
+            return []
+        return self.objects if self.all_of_them else [self.objects[self.focus]]
+
+    def _then(self, word: str) -> None:
+        self.next_event = True
+
+    def _turns(self, word: str) -> None:
+        self.color_next = True
+
+    def _relation(self, value: str) -> None:
+        self._say(self.about, "relation", value)
+
+    def _verb(self, value: str) -> None:
+        if value == "hit by":
+            self.passive = True
+            value = "hits"
+        if value == "lit when":
+            self.passive = True
+            value = "lights"
+        if value == "lights up":
+            value = "lights"
+        self._say(self.about, "verb", value)
+
+    def _camera(self, value: str) -> None:
+        self._say(self.about, "camera", value)
+
+    def _wall(self, value: str) -> None:
+        self._say(self.about, "wall", value)
+
+    def _cut(self, word: str) -> None:
+        self.after_cut = {}
+
+    def _background(self, value: str) -> None:
+        self._say(self._scenery(), "color", value)
+
+    def _shade(self, value: str) -> None:
+        self._say(self._scenery(), "color", value)
+
+    def _texture(self, value: str) -> None:
+        self._say(self._scenery(), "texture", value)
+
+    def _background_word(self, word: str) -> None:
+        self._scenery().setdefault("texture", "plain")
+
+    def _scenery(self) -> dict[str, str]:
+        return self.background if self.after_cut is None else self.after_cut
+
+    def _say(self, of: dict[str, str], attribute: str, value: str) -> None:
+        said = of.setdefault(attribute, value)
+        if attribute == "motion" and "moving" in (said, value) and {said, value} <= ANY_STRAIGHT:
+            of[attribute] = value if said == "moving" else said  # the one that says more
+        elif said != value:
+            raise ValueError(
+                f"{self.prompt!r} says two things at once: {attribute} {said!r} and {value!r}"
+            )
+
+
+def _object_spec(said: dict[str, str]) -> ObjectSpec:
+    return replace(ObjectSpec(), **said)  # type: ignore[arg-type]
+
+
+def _background_of(said: dict[str, str]) -> tuple[tuple[str, ...] | None, str | None]:
+    """Colours and texture; a background whose texture is not said is plain."""
+    color = said.get("color")
+    if color is None:
+        return None, said.get("texture")
+    return phrases.SHADE_WORDS.get(color, (color,)), said.get("texture", "plain")
+
+
+def _cut_of(said: dict[str, str] | None) -> tuple[tuple[str, ...], str] | None:
+    if said is None:
+        return None
+    colors, texture = _background_of(said)
+    return (colors or tuple(phrases.BACKGROUND_WORDS), texture or "plain")
+
+
+# ------------------------------------------------------------------------------ prompts and scenes
+
+
+def spec_of(scene: Scene, duration: float = 2.0) -> PromptSpec:
+    """What a caption that says everything but places and paths would ask for."""
+    specs = []
+    for thing in scene.objects:
+        motion = None if scene.verb in ("hits", "bites", "lights") else thing.motion
+        specs.append(
+            ObjectSpec(
+                thing.shape,
+                thing.color,
+                thing.size,
+                motion,
+                speed_of(thing, duration),
+                turning_of(thing),
+                thing.then,
+            )
+        )
+    return PromptSpec(
+        tuple(specs),
+        (scene.background,),
+        scene.texture,
+        scene.relation,
+        scene.verb,
+        (scene.camera.kind,),
+        bool(scene.wall),
+        ((scene.cut.background,), scene.cut.texture) if scene.cut else None,
+    )
+
+
+def agrees(asked: PromptSpec, scene: Scene, duration: float = 2.0) -> bool:
+    """Whether everything that was asked but places and paths holds in a scene.
+
+    Two objects may be named either way round where no verb joins them.
+    """
+    truth = spec_of(scene, duration)
+    if _agrees(asked, truth):
+        return True
+    if truth.relation is None or truth.verb:
+        return False
+    relation = OPPOSITE[truth.relation]
+    return _agrees(asked, replace(truth, objects=truth.objects[::-1], relation=relation))
+
+
+def _agrees(asked: PromptSpec, truth: PromptSpec) -> bool:
+    if len(asked.objects) != len(truth.objects):
+        return False
+    names = ("shape", "color", "size", "motion", "speed", "turning", "then")
+    for a, b in zip(asked.objects, truth.objects, strict=True):
+        if a.motion == "moving" and b.motion in STRAIGHT:
+            a = replace(a, motion=b.motion)
+        if not all(getattr(a, name) in (None, getattr(b, name)) for name in names):
+            return False
+    for name in ("texture", "relation", "verb", "cut"):
+        if name != "cut" and getattr(asked, name) not in (None, getattr(truth, name)):
+            return False
+    if asked.background and truth.background and truth.background[0] not in asked.background:
+        return False
+    if asked.camera and truth.camera and truth.camera[0] not in asked.camera:
+        return False
+    if asked.wall and not truth.wall:
+        return False
+    if (asked.cut is None) != (truth.cut is None):
+        return False
+    if asked.cut and truth.cut:
+        return truth.cut[0][0] in asked.cut[0] and truth.cut[1] == asked.cut[1]
+    return True
