@@ -54,6 +54,7 @@ def report_of(tmp_path) -> dict:
     return json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 def test_it_runs_from_nothing_to_files_and_its_model_can_be_loaded(run, tmp_path, monkeypatch):
     monkeypatch.setattr(train_on_gpu, "PIECE", 100_000)
     assert run(40) == 0
@@ -66,6 +67,7 @@ def test_it_runs_from_nothing_to_files_and_its_model_can_be_loaded(run, tmp_path
     assert joined(tmp_path).metadata["curve"] == report["curve"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="os.kill ends the process on Windows")
 @pytest.mark.parametrize("moment", ["clips", "vae", "latents", "text", "upsampler", "dit"])
 def test_it_is_cut_off_anywhere_and_goes_on(run, tmp_path, monkeypatch, moment):
@@ -125,6 +127,7 @@ def test_a_stage_takes_its_fraction_of_what_is_left(monkeypatch, tmp_path, prese
     assert asked.should_stop()
 
 
+@pytest.mark.slow
 def test_what_fails_compiled_goes_on_without(run, tmp_path, monkeypatch):
     monkeypatch.setattr(train_on_gpu, "can_compile", lambda kind: True)
     monkeypatch.setattr(train_on_gpu, "COMPILE_FROM", {"cpu": 0.0})
