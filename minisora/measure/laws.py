@@ -66,7 +66,7 @@ def best_law(
         first_radius = float(radii.median())
 
     distances = (positions - positions.mean(0)).norm(dim=-1)
-    if distances.max() < _rest(span):
+    if distances.max() < rest_of(span):
         if grows:
             return _growing(positions, radii, times, first_radius, growth)
         return _in_place(positions, radii, angles, times, first_radius)
@@ -105,7 +105,7 @@ def best_collision(
         return None
     span = float(times[-1] - times[0])
     nearest = float((a - b).norm(dim=1).min())
-    b_moves = float((b[-1] - b[0]).norm()) >= _rest(span)
+    b_moves = float((b[-1] - b[0]).norm()) >= rest_of(span)
     if not b_moves or nearest > 1.25 * (r_a + r_b):
         return None
 
@@ -132,8 +132,8 @@ def best_collision(
     approach = speed / (2 * fps)  # the nearest moment lies at most half a frame from a frame
     if nearest - approach > CONTACT * (r_a + r_b):
         return None
-    error_a, worst_a = _errors(a, best_a)
-    error_b, worst_b = _errors(b, best_b)
+    error_a, worst_a = errors_of(a, best_a)
+    error_b, worst_b = errors_of(b, best_b)
     vx, vy = (towards * speed).tolist()
     return Law("hits", max(error_a, error_b), max(worst_a, worst_b), r_a, (vx, vy))
 
@@ -149,7 +149,7 @@ def _in_place(
     radius: float,
 ) -> Law:
     """Still or spinning."""
-    error, worst = _errors(positions, positions.mean(0))
+    error, worst = errors_of(positions, positions.mean(0))
     start, rate = fit_line(angles, times)
     wobble = float((angles - start - rate * times).square().mean().sqrt())
     motion = "unclear"
@@ -170,7 +170,7 @@ def _growing(
     growth: float,
 ) -> Law:
     """Growing or shrinking at a constant rate."""
-    error, worst = _errors(positions, positions.mean(0))
+    error, worst = errors_of(positions, positions.mean(0))
     start, slope = fit_line(radii, times)
     wobble = float((radii - start - slope * times).square().mean().sqrt())
     motion = "growing" if growth > 1 else "shrinking"
@@ -191,7 +191,7 @@ def _straight(positions: torch.Tensor, times: torch.Tensor) -> Law:
     else:
         motion = "down" if vy > 0 else "up"
     law = start + velocity * times[:, None]
-    return Law(motion, *_errors(positions, law), velocity=(vx, vy))
+    return Law(motion, *errors_of(positions, law), velocity=(vx, vy))
 
 
 def _circle(positions: torch.Tensor, times: torch.Tensor) -> Law | None:
@@ -213,7 +213,7 @@ def _circle(positions: torch.Tensor, times: torch.Tensor) -> Law | None:
     law = center + radius * torch.stack([law_phase.cos(), law_phase.sin()], dim=1)
     speed = radius * rate
     velocity = (-speed * math.sin(start), speed * math.cos(start))
-    return Law("circling", *_errors(positions, law), velocity=velocity)
+    return Law("circling", *errors_of(positions, law), velocity=velocity)
 
 
 def _first_heights(positions: torch.Tensor, floor: float) -> torch.Tensor:
@@ -255,7 +255,7 @@ def _vertical(
     law = torch.stack([x, y[row]], dim=1)
     fallen = 0.5 * GRAVITY * float(times[-1]) ** 2
     in_the_air = fallen < float(heights[row]) + TOLERANCE
-    return Law(motion, *_errors(positions, law), also=(other,) if in_the_air else ())
+    return Law(motion, *errors_of(positions, law), also=(other,) if in_the_air else ())
 
 
 def _thrown(positions: torch.Tensor, times: torch.Tensor, floor: float) -> Law | None:
@@ -272,7 +272,7 @@ def _thrown(positions: torch.Tensor, times: torch.Tensor, floor: float) -> Law |
         return None
     law = torch.stack([start + vx * aloft[row], law_y[row]], dim=1)
     velocity = (float(vx), -float(up[row]))
-    return Law("thrown", *_errors(positions, law), velocity=velocity)
+    return Law("thrown", *errors_of(positions, law), velocity=velocity)
 
 
 # --------------------------------------------------------------------------------------- tools
@@ -286,7 +286,7 @@ def unwrap(angles: torch.Tensor, period: float) -> torch.Tensor:
     return torch.cat([first, first + steps.cumsum(0)])
 
 
-def _rest(span: float) -> float:
+def rest_of(span: float) -> float:
     """How far an object at rest may seem to move in a clip of `span` seconds."""
     return min(max(REST * span / 2, LEAST_REST), REST)
 
@@ -299,7 +299,7 @@ def fit_line(values: torch.Tensor, times: torch.Tensor) -> tuple[torch.Tensor, t
     return values.mean(0) - slope * middle, slope
 
 
-def _errors(track: torch.Tensor, law: torch.Tensor) -> tuple[float, float]:
+def errors_of(track: torch.Tensor, law: torch.Tensor) -> tuple[float, float]:
     """Root mean square and largest distance of two tracks (T, 2)."""
     distance = (track - law).norm(dim=-1)
     return float(distance.square().mean().sqrt()), float(distance.max())

@@ -14,10 +14,11 @@ from typing import Any
 
 import torch
 
-from minisora.measure.accuracy import OnBatch, make_clips
+from minisora.measure.accuracy import OnBatch, make_clips, summarise
 from minisora.measure.clips import clip_shape, round_trip
-from minisora.measure.stats import Figure, fraction_of, mean_of, percent, psnr_of
-from minisora.measure.whole.judge import Verdict, judge
+from minisora.measure.judge import Verdict
+from minisora.measure.stats import mean_of, percent, psnr_of
+from minisora.measure.whole.judge import judge
 from minisora.pipeline import MiniSora
 from minisora.world.whole.captions import caption
 from minisora.world.whole.dataset import TEST_SEEDS, sample_scene
@@ -41,19 +42,6 @@ def prompts_of(model: MiniSora, scenes: Sequence[Scene]) -> list[str]:
     shape = clip_shape(model)
     rate: dict[str, Any] = {"num_frames": shape["num_frames"], "fps": shape["fps"]}
     return [caption(s, random.Random(f"caption {s.seed}"), **rate) for s in scenes]
-
-
-def summarise(verdicts: Sequence[Verdict]) -> dict[str, Figure | None]:
-    """Attribute → fraction of the verdicts in which it was asked and right.
-
-    "all" is everything that the prompt asks for, "all and outline" also that outlines hold.
-    """
-    table = {"all": fraction_of([v.all for v in verdicts])}
-    for name in sorted({name for v in verdicts for name in v.attributes}):
-        table[name] = fraction_of([v.attributes[name] for v in verdicts if name in v.attributes])
-    if "outline" in table:
-        table["all and outline"] = fraction_of([v.all_and_outline for v in verdicts])
-    return table
 
 
 def evaluate_text_to_video(

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
+from minisora.measure.judge import Verdict
 from minisora.measure.whole.camera import View, look
 from minisora.measure.whole.laws import Law, best_collision, best_law, fit_line
 from minisora.measure.whole.marks import at_rest, bitten, iou, is_lit, is_painted, stroke
@@ -78,38 +79,6 @@ class Reading:
         objects = [f"a {o.size} {o.color} {o.shape} ({o.motion})" for o in self.objects]
         seen = " and ".join(objects) or "nothing"
         return f"{seen} on a {self.background} {self.texture} background"
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """Attribute → whether it is right.
-
-    Every attribute but "outline" is something that the prompt asks for. "outline" says whether the
-    objects keep their outlines in every frame; no prompt asks for it, and it is reported beside.
-    """
-
-    attributes: dict[str, bool] = field(default_factory=dict)
-
-    @property
-    def all(self) -> bool:
-        """Whether everything that was asked is right; False where nothing was asked."""
-        asked = [right for name, right in self.attributes.items() if name != "outline"]
-        return bool(asked) and all(asked)
-
-    @property
-    def all_and_outline(self) -> bool:
-        """Whether everything that was asked is right and every outline is whole."""
-        return self.all and self.attributes.get("outline", True)
-
-    def __str__(self) -> str:
-        if not self.attributes:
-            return "nothing was asked"
-        wrong = [name for name, right in self.attributes.items() if not right]
-        if not wrong:
-            return "as asked"
-        if wrong == ["outline"]:
-            return "as asked, but an outline breaks up"
-        return "not as asked: " + ", ".join(wrong)
 
 
 # ------------------------------------------------------------------------------------- reading

@@ -14,11 +14,10 @@ from dataclasses import dataclass
 
 import torch
 
+from minisora.measure.laws import errors_of, fit_line, rest_of, unwrap
 from minisora.world.whole.scene import EXTENT, GRAVITY
 
 TOLERANCE = 0.07  # half-widths: a law that misses by more does not explain a track
-REST = 0.10  # half-widths: in a clip of two seconds, what moves less from its middle stands still
-LEAST_REST = 0.03  # half-widths: the same in a very short clip, where positions are read less well
 MAX_ORBIT = 1.0  # half-widths: no circle of the world is larger
 WELL = 0.04  # half-widths: by which two pieces may miss a track
 BREAK = (0.3, 0.7)  # fractions of the clip between which a second piece begins
@@ -97,7 +96,7 @@ def best_law(
         first_radius = float(radii.median())
 
     distances = (positions - positions.mean(0)).norm(dim=-1)
-    if distances.max() < _rest(span):
+    if distances.max() < rest_of(span):
         if grows:
             return _growing(positions, radii, times, first_radius, growth)
         return _in_place(positions, radii, angles, times, first_radius, PERIOD.get(shape, 0.0))
@@ -150,7 +149,7 @@ def best_collision(
         return None
     span = float(times[-1] - times[0])
     nearest = float((a - b).norm(dim=1).min())
-    if (b[-1] - b[0]).norm() < _rest(span) or nearest > 1.25 * (r_a + r_b):
+    if (b[-1] - b[0]).norm() < rest_of(span) or nearest > 1.25 * (r_a + r_b):
         return None
 
     towards = (b[0] - a[0]) / (b[0] - a[0]).norm()
@@ -176,8 +175,8 @@ def best_collision(
     approach = speed / (2 * fps)  # the nearest moment lies at most half a frame from a frame
     if nearest - approach > CONTACT * (r_a + r_b):
         return None
-    error_a, worst_a = _errors(a, best_a)
-    error_b, worst_b = _errors(b, best_b)
+    error_a, worst_a = errors_of(a, best_a)
+    error_b, worst_b = errors_of(b, best_b)
     vx, vy = (towards * speed).tolist()
     return Law("hits", max(error_a, error_b), r_a, (vx, vy), max(worst_a, worst_b))
 
@@ -194,7 +193,7 @@ def _in_place(
     period: float,
 ) -> Law:
     """Still or spinning."""
-    error, worst = _errors(positions, positions.mean(0))
+    error, worst = errors_of(positions, positions.mean(0))
     _, rate, wobble = rotation(angles, times, period, MOST_SPIN)
     motion, turning = "unclear", None
     if abs(rate) < 0.4 and wobble < WOBBLE:
@@ -215,7 +214,7 @@ def _growing(
     growth: float,
 ) -> Law:
     """Growing or shrinking at a constant rate."""
-    error, worst = _errors(positions, positions.mean(0))
+    error, worst = errors_of(positions, positions.mean(0))
     start, slope = fit_line(radii, times)
     wobble = float((radii - start - slope * times).square().mean().sqrt())
     motion = "growing" if growth > 1 else "shrinking"
@@ -229,7 +228,7 @@ def _straight(positions: torch.Tensor, times: torch.Tensor) -> Fit:
     """Constant velocity."""
     start, velocity = fit_line(positions, times)
     vx, vy = velocity.tolist()
-    return Fit(_way(vx, vy), *_errors(positions, start + velocity * times[:, None]), (vx, vy))
+    return Fit(_way(vx, vy), *errors_of(positions, start + velocity * times[:, None]), (vx, vy))
 
 
 def _way(vx: float, vy: float) -> str:
@@ -258,7 +257,7 @@ def _two_pieces(
     solution = torch.linalg.solve(squares, system.mT @ positions)  # (41, 3, 2)
     law = system @ solution
     row = int((law - positions).square().sum((1, 2)).argmin())
-    errors = _errors(positions, law[row])
+    errors = errors_of(positions, law[row])
     start, before, change = solution[row]
     after = before + change
     least = 0.25 / max(duration, 1e-6)  # half-widths per second
@@ -296,7 +295,7 @@ def _circle(positions: torch.Tensor, times: torch.Tensor) -> Fit | None:
     law = center + radius * torch.stack([law_phase.cos(), law_phase.sin()], dim=1)
     speed = radius * rate
     velocity = (-speed * math.sin(start), speed * math.cos(start))
-    return Fit("circling", *_errors(positions, law), velocity, turning=_turning(rate))
+    return Fit("circling", *errors_of(positions, law), velocity, turning=_turning(rate))
 
 
 def _turning(rate: float) -> str:
@@ -351,7 +350,7 @@ def _vertical(
     law = torch.stack([positions[:, 0].mean().expand(len(times)), y[row]], dim=1)
     fallen = 0.5 * GRAVITY * float(times[-1]) ** 2
     in_the_air = fallen < float(heights[row]) + TOLERANCE
-    return Fit(motion, *_errors(positions, law), also=(other,) if in_the_air else ())
+    return Fit(motion, *errors_of(positions, law), also=(other,) if in_the_air else ())
 
 
 def _thrown(positions: torch.Tensor, times: torch.Tensor, floor: float) -> Fit | None:
@@ -366,7 +365,7 @@ def _thrown(positions: torch.Tensor, times: torch.Tensor, floor: float) -> Fit |
     if abs(float(vx)) <= 0.15:
         return None
     law = torch.stack([start + vx * aloft[row], law_y[row]], dim=1)
-    return Fit("thrown", *_errors(positions, law), (float(vx), -float(up[row])))
+    return Fit("thrown", *errors_of(positions, law), (float(vx), -float(up[row])))
 
 
 # --------------------------------------------------------------------------------------- tools
@@ -450,30 +449,3 @@ def _phases(
 def _wrap(angles: torch.Tensor, period: float) -> torch.Tensor:
     """Angles from -period / 2 to period / 2."""
     return torch.remainder(angles + period / 2, period) - period / 2
-
-
-def unwrap(angles: torch.Tensor, period: float) -> torch.Tensor:
-    """Add whole periods to angles (T,), so that no step between frames exceeds half a period."""
-    steps = angles.diff()
-    steps = steps - (steps / period).round() * period
-    first = angles[:1] - (angles[:1] / period).round() * period
-    return torch.cat([first, first + steps.cumsum(0)])
-
-
-def _rest(span: float) -> float:
-    """How far an object at rest may seem to move in a clip of `span` seconds."""
-    return min(max(REST * span / 2, LEAST_REST), REST)
-
-
-def fit_line(values: torch.Tensor, times: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Least-squares line through values (T, ...) at times (T,): value at time 0 and slope."""
-    middle = times.mean()
-    weights = (times - middle).view(-1, *[1] * (values.ndim - 1))
-    slope = (weights * values).sum(0) / weights.square().sum().clamp(min=1e-9)
-    return values.mean(0) - slope * middle, slope
-
-
-def _errors(track: torch.Tensor, law: torch.Tensor) -> tuple[float, float]:
-    """Root mean square and largest distance of two tracks (T, 2)."""
-    distance = (track - law).norm(dim=-1)
-    return float(distance.square().mean().sqrt()), float(distance.max())

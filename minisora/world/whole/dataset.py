@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from minisora.world.scene import check_choice
 from minisora.world.whole.captions import caption, complete_caption, detailed_caption
 from minisora.world.whole.families import (
     FAMILIES,
@@ -36,7 +37,6 @@ from minisora.world.whole.scene import (
     SIZES,
     TEXTURES,
     Scene,
-    check_choice,
     simulate,
 )
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass, fields
 
 import torch
 
+from minisora.world import render as simple
+from minisora.world.render import pixel_grid
 from minisora.world.whole.scene import (
     BACKGROUND_COLORS,
     FPS,
@@ -40,22 +42,6 @@ def signed_distance(shape: str, x: torch.Tensor, y: torch.Tensor) -> torch.Tenso
     Returns:
         Distances of the same shape; exact near the edge, a lower bound far outside.
     """
-    if shape == "circle":
-        return torch.hypot(x, y) - 1.0
-    if shape == "ring":
-        return (torch.hypot(x, y) - 0.75).abs() - 0.25
-    if shape == "square":
-        return torch.maximum(x.abs(), y.abs()) - 0.85
-    if shape == "triangle":
-        return _star(x, y, points=3, outer=1.2, inner=0.6)
-    if shape == "star":
-        return _star(x, y, points=5, outer=1.15, inner=0.58)
-    if shape == "heart":  # a square on its tip, with a half disc on each of its two upper sides
-        b = 0.604
-        y = y - 0.443 * b  # the centre of mass lies above the square's middle
-        tip = (x.abs() + y.abs()) / math.sqrt(2) - b
-        lobe = torch.hypot(x.abs() - b / math.sqrt(2), y + b / math.sqrt(2)) - b
-        return torch.minimum(tip, lobe)
     if shape == "brush":  # a thin handle above a round tip
         handle = torch.maximum(x.abs() - 0.22, (y + 0.45).abs() - 0.55)
         return torch.minimum(handle, torch.hypot(x, y - 0.45) - 0.55)
@@ -65,38 +51,10 @@ def signed_distance(shape: str, x: torch.Tensor, y: torch.Tensor) -> torch.Tenso
     if shape == "lamp":  # a bulb on a socket
         socket = torch.maximum(x.abs() - 0.4, (y - 1.0).abs() - 0.35)
         return torch.minimum(torch.hypot(x, y) - 0.9, socket)
-    raise ValueError(f"shape={shape!r} cannot be drawn")
+    return simple.signed_distance(shape, x, y)
 
 
 MOUTH = 0.6  # radians from the middle of the mouth to a lip
-
-
-def _star(
-    x: torch.Tensor, y: torch.Tensor, points: int, outer: float, inner: float
-) -> torch.Tensor:
-    """A star with a point straight up.
-
-    The plane is folded into half of one point, where the edge is a single line.
-    """
-    sector = math.pi / points
-    angle = torch.atan2(x, -y)  # 0 is straight up
-    angle = (torch.remainder(angle + sector, 2 * sector) - sector).abs()
-    radius = torch.hypot(x, y)
-    px = radius * torch.cos(angle)
-    py = radius * torch.sin(angle)
-    ex = inner * math.cos(sector) - outer  # from the point to the notch
-    ey = inner * math.sin(sector)
-    return ((px - outer) * ey - py * ex) / math.hypot(ex, ey)
-
-
-def pixel_grid(
-    height: int, width: int, device: torch.device | None = None
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Centres of the pixels in half-widths: x (1, W) and y (H, 1)."""
-    unit = min(height, width)
-    x = (2 * torch.arange(width, device=device) + 1 - width) / unit
-    y = (2 * torch.arange(height, device=device) + 1 - height) / unit
-    return x[None, :].float(), y[:, None].float()
 
 
 def coverage(

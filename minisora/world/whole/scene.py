@@ -12,7 +12,7 @@ so that what pixels show decides a collision.
 
 import itertools
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
@@ -471,11 +471,3 @@ def _collide(a: _Body, b: _Body) -> None:
     push = 2 * approach / (m_a + m_b)
     a.vx, a.vy = a.vx - push * m_b * nx, a.vy - push * m_b * ny
     b.vx, b.vy = b.vx + push * m_a * nx, b.vy + push * m_a * ny
-
-
-def check_choice(name: str, value: str, allowed: Collection[str]) -> None:
-    """Refuse a value that is not among `allowed`, naming what is."""
-    if value not in allowed:
-        raise ValueError(
-            f"{name}={value!r} is not known; it is one of {', '.join(map(str, allowed))}"
-        )
