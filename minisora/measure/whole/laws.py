@@ -23,6 +23,7 @@ WELL = 0.04  # half-widths: by which two pieces may miss a track
 BREAK = (0.3, 0.7)  # fractions of the clip between which a second piece begins
 LONG_GAP = 3.5  # times the step between frames, from which on something may have paused unseen
 LEAST_PAUSE = 0.02  # half-widths that must be missing for a pause to show
+LEAST_PART = 0.25  # of the gap that a pause takes; true clips read as 0.05 at most
 MOST_SPIN = 3.0  # radians per second
 WOBBLE = 0.2  # radians by which angles may miss an even rotation
 PERIOD = {  # radians after which a rotated shape looks the same; round shapes always do
@@ -419,11 +420,11 @@ def _pauses(values: torch.Tensor, times: torch.Tensor) -> bool:
     jump = level[after].mean(0) - level[~after].mean(0)
     paused = -slope * (times[after][0] - times[~after][-1])
     part = (jump * paused).sum() / paused.square().sum().clamp(min=1e-9)
-    return bool(paused.norm() > LEAST_PAUSE and part > 0.5)
+    return bool(paused.norm() > LEAST_PAUSE and part > LEAST_PART)
 
 
 def _stops_spinning(angles: torch.Tensor, times: torch.Tensor, period: float) -> bool:
-    """The same for a rotation, which is known up to whole periods."""
+    """Whether a rotation, which is known up to whole periods, is another one after a gap."""
     after = _sides(times)
     if after is None:
         return False
@@ -431,9 +432,7 @@ def _stops_spinning(angles: torch.Tensor, times: torch.Tensor, period: float) ->
     sides = [_phases(angles[side], times[side], period, rates) for side in (~after, after)]
     row = int((sides[0][1] + sides[1][1]).argmin())
     jump = _wrap(sides[1][0][row] - sides[0][0][row], period)
-    gap = times[after][0] - times[~after][-1]
-    paused = _wrap(-rates[row] * gap, period)
-    return bool(_wrap(jump - paused, period).abs() < jump.abs())
+    return float(jump.abs()) > WOBBLE
 
 
 def _phases(
