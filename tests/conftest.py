@@ -1,5 +1,6 @@
 """Small models and clips that tests share."""
 
+import os
 import re
 import sys
 from dataclasses import replace
@@ -29,6 +30,10 @@ SMALL = Preset(
     train_upsampler=TrainConfig(steps=2, batch_size=4),
     train_dit=TrainConfig(steps=10, batch_size=4),
 )
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # as many workers as cores: one thread for each
+    torch.set_num_threads(1)
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # workers start after this
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
