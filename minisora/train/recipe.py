@@ -147,7 +147,7 @@ def begin(
         ),
     )
     torch.manual_seed(preset.train_vae.seed)
-    model = MiniSora(preset, source.vocabulary)
+    model = MiniSora(preset, source.vocabulary, source.rewordings)
     if start:
         take_over(model, start)
     model.to(place)
