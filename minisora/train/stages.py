@@ -79,7 +79,8 @@ def draw_videos(pool: torch.Tensor, batch_size: int, generator: torch.Generator)
     """Draw clips from a pool (M, 3, T, H, W) uint8: (B, 3, T, H, W) in [-1, 1]."""
     device = generator.device
     rows = torch.randint(len(pool), (batch_size,), generator=generator, device=device)
-    return pool[rows.to(pool.device)].to(device).float() / 127.5 - 1
+    videos = pool[rows.to(pool.device)].to(device)
+    return videos.float() / 127.5 - 1
 
 
 # ----------------------------------------------------------------------------------- 2 text encoder
@@ -91,7 +92,8 @@ def train_language(
     """Teach the text encoder what words look like: a caption is near its clip, far from others."""
 
     def loss_of(step: int, generator: torch.Generator) -> tuple[torch.Tensor, Figures]:
-        loss, accuracy = pair(*data.draw(preset.train_language.batch_size, generator))
+        batch = data.draw(preset.train_language.batch_size, generator)
+        loss, accuracy = pair(*batch)
         return loss, {"own caption nearest": accuracy}
 
     return fit("text", pair, loss_of, preset.train_language, run_dir, **options)
