@@ -308,14 +308,18 @@ def check(preset: Preset) -> None:
             f"other_fraction={preset.other_fraction} for each of {len(preset.other_sizes)} sizes "
             "leaves no step for the preset's own size"
         )
-    for size in [(preset.num_frames, preset.height, preset.width), *preset.other_sizes]:
-        _check_size("other_sizes", size, ("num_frames", "height", "width"))
-        _check_clip(preset, size)
+    _check_clip(preset, (preset.num_frames, preset.height, preset.width))
+    for size in preset.other_sizes:
+        try:
+            _check_size("size", size, ("num_frames", "height", "width"))
+            _check_clip(preset, size)
+        except ValueError as error:
+            raise ValueError(f"other_sizes has {size!r:.40}: {error}") from None
 
 
 def _check_size(name: str, size: Any, bounds: tuple[str, str, str]) -> None:
     if not isinstance(size, tuple) or len(size) != 3:
-        raise ValueError(f"{name}: {size!r:.40} should be three numbers: frames, rows, columns")
+        raise ValueError(f"{name}={size!r:.40} should be three numbers: frames, rows, columns")
     for bound, number in zip(bounds, size, strict=True):
         check_number(bound, number)
 

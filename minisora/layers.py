@@ -10,6 +10,7 @@ axes.
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -146,17 +147,13 @@ def record_attention(network: nn.Module) -> Iterator[dict[str, torch.Tensor]]:
     """
     maps: dict[str, torch.Tensor] = {}
 
-    def keep(name: str) -> Any:
-        def hook(module: nn.Module, inputs: Any, output: tuple[torch.Tensor, torch.Tensor]) -> None:
-            maps[name] = output[1].detach()
+    def keep(name: str, module: nn.Module, inputs: Any, output: tuple[torch.Tensor, ...]) -> None:
+        maps[name] = output[1].detach()
 
-        return hook
-
-    hooks = [
-        layer.attention.register_forward_hook(keep(name))
-        for name, layer in network.named_modules()
-        if isinstance(layer, Attention)
-    ]
+    hooks = []
+    for name, layer in network.named_modules():
+        if isinstance(layer, Attention):
+            hooks.append(layer.attention.register_forward_hook(partial(keep, name)))
     try:
         yield maps
     finally:
@@ -169,8 +166,9 @@ class MLP(nn.Module):
 
     def __init__(self, hidden_size: int, mlp_ratio: float = 4.0):
         super().__init__()
-        self.up = nn.Linear(hidden_size, int(hidden_size * mlp_ratio))
-        self.down = nn.Linear(int(hidden_size * mlp_ratio), hidden_size)
+        inner_size = int(hidden_size * mlp_ratio)
+        self.up = nn.Linear(hidden_size, inner_size)
+        self.down = nn.Linear(inner_size, hidden_size)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.down(F.gelu(self.up(x), approximate="tanh"))
@@ -226,8 +224,11 @@ def rotary_angles(
 
 def _pairs_of_axes(pairs: int, axes: int) -> list[int]:
     """Channel pairs of each axis. Of frame, row and column, the frame has a quarter."""
-    frame = pairs // 4
-    first = [frame, (pairs - frame) // 2] if axes == 3 else [pairs // axes] * (axes - 1)
+    if axes == 3:
+        frame = pairs // 4
+        first = [frame, (pairs - frame) // 2]
+    else:
+        first = [pairs // axes] * (axes - 1)
     return [*first, pairs - sum(first)]
 
 
@@ -244,7 +245,9 @@ def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tenso
     cos = cos.to(x.dtype)
     sin = sin.to(x.dtype)
     a, b = x.chunk(2, dim=-1)
-    return torch.cat([a * cos - b * sin, b * cos + a * sin], dim=-1)
+    rotated_a = a * cos - b * sin
+    rotated_b = b * cos + a * sin
+    return torch.cat([rotated_a, rotated_b], dim=-1)
 
 
 class NoiseEmbedder(nn.Module):
@@ -265,7 +268,8 @@ class NoiseEmbedder(nn.Module):
         half = self.frequency_size // 2
         frequencies = 10_000.0 ** (-torch.arange(half, device=sigma.device) / half)
         angles = 1000.0 * sigma[..., None].float() * frequencies
-        return self.mlp(torch.cat([angles.cos(), angles.sin()], dim=-1))
+        waves = torch.cat([angles.cos(), angles.sin()], dim=-1)
+        return self.mlp(waves)
 
 
 class PositionEmbedder(nn.Module):
@@ -285,5 +289,7 @@ class PositionEmbedder(nn.Module):
 
     def forward(self, positions: torch.Tensor) -> torch.Tensor:
         """positions (..., N, axes), any real numbers → (..., N, D)."""
-        angles = (positions[..., None].float() * self.frequencies).flatten(-2)
-        return self.linear(torch.cat([angles.cos(), angles.sin()], dim=-1))
+        angles = positions[..., None].float() * self.frequencies
+        angles = angles.flatten(-2)  # (..., N, axes · frequencies)
+        waves = torch.cat([angles.cos(), angles.sin()], dim=-1)
+        return self.linear(waves)

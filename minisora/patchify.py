@@ -22,7 +22,8 @@ def grid_of(shape: Sequence[int], patch_size: Size) -> Size:
     Raises:
         ValueError: a side that the patch does not divide; the nearest sides that fit are named.
     """
-    for name, length, patch in zip(("frames", "rows", "columns"), shape, patch_size, strict=True):
+    names = ("frames", "rows", "columns")
+    for name, length, patch in zip(names, shape, patch_size, strict=True):
         if length % patch or length < patch:
             below = max(length // patch, 1) * patch
             raise ValueError(
@@ -41,6 +42,12 @@ def patchify(x: torch.Tensor, patch_size: Size) -> torch.Tensor:
     return rearrange(x, "b c (t pt) (h ph) (w pw) -> b (t h w) (c pt ph pw)", pt=pt, ph=ph, pw=pw)
 
 
+def highest_in_patches(x: torch.Tensor, patch_size: Size) -> torch.Tensor:
+    """The highest value in every patch of x (T, H, W): (t, h, w)."""
+    grid = grid_of(x.shape, patch_size)
+    return patchify(x[None, None], patch_size).amax(-1).view(grid)
+
+
 def unpatchify(tokens: torch.Tensor, grid: Size, patch_size: Size) -> torch.Tensor:
     """Undo `patchify`: tokens (B, N, P) on a grid (t, h, w), N = t·h·w → (B, C, T, H, W)."""
     t, h, w = grid
@@ -53,17 +60,15 @@ def unpatchify(tokens: torch.Tensor, grid: Size, patch_size: Size) -> torch.Tens
     return rearrange(tokens, pattern, t=t, h=h, w=w, pt=pt, ph=ph, pw=pw)
 
 
-def positions_of(
-    grid: Size, start: Size = (0, 0, 0), device: torch.device | None = None
-) -> torch.Tensor:
+def positions_of(grid: Size, device: torch.device | None = None) -> torch.Tensor:
     """Frame, row and column of every token, (N, 3), in the order of `patchify`.
 
     Rows and columns count from the middle of the frame, so that a wider or taller frame adds
-    positions at its edges. Frames count from zero. `start` is added.
+    positions at its edges. Frames count from zero.
     """
     t, h, w = grid
-    frames = torch.arange(t, device=device).float() + start[0]
-    rows = torch.arange(h, device=device).float() + start[1] - (h - 1) / 2
-    columns = torch.arange(w, device=device).float() + start[2] - (w - 1) / 2
+    frames = torch.arange(t, device=device).float()
+    rows = torch.arange(h, device=device).float() - (h - 1) / 2
+    columns = torch.arange(w, device=device).float() - (w - 1) / 2
     axes = torch.meshgrid(frames, rows, columns, indexing="ij")
     return torch.stack(axes, dim=-1).reshape(-1, 3)

@@ -31,7 +31,7 @@ from minisora.inputs import (
     sentences,
     whole_number,
 )
-from minisora.patchify import Size, grid_of, patchify, positions_of, unpatchify
+from minisora.patchify import Size, grid_of, highest_in_patches, patchify, positions_of, unpatchify
 from minisora.sampling import SAMPLERS, Callback, Condition, draw_noise, guided
 from minisora.text import COLUMN, PAD, TextEncoder, Tokenizer
 from minisora.upsampler import PromptUpsampler
@@ -175,10 +175,12 @@ class MiniSora(nn.Module):
         frames = preset.num_frames if num_frames is None else num_frames
         rows = preset.height if height is None else height
         columns = preset.width if width is None else width
-        shape = self.latent_shape(frames, rows, columns, len(prompts))
-        if upsample and (frames, rows, columns) == (preset.num_frames, preset.height, preset.width):
+        B = len(prompts)
+        shape = self.latent_shape(frames, rows, columns, B)
+        own_size = (preset.num_frames, preset.height, preset.width)
+        if upsample and (frames, rows, columns) == own_size:
             prompts = self.upsample(prompts, copy_generators(generator))
-        latents = torch.zeros(len(prompts), preset.vae.latent_channels, *shape, device=self.device)
+        latents = torch.zeros(B, preset.vae.latent_channels, *shape, device=self.device)
         return self.denoise(prompts, latents, torch.ones(shape), **options)
 
     @torch.no_grad()
@@ -200,9 +202,8 @@ class MiniSora(nn.Module):
         Args:
             prompts: one for each clip.
             latents: normalised, (B, Cz, Tz, Hz, Wz); only what has a level below 1 shows through.
-            sigma: (Tz, Hz, Wz) in [0, 1]: 0 is clean, 1 is to be generated, between is to be
-                changed. The highest in a patch counts.
-            others: as in `generate`.
+            sigma: (Tz, Hz, Wz): 0 is clean, 1 is to be generated, between is to be changed. The
+                highest in a patch counts. Others: as in `generate`.
 
         Returns:
             video (B, 3, T, H, W) in [-1, 1].
@@ -221,13 +222,8 @@ class MiniSora(nn.Module):
         check_options(B, options, list(SAMPLERS))
         # 2. where every token starts
         patch = self.dit.config.patch_size
-        Tz, Hz, Wz = latents.shape[2:]
-        grid = grid_of((Tz, Hz, Wz), patch)
-        levels = patchify(sigma[None, None].to(self.device), patch).amax(-1)  # (1, N)
-        sigmas = self._schedule(num_inference_steps, prompts, levels.view(grid))
-        start = levels.expand(B, -1)  # (B, N)
-        if (start == start[:, :1]).all():
-            start = start[:, :1]  # (B, 1): one level for all tokens is embedded once
+        grid = grid_of(sigma.shape, patch)
+        start, sigmas = self._schedule(num_inference_steps, prompts, sigma)
         if prompts == negatives:
             guidance_scale = 1.0  # nothing to move away from, so half the work
         with autocast(self.device, self.dtype):
@@ -244,14 +240,18 @@ class MiniSora(nn.Module):
             return self.decode(unpatchify(tokens, grid, patch))
 
     def _schedule(
-        self, num_inference_steps: int | None, prompts: Sequence[str], start: torch.Tensor
-    ) -> torch.Tensor:
-        """Noise levels of the sampler, from the first that moves a token down to 0."""
+        self, num_inference_steps: int | None, prompts: Sequence[str], sigma: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Noise levels (B, N) of the tokens at the start, and those of the sampler down to 0."""
+        levels = highest_in_patches(sigma.to(self.device), self.dit.config.patch_size)  # (t, h, w)
         if num_inference_steps is None:
-            num_inference_steps = self.default_steps(prompts, start)
+            num_inference_steps = self.default_steps(prompts, levels)
         sigmas = sigma_schedule(num_inference_steps, self.preset.shift, self.device)
-        unused = int((sigmas >= start.max()).sum()) - 1  # levels above every start move nothing
-        return sigmas[max(unused, 0) :]
+        unused = int((sigmas >= levels.max()).sum()) - 1  # levels above every start move nothing
+        start = levels.flatten().expand(len(prompts), -1)  # (B, N)
+        if levels.min() == levels.max():
+            start = start[:, :1]  # one level for all tokens is embedded once
+        return start, sigmas[max(unused, 0) :]
 
     def _conditions(
         self, prompts: list[str], negatives: list[str], grid: Size
@@ -261,7 +261,8 @@ class MiniSora(nn.Module):
         padding = -ids.shape[1] % 8  # few lengths, so that a compiled transformer meets few shapes
         read = self.text.read(F.pad(ids, (0, padding), value=PAD), grid)
         halves = [part.chunk(2) for part in read]
-        return tuple(half[0] for half in halves), tuple(half[1] for half in halves)
+        prompt, negative = zip(*halves, strict=True)
+        return prompt, negative
 
     @torch.no_grad()
     def velocity(self, x_t: torch.Tensor, sigma: float, ids: torch.Tensor) -> torch.Tensor:
@@ -275,13 +276,13 @@ class MiniSora(nn.Module):
             velocity, of the shape of x_t.
         """
         patch = self.dit.config.patch_size
-        Tz, Hz, Wz = x_t.shape[2:]
-        grid = grid_of((Tz, Hz, Wz), patch)
+        grid = grid_of(x_t.shape[2:], patch)
         tokens = patchify(x_t.to(self.device), patch)
         level = torch.full(tokens.shape[:2], sigma, device=self.device)
         positions = positions_of(grid, device=self.device)
         condition = self.text.read(ids.to(self.device).long(), grid)
-        return unpatchify(self.dit(tokens, level, positions, *condition), grid, patch)
+        velocity = self.dit(tokens, level, positions, *condition)
+        return unpatchify(velocity, grid, patch)
 
     # ---------------------------------------- latents
 
@@ -307,7 +308,8 @@ class MiniSora(nn.Module):
     def encode(self, video: torch.Tensor) -> torch.Tensor:
         """video (B, 3, T, H, W) in [-1, 1] → normalised latents (B, Cz, Tz, Hz, Wz)."""
         with autocast(self.device, self.dtype):
-            return self.vae.normalise(self.vae.encode(video.to(self.device)).mean)
+            posterior = self.vae.encode(video.to(self.device))
+            return self.vae.normalise(posterior.mean)
 
     @torch.no_grad()
     def decode(self, latents: torch.Tensor) -> torch.Tensor:

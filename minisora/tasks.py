@@ -23,7 +23,7 @@ Videos and images may be tensors, numpy arrays or PIL images: see `inputs.video_
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Unpack
 
 import torch
@@ -47,7 +47,7 @@ from minisora.inputs import (
     video_batch,
     whole_number,
 )
-from minisora.patchify import Size, grid_of, patchify, unpatchify
+from minisora.patchify import Size, highest_in_patches
 from minisora.pipeline import MiniSora, SamplingOptions
 from minisora.sampling import SAMPLERS
 
@@ -68,7 +68,8 @@ def text_to_image(
     Returns:
         images (B, 3, H, W) in [-1, 1].
     """
-    return model.generate(prompt, num_frames=1, height=height, width=width, **options)[:, :, 0]
+    video = model.generate(prompt, num_frames=1, height=height, width=width, **options)
+    return video[:, :, 0]
 
 
 def animate(
@@ -98,9 +99,7 @@ def animate(
     encoded = model.encode(first)  # (B, Cz, 1, Hz, Wz)
     latents = encoded.new_zeros(B, encoded.shape[1], *shape)
     latents[:, :, :1] = encoded
-    sigma = torch.ones(shape)
-    sigma[0] = 0
-    generated = model.denoise(prompts, latents, sigma, **options)
+    generated = model.denoise(prompts, latents, sigma_of(shape, [0]), **options)
     first = first.to(generated.device)
     _warn_of_colours(first, generated[:, :, :1])
     return torch.cat([first, generated[:, :, 1:]], dim=2)
@@ -132,7 +131,7 @@ def denoise_video(
     shape = _latent_shape(model, videos)
     prompts = _prompts(model, prompt, len(videos), options)
     levels = noise_levels(sigma, shape)
-    return _denoise_pixels(model, videos, levels, prompts, _changed(model, levels), options)
+    return _denoise_pixels(model, videos, levels, prompts, options)
 
 
 def _latent_shape(model: MiniSora, videos: torch.Tensor) -> Size:
@@ -142,13 +141,12 @@ def _latent_shape(model: MiniSora, videos: torch.Tensor) -> Size:
 
 def _changed(model: MiniSora, levels: torch.Tensor) -> torch.Tensor:
     """Pixels of tokens that start above noise level 0: (T, H, W) bool."""
-    patch, (pt, ph, pw) = model.dit.config.patch_size, model.vae.config.patch_size
-    tokens = patchify(levels[None, None], patch)  # (1, N, P)
-    tokens = tokens.amax(-1, keepdim=True).expand_as(tokens)
-    Tz, Hz, Wz = levels.shape
-    cells = unpatchify(tokens, grid_of((Tz, Hz, Wz), patch), patch)[0, 0] > 0
-    pixels = cells.repeat_interleave(pt, 0).repeat_interleave(ph, 1).repeat_interleave(pw, 2)
-    return pixels[pt - 1 :]
+    patch = model.dit.config.patch_size
+    cell = model.vae.config.patch_size
+    changed = highest_in_patches(levels, patch) > 0  # tokens (t, h, w)
+    for axis in range(3):
+        changed = changed.repeat_interleave(patch[axis] * cell[axis], axis)
+    return changed[cell[0] - 1 :]
 
 
 def _denoise_pixels(
@@ -156,19 +154,26 @@ def _denoise_pixels(
     videos: torch.Tensor,
     levels: torch.Tensor,
     prompts: list[str],
-    changed: torch.Tensor,
     options: SamplingOptions,
+    missing: torch.Tensor | None = None,
     warn: bool = True,
 ) -> torch.Tensor:
-    """Denoise videos from noise levels (Tz, Hz, Wz); pixels not `changed` stay as they are."""
-    if not changed.any():
+    """Denoise videos from noise levels (Tz, Hz, Wz); pixels that are clean stay as they are.
+
+    Args:
+        missing: pixels (T, H, W) that do not stay; where None, those of all tokens above level 0.
+    """
+    changed = _changed(model, levels)
+    if missing is None:
+        missing = changed
+    if not missing.any():
         return videos.clone()
     generated = model.denoise(prompts, model.encode(videos), levels, **options)
-    videos, changed = videos.to(generated.device), changed.to(generated.device)
-    clean = ~_changed(model, levels).to(generated.device)
+    videos = videos.to(generated.device)
+    clean = ~changed.to(generated.device)
     if warn and clean.any():  # they are decoded with the rest, without another pass
         _warn_of_colours(videos[:, :, clean], generated[:, :, clean])
-    return torch.where(changed, generated, videos)
+    return torch.where(missing.to(generated.device), generated, videos)
 
 
 def _warn_of_colours(conditioning: torch.Tensor, decoded: torch.Tensor) -> None:
@@ -252,12 +257,12 @@ def inpaint(
     """
     videos = video_batch(video)
     missing = missing_pixels(tuple(videos.shape[2:]), frames, region)
-    patch = model.vae.config.patch_size
-    shape = _latent_shape(model, videos)
+    _latent_shape(model, videos)  # refuses a size
     prompts = _prompts(model, prompt, len(videos), options)
-    first = missing[:1].expand(patch[0] - 1, -1, -1)  # fills a cell, as in `VideoVAE.encode`
-    cells = patchify(torch.cat([first, missing])[None, None].float(), patch).amax(-1)
-    return _denoise_pixels(model, videos, cells.view(shape), prompts, missing, options)
+    cell = model.vae.config.patch_size
+    repeats = missing[:1].expand(cell[0] - 1, -1, -1)  # as in `VideoVAE.encode`
+    levels = highest_in_patches(torch.cat([repeats, missing]).float(), cell)
+    return _denoise_pixels(model, videos, levels, prompts, options, missing)
 
 
 def extend(
@@ -298,7 +303,8 @@ def extend(
     check_length(T + num_frames, H, W, B)
     prompts = _prompts(model, prompt, B, options)
     new = _more(model, clip, num_frames, prompts, direction, context_frames, options)
-    return torch.cat([clip, new] if direction == "forward" else [new, clip], dim=2)
+    parts = [clip, new] if direction == "forward" else [new, clip]
+    return torch.cat(parts, dim=2)
 
 
 def _more(
@@ -320,16 +326,16 @@ def _more(
     while missing > 0:
         window, sigma, new = plan(model, clip, missing, context_frames)
         generated = _denoise_frames(model, window, sigma, prompts, options, warn)[:, :, new]
-        pieces.append(generated)
         missing -= generated.shape[2]
         warn = False  # the next windows go on from what was generated
         if forward:
+            pieces.append(generated)
             clip = torch.cat([clip, generated], dim=2)[:, :, -longest:]
         else:
+            pieces.insert(0, generated)
             clip = torch.cat([generated, clip], dim=2)[:, :, :longest]
-    if forward:
-        return torch.cat(pieces, dim=2)[:, :, :num_frames]
-    return torch.cat(pieces[::-1], dim=2)[:, :, -num_frames:]
+    joined = torch.cat(pieces, dim=2)
+    return joined[:, :, :num_frames] if forward else joined[:, :, -num_frames:]
 
 
 def _window_behind(
@@ -339,12 +345,13 @@ def _window_behind(
 
     There may be a few more new frames than are missing.
     """
-    patch, longest = model.vae.config.patch_size[0], longest_window(model)
+    patch = model.vae.config.patch_size[0]
+    longest = longest_window(model)
     most = (clip.shape[2] - 1) // patch  # latent frames behind the first of the context
     context = min(max(context_frames // patch, 1), longest - 2, most)
     new = min(math.ceil(missing / patch), longest - 1 - context)
     kept = clip[:, :, -(1 + patch * context) :]
-    blank = kept[:, :, -1:].expand(-1, -1, patch * new, -1, -1)  # anything would do
+    blank = kept[:, :, -1:].repeat_interleave(patch * new, dim=2)  # anything would do
     sigma = torch.tensor([0.0] * (1 + context) + [1.0] * new)
     return torch.cat([kept, blank], dim=2), sigma, slice(kept.shape[2], None)
 
@@ -353,7 +360,8 @@ def _window_before(
     model: MiniSora, clip: torch.Tensor, missing: int, context_frames: int
 ) -> tuple[torch.Tensor, torch.Tensor, slice]:
     """A window that ends with a clip's beginning; otherwise as `_window_behind`."""
-    patch, longest = model.vae.config.patch_size[0], longest_window(model)
+    patch = model.vae.config.patch_size[0]
+    longest = longest_window(model)
     most = clip.shape[2] // patch
     if not most:
         raise ValueError(
@@ -362,7 +370,7 @@ def _window_before(
     context = min(max(context_frames // patch, 1), longest - 2, most)
     new = min(math.ceil((missing - 1) / patch), longest - 1 - context)  # behind the window's first
     kept = clip[:, :, : patch * context]
-    blank = kept[:, :, :1].expand(-1, -1, 1 + patch * new, -1, -1)
+    blank = kept[:, :, :1].repeat_interleave(1 + patch * new, dim=2)
     sigma = torch.tensor([1.0] * (1 + new) + [0.0] * context)
     return torch.cat([blank, kept], dim=2), sigma, slice(blank.shape[2])
 
@@ -377,13 +385,13 @@ def _denoise_frames(
 ) -> torch.Tensor:
     """Denoise a clip whose latent frames start at noise levels (Tz,), and bring it to the CPU."""
     levels = noise_levels(sigma, _latent_shape(model, clip))
-    changed = _changed(model, levels)
-    return _denoise_pixels(model, clip, levels, prompts, changed, options, warn).cpu()
+    return _denoise_pixels(model, clip, levels, prompts, options, warn=warn).cpu()
 
 
 def longest_window(model: MiniSora) -> int:
     """Latent frames of the longest clips that training had, at least 3."""
-    longest = max([model.preset.num_frames, *(frames for frames, *_ in model.preset.other_sizes)])
+    others = [size[0] for size in model.preset.other_sizes]
+    longest = max([model.preset.num_frames, *others])
     return max((longest - 1) // model.vae.config.patch_size[0] + 1, 3)
 
 
@@ -405,24 +413,25 @@ def connect(
         video (B, 3, T_before + num_frames + T_after, H, W); the frames of both clips are the ones
         that came in.
     """
-    patch, window = model.vae.config.patch_size[0], longest_window(model)
+    patch = model.vae.config.patch_size[0]
     first = video_batch(before, "before").cpu()
     last = video_batch(after, "after").cpu()
     num_frames = whole_number("num_frames", num_frames, 1, MAX_PIXELS)
     check_joint(first, last, num_frames, patch)
     prompts = _prompts(model, prompt, len(first), options)
     new = num_frames // patch
-    most = min(CONTEXT_FRAMES // patch, max((window - 1 - new) // 2, 1))  # latent frames of either
+    fitting = max((longest_window(model) - 1 - new) // 2, 1)
+    most = min(CONTEXT_FRAMES // patch, fitting)  # latent frames of either
     head = min(most, (first.shape[2] - 1) // patch)
     tail = min(most, last.shape[2] // patch)
     kept = first[:, :, -(1 + patch * head) :]
     B, _, _, H, W = first.shape
     model.latent_shape(kept.shape[2] + num_frames + patch * tail, H, W, B)
-    blank = kept[:, :, -1:].expand(-1, -1, num_frames, -1, -1)
+    blank = kept[:, :, -1:].repeat_interleave(num_frames, dim=2)
     sigma = torch.tensor([0.0] * (1 + head) + [1.0] * new + [0.0] * tail)
     clip = torch.cat([kept, blank, last[:, :, : patch * tail]], dim=2)
     generated = _denoise_frames(model, clip, sigma, prompts, options)
-    middle = generated[:, :, kept.shape[2] : kept.shape[2] + num_frames]
+    middle = generated[:, :, kept.shape[2] :][:, :, :num_frames]
     return torch.cat([first, middle, last], dim=2)
 
 
@@ -466,8 +475,7 @@ def long_video(
         upsample: of the first sentence, as in `MiniSora.generate`.
 
     Returns:
-        video (B, 3, T, H, W), T = seconds × fps + 1, with all parts' seconds; B is 1 for single
-        sentences.
+        video (B, 3, T, H, W), T = all seconds × fps + 1; B is 1 for single sentences.
     """
     fps = real_number("fps", fps, 0.1, 240)
     lengths, texts = script_parts(script, seconds)
@@ -479,26 +487,35 @@ def long_video(
     for prompts in texts:
         _prompts(model, prompts, len(prompts), options)  # a fault is found before the work
     first = model.generate(texts[0], height=rows, width=columns, upsample=upsample, **options)
-    pieces = [first.cpu()[:, :, : ends[0]]]
-    edge = pieces[0]  # the frames that the next window goes on from
+    edge = first.cpu()[:, :, : ends[0]]  # the frames that the next window goes on from
+    pieces = [edge]
     done = edge.shape[2]
-    previous = texts[0]
-    patch, window = model.vae.config.patch_size[0], longest_window(model)
-    step = patch * max(window - 1 - CONTEXT_FRAMES // patch, 1)
+    longest = longest_window(model) * model.vae.config.patch_size[0]
     with tqdm(total=ends[-1], initial=done, unit="frame", disable=not progress) as bar:
-        for end, prompts in zip(ends, texts, strict=True):
-            # who sees less of a motion is freer to end it
-            context = CONTEXT_FRAMES if prompts == previous else patch
-            previous = prompts
-            while done < end:
-                more = min(step, end - done)
-                new = _more(model, edge, more, prompts, "forward", context, options, warn=False)
-                pieces.append(new)
-                edge = torch.cat([edge, new], dim=2)[:, :, -patch * window :]
-                done += more
-                context = CONTEXT_FRAMES
-                bar.update(more)
+        for count, prompts, context in _windows(model, ends, texts, done):
+            new = _more(model, edge, count, prompts, "forward", context, options, warn=False)
+            pieces.append(new)
+            edge = torch.cat([edge, new], dim=2)[:, :, -longest:]
+            bar.update(count)
     return torch.cat(pieces, dim=2)
+
+
+def _windows(
+    model: MiniSora, ends: list[int], texts: list[list[str]], done: int
+) -> Iterator[tuple[int, list[str], int]]:
+    """New frames, sentences and context frames of every window behind `done` frames of a script."""
+    patch = model.vae.config.patch_size[0]
+    most = patch * max(longest_window(model) - 1 - CONTEXT_FRAMES // patch, 1)
+    previous = texts[0]
+    for end, prompts in zip(ends, texts, strict=True):
+        # who sees less of a motion is freer to end it
+        context = CONTEXT_FRAMES if prompts == previous else patch
+        previous = prompts
+        while done < end:
+            count = min(most, end - done)
+            yield count, prompts, context
+            done += count
+            context = CONTEXT_FRAMES
 
 
 def _prompts(model: MiniSora, prompt: Prompt, count: int, options: SamplingOptions) -> list[str]:

@@ -75,23 +75,24 @@ class PromptUpsampler(nn.Module):
         """
         ids, _ = tokenizer(prompts)
         typed = (ids != PAD).sum(1) - 1  # (B,) words of each prompt; EOS is overwritten
+        most = tokenizer.max_length - 1
         lengths = typed.clone()
         ids = F.pad(ids, (0, tokenizer.max_length - ids.shape[1]))
-        unfinished = lengths > 0
-        while True:
-            unfinished = unfinished & (lengths < tokenizer.max_length - 1)
-            if not unfinished.any():
-                break
+        unfinished = (lengths > 0) & (lengths < most)
+        while unfinished.any():
             word = self._next_words(ids, lengths, generator)
             unfinished = unfinished & (word != EOS)
             rows = unfinished.nonzero()[:, 0]
             ids[rows, lengths[rows]] = word[rows]
             lengths[rows] += 1
+            unfinished = unfinished & (lengths < most)
         upsampled = []
         for prompt, row, start, end in zip(prompts, ids, typed, lengths, strict=True):
-            words = [tokenizer.vocabulary[i - 2] for i in row[start:end].tolist()]
-            added = f"{prompt.rstrip(' .,')}, {' '.join(words)}"
-            upsampled.append(added if words else prompt)
+            added = row[start:end].tolist()
+            if added:
+                words = [tokenizer.vocabulary[i - 2] for i in added]
+                prompt = f"{prompt.rstrip(' .,')}, {' '.join(words)}"
+            upsampled.append(prompt)
         return upsampled
 
     def _next_words(
@@ -99,11 +100,13 @@ class PromptUpsampler(nn.Module):
     ) -> torch.Tensor:
         """Draw the word that follows the first `lengths` words of every row of ids: (B,)."""
         device = self.head.weight.device
-        S = int(lengths.max())
-        mask = torch.arange(S) < lengths[:, None]
-        scores = self(ids[:, :S].to(device), mask.to(device)).cpu()  # (B, S, V)
+        words = ids[:, : int(lengths.max())]  # (B, S)
+        mask = torch.arange(words.shape[1]) < lengths[:, None]
+        scores = self(words.to(device), mask.to(device)).cpu()  # (B, S, V)
+        rows = torch.arange(len(ids))
         last = (lengths - 1).clamp(min=0)
-        chances = scores[torch.arange(len(ids)), last].softmax(-1)  # (B, V)
+        chances = scores[rows, last].softmax(-1)  # (B, V)
         chances[:, PAD] = 0
-        chances[chances < MIN_P * chances.amax(-1, keepdim=True)] = 0
+        least = MIN_P * chances.amax(-1, keepdim=True)
+        chances[chances < least] = 0
         return torch.multinomial(chances, 1, generator=generator)[:, 0]

@@ -45,7 +45,8 @@ class Posterior:
 
     def kl(self) -> torch.Tensor:
         """KL(q ‖ N(0, 1)) in nats, summed over each clip: (B,). Appendix B of arXiv:1312.6114."""
-        return 0.5 * (self.mean**2 + self.logvar.exp() - 1 - self.logvar).flatten(1).sum(1)
+        twice = self.mean**2 + self.logvar.exp() - 1 - self.logvar
+        return 0.5 * twice.flatten(1).sum(1)
 
 
 class Encoder(nn.Module):
@@ -150,18 +151,21 @@ class VideoVAE(nn.Module):
         patch = self.config.patch_size
         grid = self.latent_shape(T, H, W)  # (Tz, Hz, Wz)
         # repeat the first frame, so that it fills a cell of its own
-        repeats = video[:, :, :1].expand(-1, -1, patch[0] - 1, -1, -1)
+        repeats = video[:, :, :1].repeat_interleave(patch[0] - 1, dim=2)
         padded = torch.cat([repeats, video], dim=2)  # (B, 3, 4·Tz, H, W)
         cells = self.encoder(patchify(padded, patch))  # (B, N, 2·Cz)
-        mean, logvar = unpatchify(cells, grid, (1, 1, 1)).float().chunk(2, dim=1)
+        both = unpatchify(cells, grid, (1, 1, 1)).float()  # (B, 2·Cz, Tz, Hz, Wz)
+        mean, logvar = both.chunk(2, dim=1)
         return Posterior(mean, logvar.clamp(-20, 10))
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """Expand latents (B, Cz, Tz, Hz, Wz) to video (B, 3, T, H, W), about [-1, 1]."""
         B, C, Tz, Hz, Wz = latents.shape
         patch = self.config.patch_size
-        cells = self.decoder(patchify(latents, (1, 1, 1)), (Tz, Hz, Wz))  # (B, N, pixels)
-        video = unpatchify(cells, (Tz, Hz, Wz), patch).float()  # (B, 3, 4·Tz, H, W)
+        grid = (Tz, Hz, Wz)
+        cells = patchify(latents, (1, 1, 1))  # (B, N, Cz)
+        pixels = self.decoder(cells, grid)  # (B, N, pixels of a cell)
+        video = unpatchify(pixels, grid, patch).float()  # (B, 3, 4·Tz, H, W)
         return video[:, :, patch[0] - 1 :]  # the repeats of the first frame go
 
     def forward(
@@ -191,11 +195,9 @@ class VideoVAE(nn.Module):
         for start in range(0, latents.shape[2], size):
             first = max(start - reach, 0)
             video = self.decode(latents[:, :, first : start + size])
-            if start == 0:
-                yield video
-            else:
-                context_frames = patch * (start - first - 1) + 1  # the first latent frame gives one
-                yield video[:, :, context_frames:]
+            # the first latent frame of the context, where there is one, gives one frame
+            context_frames = max(patch * (start - first - 1) + 1, 0)
+            yield video[:, :, context_frames:]
 
     def normalise(self, latents: torch.Tensor) -> torch.Tensor:
         """Scale each latent channel to mean 0 and standard deviation 1 over the training clips."""

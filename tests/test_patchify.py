@@ -28,10 +28,10 @@ def test_a_token_is_a_cube_of_the_video():
 
 
 def test_positions_follow_the_token_order_and_are_centred():
-    positions = positions_of((2, 3, 5), start=(7, 0, 0))
+    positions = positions_of((2, 3, 5))
     assert positions.shape == (30, 3)
-    assert positions[0].tolist() == [7, -1, -2] and positions[-1].tolist() == [8, 1, 2]
-    assert positions[1].tolist() == [7, -1, -1]
+    assert positions[0].tolist() == [0, -1, -2] and positions[-1].tolist() == [1, 1, 2]
+    assert positions[1].tolist() == [0, -1, -1]
 
 
 def test_sizes_that_do_not_divide_name_the_nearest():

@@ -89,10 +89,6 @@ def train(
     The stages are compressor, text encoder, prompt upsampler and transformer. Ctrl-C keeps what
     was learned; --resume goes on.
     """
-    from minisora.pipeline import MiniSora
-    from minisora.threads import choose_threads
-    from minisora.train.recipe import train_model
-
     minutes = {
         "train_vae": vae_minutes,
         "train_language": language_minutes,
@@ -100,9 +96,11 @@ def train(
         "train_dit": dit_minutes,
     }
     clips = {"vae_clips": vae_clips, "cached_clips": cached_clips}
+    if start and Path(start).is_dir():
+        start = str(Path(start).resolve())
     asked = {
         "preset": preset,
-        "from": str(Path(start).resolve()) if start and Path(start).is_dir() else start,
+        "from": start,
         "data": str(data.resolve()) if data else None,
         "skip-bad": skip_bad,
         "evaluate-every": evaluate_every,
@@ -110,19 +108,26 @@ def train(
     }
     out = out or Path("runs") / (preset or "tiny")
     chosen, options = _resumed(out, asked) if resume else _begun(asked)
-    chosen = _with_flags(chosen, minutes, clips)
-    folder = _read_folder(options, chosen) if options["data"] else None
-    _announce(chosen, options, out, resume, folder)
+    _run(_with_flags(chosen, minutes, clips), options, out, resume, device)
 
+
+def _run(preset: "Preset", options: dict[str, Any], out: Path, resume: bool, device: str) -> None:
+    """Train, and say what begins and what to do with the model."""
+    from minisora.pipeline import MiniSora
+    from minisora.threads import choose_threads
+    from minisora.train.recipe import train_model
+
+    folder = _read_folder(options, preset) if options["data"] else None
+    _announce(preset, options, out, resume, folder)
     choose_threads("training")
     train_model(
-        chosen,
+        preset,
         out,
         start=MiniSora.load(options["from"], "cpu") if options["from"] else None,
         folder=folder,
         resume=resume,
         device=device,
-        compile=_should_compile(options["compile"], chosen, device),
+        compile=_should_compile(options["compile"], preset, device),
         evaluate_every=options["evaluate-every"] or 60.0,
         options=options,
     )

@@ -7,6 +7,7 @@ clean variance that is left (arXiv:2006.11239).
 """
 
 import math
+from itertools import pairwise
 
 import torch
 
@@ -25,7 +26,7 @@ def alphas_cumprod(schedule: str = "cosine", num_train_timesteps: int = 1000) ->
         betas = torch.linspace(1e-4, 0.02, num_train_timesteps, dtype=torch.float64)
     elif schedule == "cosine":
         level = [_cosine_level(i / num_train_timesteps) for i in range(num_train_timesteps + 1)]
-        falls = [1 - level[i + 1] / level[i] for i in range(num_train_timesteps)]
+        falls = [1 - after / before for before, after in pairwise(level)]
         betas = torch.tensor(falls, dtype=torch.float64).clamp(max=0.999)
     else:
         raise ValueError(f"schedule={schedule!r} is not known; it is linear or cosine")
@@ -50,4 +51,6 @@ def clean_and_noise_from_v(
     """Undo `v_from`: x_0 = √ᾱ x_t − √(1 − ᾱ) v and noise = √(1 − ᾱ) x_t + √ᾱ v."""
     a = alpha_bar.sqrt()
     s = (1 - alpha_bar).sqrt()
-    return a * x_t - s * v, s * x_t + a * v
+    x_0 = a * x_t - s * v
+    noise = s * x_t + a * v
+    return x_0, noise

@@ -26,18 +26,21 @@ def assign_rows(lengths: Sequence[int], max_length: int) -> list[list[int]]:
     """
     rows: list[list[int]] = []
     left: list[int] = []  # free tokens of every row
-    for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        if lengths[i] > max_length:
+    longest_first = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+    for i in longest_first:
+        length = lengths[i]
+        if length > max_length:
             raise ValueError(
-                f"a sequence of {lengths[i]} tokens does not fit into a row of {max_length}"
+                f"a sequence of {length} tokens does not fit into a row of {max_length}"
             )
-        fitting = [row for row, free in enumerate(left) if free >= lengths[i]]
+        fitting = [row for row, free in enumerate(left) if free >= length]
         if not fitting:
             fitting = [len(rows)]
             rows.append([])
             left.append(max_length)
-        rows[fitting[0]].append(i)
-        left[fitting[0]] -= lengths[i]
+        row = fitting[0]
+        rows[row].append(i)
+        left[row] -= length
     return rows
 
 
@@ -45,7 +48,8 @@ def pack(
     rows: Sequence[Sequence[int]], sequences: Sequence[torch.Tensor], max_length: int
 ) -> torch.Tensor:
     """Write sequences (n_i, ...) side by side into rows (R, max_length, ...), padded with 0."""
-    packed = sequences[0].new_zeros(len(rows), max_length, *sequences[0].shape[1:])
+    shape = sequences[0].shape[1:]  # of a token
+    packed = sequences[0].new_zeros(len(rows), max_length, *shape)
     for r, row in enumerate(rows):
         joined = torch.cat([sequences[i] for i in row])
         packed[r, : len(joined)] = joined

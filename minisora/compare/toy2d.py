@@ -38,8 +38,9 @@ class Mixture:
     def sample(self, count: int, generator: torch.Generator) -> torch.Tensor:
         """Draw clean points, (1, count, P)."""
         which = torch.randint(len(self.means), (count,), generator=generator)
-        noise = torch.randn(count, self.means.shape[1], generator=generator)
-        return (self.means[which] + self.std * noise)[None]
+        means = self.means[which]  # (count, P)
+        noise = torch.randn(means.shape, generator=generator)
+        return (means + self.std * noise)[None]
 
     def velocity(self, x_t: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
         """The exact velocity E[noise − x_0 | x_t].
@@ -62,11 +63,14 @@ class Mixture:
         """
         means = self.means.to(x_t)
         s = sigma[..., None]
-        variance = (1 - s) ** 2 * self.std**2 + s**2  # (B, N, 1)
-        offsets = x_t[..., None, :] - (1 - s)[..., None] * means  # (B, N, K, P)
+        clean = 1 - s
+        variance = clean**2 * self.std**2 + s**2  # (B, N, 1)
+        offsets = x_t[..., None, :] - clean[..., None] * means  # (B, N, K, P)
         squared_distance = offsets.square().sum(-1)  # (B, N, K)
-        mean = (-squared_distance / (2 * variance)).softmax(-1) @ means  # (B, N, P)
-        return (s - (1 - s) * self.std**2) / variance * (x_t - (1 - s) * mean) - mean
+        weights = (-squared_distance / (2 * variance)).softmax(-1)
+        mean = weights @ means  # (B, N, P)
+        slope = (s - clean * self.std**2) / variance
+        return slope * (x_t - clean * mean) - mean
 
 
 def mixture(name: str) -> Mixture:
@@ -81,15 +85,19 @@ def mixture(name: str) -> Mixture:
     if name not in DATASETS:
         raise ValueError(f"dataset {name!r} is not known; it is one of {', '.join(DATASETS)}")
     if name == "ring":
-        means = 2.0 * _on_circle(math.pi / 4 * torch.arange(8))
-        return Mixture(means, 0.15, torch.arange(8) % 2)
+        numbers = torch.arange(8)
+        means = 2.0 * _on_circle(math.pi / 4 * numbers)
+        return Mixture(means, 0.15, numbers % 2)
     along = torch.linspace(0, 1, 32)
     if name == "moons":
-        arm = 1.5 * _on_circle(math.pi * along) - torch.tensor([0.75, 0.375])
+        middle = torch.tensor([0.75, 0.375])
+        arm = 1.5 * _on_circle(math.pi * along) - middle
     else:
         radius = 0.25 + 2.2 * along.sqrt()
         arm = radius[:, None] * _on_circle(5.7 * along.sqrt())
-    return Mixture(torch.cat([arm, -arm]), 0.1, torch.arange(2).repeat_interleave(32))
+    means = torch.cat([arm, -arm])
+    labels = torch.arange(2).repeat_interleave(32)
+    return Mixture(means, 0.1, labels)
 
 
 def _on_circle(angle: torch.Tensor) -> torch.Tensor:
@@ -143,7 +151,8 @@ def train_plane(
             x_0 = data.sample(batch_size, generator)
             noise = torch.randn(x_0.shape, generator=generator)
             sigma = torch.rand(x_0.shape[:2], generator=generator)
-            velocity = network(add_noise(x_0, noise, sigma[..., None]), sigma)
+            x_t = add_noise(x_0, noise, sigma[..., None])
+            velocity = network(x_t, sigma)
             loss = flow_loss(velocity, x_0, noise, sigma).mean()
             optimizer.zero_grad()
             loss.backward()

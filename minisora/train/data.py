@@ -171,12 +171,7 @@ def cached_latents(
         vae.latents_mean.copy_(kept["mean"])
         vae.latents_std.copy_(kept["std"])
     if known and "latents.0" in kept:
-        place = storage(device)
-        data = []
-        for i, bucket in enumerate(source.buckets):
-            latents, ids = kept[f"latents.{i}"].to(place), kept[f"ids.{i}"].to(place)
-            data.append(Latents(latents, ids, bucket.fraction, source.paired))
-        return data
+        return _kept_latents(kept, source, storage(device))
 
     tokenized = tokenized or source.begin(tokenizer, device, workers)
     data = []
@@ -196,21 +191,36 @@ def cached_latents(
     tensors = {"mean": vae.latents_mean, "std": vae.latents_std}
     if not is_gpu(device):
         for i, of_bucket in enumerate(data):
-            tensors |= {f"latents.{i}": of_bucket.latents, f"ids.{i}": of_bucket.ids}
+            tensors[f"latents.{i}"] = of_bucket.latents
+            tensors[f"ids.{i}"] = of_bucket.ids
     save_tensors(path, tensors, {"compressor": compressor})
     return data
 
 
-def fractions_of_sizes(count: int, other_fraction: float) -> torch.Tensor:
+def _kept_latents(
+    kept: dict[str, torch.Tensor], source: "Source", place: torch.device
+) -> list[Latents]:
+    """The latents of every bucket, from a file that `cached_latents` wrote."""
+    data = []
+    for i, bucket in enumerate(source.buckets):
+        latents = kept[f"latents.{i}"].to(place)
+        ids = kept[f"ids.{i}"].to(place)
+        data.append(Latents(latents, ids, bucket.fraction, source.paired))
+    return data
+
+
+def fractions_of_sizes(count: int, other_fraction: float) -> list[float]:
     """How often each of several sizes is drawn; `other_fraction` is for each after the first."""
-    return torch.tensor([1 - other_fraction * (count - 1)] + [other_fraction] * (count - 1))
+    others = [other_fraction] * (count - 1)
+    return [1 - other_fraction * (count - 1), *others]
 
 
-def draw_size(fractions: torch.Tensor, generator: torch.Generator) -> int:
+def draw_size(fractions: list[float], generator: torch.Generator) -> int:
     """The number of one of several sizes, each drawn as often as its fraction says."""
     if len(fractions) == 1:
         return 0
-    return int(torch.multinomial(fractions, 1, generator=host_generator(generator)))
+    chances = torch.tensor(fractions)
+    return int(torch.multinomial(chances, 1, generator=host_generator(generator)))
 
 
 # ------------------------------------------------------------------------------------------ sources
@@ -352,10 +362,9 @@ def world_source(preset: Preset) -> Source:
             "in the toy world every sentence comes without positions and with them"
         )
     worlds = [world_of(preset)]
-    for i, size in enumerate(preset.other_sizes):
-        worlds.append(world_of(preset, size, first_seed=(i + 1) * 10_000_000))
-    others = len(preset.other_sizes)
-    fractions = [1 - preset.other_fraction * others] + [preset.other_fraction] * others
+    for i, size in enumerate(preset.other_sizes, 1):
+        worlds.append(world_of(preset, size, first_seed=i * 10_000_000))
+    fractions = fractions_of_sizes(len(worlds), preset.other_fraction)
     cells = [_cells(world) for world in worlds]
 
     def counts(most: int) -> list[int]:

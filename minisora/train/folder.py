@@ -52,8 +52,7 @@ def read_folder(
     Args:
         num_frames, height, width, fps: of the clips; films are cropped to the middle, resized, and
             read at that rate.
-        skip: leave out files that cannot be used, and name them in `skipped`; otherwise they are
-            an error.
+        skip: leave out files that cannot be used, and name them in `skipped`.
         max_words: of a caption; one less than `TextConfig.max_length`, because EOS takes a place.
 
     Raises:
@@ -68,20 +67,20 @@ def read_folder(
             "and then one line for each clip"
         )
     captions_of_files = _read_captions(table)
-    videos, captions, files = [], [], []
-    skipped = {}
+    videos: list[torch.Tensor] = []
+    captions: list[list[str]] = []
+    files: list[str] = []
+    skipped: dict[str, str] = {}
     for name, texts in captions_of_files.items():
         try:
             _check_captions(texts, max_words)
-            film = _read_film(folder / name, num_frames, height, width, fps)
+            clips = _read_clips(folder / name, num_frames, height, width, fps)
         except ValueError as error:
             skipped[name] = str(error)
             continue
-        for start in range(0, film.shape[1] - num_frames + 1, num_frames):
-            clip = film[:, start : start + num_frames]
-            videos.append(((clip + 1) * 127.5).round().byte())
-            captions.append(texts)
-            files.append(name)
+        videos += clips
+        captions += [texts] * len(clips)
+        files += [name] * len(clips)
 
     reasons = "; ".join(f"{name}: {reason}" for name, reason in skipped.items())
     if skipped and not skip:
@@ -104,14 +103,21 @@ def _check_captions(captions: list[str], max_words: int) -> None:
             raise ValueError(f"a caption of {count} words is too long; at most {max_words} fit")
 
 
-def _read_film(path: Path, num_frames: int, height: int, width: int, fps: float) -> torch.Tensor:
-    """A whole film, (3, T, H, W) in [-1, 1], of at least `num_frames` frames."""
+def _read_clips(
+    path: Path, num_frames: int, height: int, width: int, fps: float
+) -> list[torch.Tensor]:
+    """Cut a film into clips (3, num_frames, H, W) uint8; it gives one at least."""
     film = as_video(path, height, width, fps)
-    if film.shape[1] < num_frames:
+    length = film.shape[1]
+    if length < num_frames:
         raise ValueError(
-            f"{film.shape[1]} frames at {fps:g} a second are too few; a clip has {num_frames}"
+            f"{length} frames at {fps:g} a second are too few; a clip has {num_frames}"
         )
-    return film
+    clips = []
+    for start in range(0, length - num_frames + 1, num_frames):
+        clip = film[:, start : start + num_frames]
+        clips.append(((clip + 1) * 127.5).round().byte())
+    return clips
 
 
 def _read_captions(table: Path) -> dict[str, list[str]]:

@@ -150,9 +150,8 @@ class TrainState:
         self.ema = EMA(model, config.ema_decay)
         self.step = 0
         self.seconds = 0.0  # of training; evaluations do not count
-        self.unread: list[
-            dict[str, torch.Tensor]
-        ] = []  # of the last steps, on a GPU that is at work on them
+        # figures of the last steps, on a GPU that is at work on them
+        self.unread: list[dict[str, torch.Tensor]] = []
         self.skipped = 0  # steps that were not finite
         self.failed_in_a_row = 0
         self.evaluated_at = 0  # the step of the last evaluation
@@ -313,8 +312,7 @@ def fit(
 ) -> list[dict]:
     """Train until the budget is spent or `should_stop()`; the model ends with its averaged weights.
 
-    Ctrl-C (and SIGTERM) ends the training after the step that is being made, and what was learned
-    is saved. A second Ctrl-C ends it at once.
+    Ctrl-C (and SIGTERM) ends the training after the step that is being made; a second one at once.
 
     Args:
         stage: name of the checkpoint, `run_dir/stage.safetensors`.
@@ -328,18 +326,38 @@ def fit(
 
     Raises:
         CheckpointError: `resume` with a damaged checkpoint, or one of another model.
-        ValueError: the loss or its gradient was not finite for `PATIENCE` steps in a row; what was
-            learned before is saved.
+        ValueError: the loss or its gradient was not finite for `PATIENCE` steps in a row.
     """
     path = Path(run_dir) / f"{stage}.safetensors"
     state = TrainState(stage, model, config, reads)
     if resume and path.is_file():
         state.restore(path)
     was_finished = state.spent() >= 1
-    last_save = last_evaluation = state.seconds
     model.train()
+    _make_steps(state, loss_of, path, progress, on_evaluate, evaluate_every, should_stop)
+    if not was_finished:
+        state.save(path)
+    if on_evaluate and state.evaluated_at != state.step:
+        _evaluate(state, on_evaluate)
+        state.save(path)
+    state.ema.swap(model)
+    model.eval()
+    return state.history
 
-    with signals_held() as signals, _bar(stage, progress) as bar:
+
+def _make_steps(
+    state: TrainState,
+    loss_of: LossOf,
+    path: Path,
+    progress: bool,
+    on_evaluate: OnEvaluate | None,
+    evaluate_every: float,
+    should_stop: Callable[[], bool],
+) -> None:
+    """Step, evaluate and save until the budget is spent or someone stops it."""
+    last_save = state.seconds
+    last_evaluation = state.seconds
+    with signals_held() as signals, _bar(state.stage, progress) as bar:
         try:
             while state.spent() < 1 and not should_stop() and not signals:
                 _timed_step(state, loss_of, path)
@@ -347,7 +365,7 @@ def fit(
                 if on_evaluate and state.seconds - last_evaluation >= evaluate_every:
                     last_evaluation = state.seconds
                     _evaluate(state, on_evaluate)
-                if state.seconds - last_save >= config.save_every:
+                if state.seconds - last_save >= state.config.save_every:
                     last_save = state.seconds
                     state.save(path)
         except KeyboardInterrupt:  # from an evaluation: the state is whole
@@ -357,15 +375,6 @@ def fit(
     if signals:
         _keep(state, path)
         raise KeyboardInterrupt if signals[0] == signal.SIGINT else SystemExit(128 + signals[0])
-
-    if not was_finished:
-        state.save(path)
-    if on_evaluate and state.evaluated_at != state.step:
-        _evaluate(state, on_evaluate)
-        state.save(path)
-    state.ema.swap(model)
-    model.eval()
-    return state.history
 
 
 def train_step(state: TrainState, loss_of: LossOf) -> dict[str, torch.Tensor]:

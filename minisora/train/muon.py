@@ -27,11 +27,13 @@ def orthogonalise(G: torch.Tensor, rounds: int = 5) -> torch.Tensor:
     a, b, c = COEFFICIENTS
     wide = G.shape[-2] <= G.shape[-1]
     X = G if wide else G.mT
-    X = X / X.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)  # singular values in [0, 1]
+    norm = X.norm(dim=(-2, -1), keepdim=True)
+    X = X / norm.clamp(min=1e-7)  # singular values in [0, 1]
     with autocast(G.device):
         for _ in range(rounds):
             A = X @ X.mT
-            X = torch.baddbmm(X, torch.baddbmm(A, A, A, beta=b, alpha=c), X, beta=a)
+            B = torch.baddbmm(A, A, A, beta=b, alpha=c)
+            X = torch.baddbmm(X, B, X, beta=a)
     X = X if wide else X.mT
     return X.to(G.dtype)
 
@@ -78,12 +80,14 @@ class Muon(torch.optim.Optimizer):
         """Take in the gradients of k matrices (m, n): what they are to move along, (k, m, n)."""
         averages = []
         for p in matrices:
-            if "momentum_buffer" not in self.state[p]:
-                self.state[p]["momentum_buffer"] = torch.zeros_like(p)
-            averages.append(self.state[p]["momentum_buffer"])
+            state = self.state[p]
+            if "momentum_buffer" not in state:
+                state["momentum_buffer"] = torch.zeros_like(p)
+            averages.append(state["momentum_buffer"])
         gradients = [p.grad for p in matrices if p.grad is not None]
         if found_inf is not None:  # an average that takes in itself does not change
-            kept = torch.where(found_inf > 0, torch.stack(averages), torch.stack(gradients))
+            before = torch.stack(averages)
+            kept = torch.where(found_inf > 0, before, torch.stack(gradients))
             gradients = list(kept.unbind())
         torch._foreach_lerp_(averages, gradients, 1 - momentum)
         return torch.stack(torch._foreach_lerp(gradients, averages, momentum))

@@ -2,6 +2,10 @@
 
 ToyWorld or a folder ──► train_vae ──► cached_latents ──► train_language, train_upsampler
                                                       ──► train_dit ──► model/, curve.json
+
+A run folder holds `run.json` (what the run began with), `vae`, `text`, `upsampler`, `dit` and
+`latents.safetensors`, `model/` (what `MiniSora.load` reads), `curve.json` and `curve.png` (the
+fraction of clips that the judge finds as asked, against minutes from nothing), and `samples/`.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,7 +19,7 @@ import torch.nn as nn
 from minisora.config import Preset
 from minisora.device import choose_device, fast_float32, is_gpu
 from minisora.measure.accuracy import judge_clips, make_clips, summarise
-from minisora.measure.clips import test_prompts, test_scenes
+from minisora.measure.clips import clip_shape, test_prompts, test_scenes
 from minisora.measure.stats import psnr_of
 from minisora.pipeline import MiniSora
 from minisora.show.clip import save_strips
@@ -61,18 +65,13 @@ def train_model(
 ) -> MiniSora:
     """Train a whole model in `run_dir`; with `resume`, go on where a stopped run left off.
 
-    On a GPU, the preset's numbers for a GPU count (`Preset.on_gpu`).
-
-    Writes `run.json` (what the run began with), `vae`, `text`, `upsampler`, `dit` and
-    `latents.safetensors`, `model/` (what `MiniSora.load` reads), `curve.json` and `curve.png` (the
-    fraction of clips that the judge finds as asked, against minutes from nothing), and `samples/`.
-    A stage that was trained on something that has changed since is trained anew: the transformer,
-    for example, where the compressor is trained for longer.
+    On a GPU, the preset's numbers for a GPU count (`Preset.on_gpu`). A stage that was trained on
+    something that has changed since is trained anew: the transformer, for example, where the
+    compressor is trained for longer.
 
     Args:
-        start: go on from this model's weights, in its sizes, instead of from nothing. Its
-            compressor's encoder stays as it is, so that latents keep their meaning, and the
-            language stage is left out: the text encoder goes on learning with the transformer.
+        start: go on from this model's weights, in its sizes, instead of from nothing. Its encoder
+            stays as it is (`take_over`), and the text encoder learns with the transformer alone.
         folder: your own clips (`folder.read_folder`) instead of the toy world. The judge cannot
             read those, and there is no upsampler, because nobody says where things are.
         compile: see `device.compiled`; pays off from the minutes of `COMPILE_FROM` a stage.
@@ -134,18 +133,18 @@ def begin(
     asked = preset
     place = choose_device(device)
     fast_float32(place)
-    preset = preset_of_run(preset.on_gpu() if is_gpu(place) else preset, start, folder)
+    if is_gpu(place):
+        preset = preset.on_gpu()
+    preset = preset_of_run(preset, start, folder)
     source = folder_source(folder, preset.vae_clips) if folder else world_source(preset)
-    remember(
-        run_dir,
-        Run(
-            asked,
-            list(source.vocabulary),
-            fingerprint(start) if start else None,
-            fingerprint_of_clips(folder) if folder else None,
-            options or {},
-        ),
+    run = Run(
+        asked,
+        list(source.vocabulary),
+        fingerprint(start) if start else None,
+        fingerprint_of_clips(folder) if folder else None,
+        options or {},
     )
+    remember(run_dir, run)
     torch.manual_seed(preset.train_vae.seed)
     model = MiniSora(preset, source.vocabulary, source.rewordings)
     if start:
@@ -295,7 +294,8 @@ def reconstruction_psnr(model: MiniSora, videos: torch.Tensor) -> torch.Tensor:
     """PSNR of each video (B, 3, T, H, W) that went through the compressor, in dB."""
     parts = []
     for part in videos.split(32):
-        parts.append(psnr_of(model.decode(model.encode(part)).cpu(), part))
+        decoded = model.decode(model.encode(part)).cpu()
+        parts.append(psnr_of(decoded, part))
     return torch.cat(parts)
 
 
@@ -305,16 +305,9 @@ def judged_figures(model: MiniSora, count: int | None = None) -> dict[str, dict]
     Args:
         count: prompts of each family; `EVALUATION_PROMPTS` where None.
     """
-    preset = model.preset
-    shape = {
-        "num_frames": preset.num_frames,
-        "height": preset.height,
-        "width": preset.width,
-        "fps": preset.fps,
-    }
     figures = {}
     for family in ("solo", "pair"):
-        scenes = test_scenes(family, "seen", count or EVALUATION_PROMPTS, **shape)
+        scenes = test_scenes(family, "seen", count or EVALUATION_PROMPTS, **clip_shape(model))
         prompts = test_prompts(scenes)
         figures[family] = summarise(judge_clips(make_clips(model), prompts))
     return figures

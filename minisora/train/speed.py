@@ -4,6 +4,7 @@ model ── training_speeds ──► name → clips a second, GFLOP/s
 """
 
 import copy
+import math
 import tempfile
 from dataclasses import replace
 
@@ -28,11 +29,11 @@ def training_speeds(model: MiniSora, steps: int) -> Speeds:
     ids = torch.full((256, 1, words), PAD)
     ids[:, :, : words - 1] = 5  # any word
     ids[:, :, words - 1] = EOS
-    data = Latents(latents.cpu().repeat(8, 1, 1, 1, 1).half(), ids.to(torch.int16))
+    many = latents.cpu().repeat(8, 1, 1, 1, 1)
+    data = Latents(many.half(), ids.to(torch.int16))
     batch = model.preset.train_dit.batch_size
     clips = batch * steps / _train_seconds(model, data, steps)
-    patch = model.dit.config.patch_size
-    tokens = latents[0, 0].numel() // (patch[0] * patch[1] * patch[2])
+    tokens = latents[0, 0].numel() // math.prod(model.dit.config.patch_size)
     rate = matrix_product_rate(model.device)
     used = step_flops(model.dit, tokens, words) * clips / 1e9
     return {
@@ -52,4 +53,5 @@ def _train_seconds(model: MiniSora, data: Latents, steps: int) -> float:
     preset = replace(model.preset, train_dit=config, curriculum_steps=0)
     with tempfile.TemporaryDirectory() as folder, autocast(model.device):
         history = train_dit(fresh, data, preset, folder, progress=False)
-    return history[-1]["seconds"] / history[-1]["step"] * steps
+    last = history[-1]
+    return last["seconds"] / last["step"] * steps

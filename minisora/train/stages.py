@@ -22,7 +22,7 @@ from minisora.device import compiled, is_gpu
 from minisora.dit import DiT
 from minisora.flow import add_noise, flow_loss
 from minisora.masks import MASKS, draw_sigma
-from minisora.patchify import grid_of, patchify, positions_of
+from minisora.patchify import Size, grid_of, patchify, positions_of
 from minisora.text import EOS, PAD, TextEncoder, TextVideoPair
 from minisora.train.data import Latents, draw_size, fractions_of_sizes
 from minisora.train.loop import Figures, fit
@@ -50,7 +50,7 @@ def train_vae(
         compile: see `device.compiled`; for the first size only. options: of `fit`.
     """
     pools = [videos] if isinstance(videos, torch.Tensor) else list(videos)
-    networks = [compiled(vae, compile)] + [vae] * (len(pools) - 1)
+    networks = compiled_for_first(vae, compile, len(pools))
     fractions = fractions_of_sizes(len(pools), preset.other_fraction)
 
     def loss_of(step: int, generator: torch.Generator) -> tuple[torch.Tensor, Figures]:
@@ -69,11 +69,18 @@ def train_vae(
     return fit("vae", vae, loss_of, preset.train_vae, run_dir, **options)
 
 
+def compiled_for_first(network: nn.Module, compile: bool, sizes: int) -> list[Any]:
+    """A network for each of several sizes, compiled for the first: others have too few steps."""
+    others = [network] * (sizes - 1)
+    return [compiled(network, compile), *others]
+
+
 def draw_videos(pool: torch.Tensor, batch_size: int, generator: torch.Generator) -> torch.Tensor:
     """Draw clips from a pool (M, 3, T, H, W) uint8: (B, 3, T, H, W) in [-1, 1]."""
     device = generator.device
     rows = torch.randint(len(pool), (batch_size,), generator=generator, device=device)
-    return pool[rows.to(pool.device)].to(device).float() / 127.5 - 1
+    videos = pool[rows.to(pool.device)].to(device)
+    return videos.float() / 127.5 - 1
 
 
 # ----------------------------------------------------------------------------------- 2 text encoder
@@ -85,7 +92,8 @@ def train_language(
     """Teach the text encoder what words look like: a caption is near its clip, far from others."""
 
     def loss_of(step: int, generator: torch.Generator) -> tuple[torch.Tensor, Figures]:
-        loss, accuracy = pair(*data.draw(preset.train_language.batch_size, generator))
+        batch = data.draw(preset.train_language.batch_size, generator)
+        loss, accuracy = pair(*batch)
         return loss, {"own caption nearest": accuracy}
 
     return fit("text", pair, loss_of, preset.train_language, run_dir, **options)
@@ -128,35 +136,25 @@ def train_dit(
 
     Args:
         model: {"text": TextEncoder, "dit": DiT}; the text encoder goes on learning.
-        data: clips of one size, or of several; a step takes one of the sizes.
-        compile: see `device.compiled`. masks: which tokens are clean, see `draw_sigma`.
-        options: of `fit`.
+        data: clips of one size, or of several. compile: see `device.compiled`.
+        masks: which tokens are clean, see `draw_sigma`. options: of `fit`.
     """
     text, dit = model["text"], model["dit"]
     assert isinstance(text, TextEncoder) and isinstance(dit, DiT)
     patch_size = dit.config.patch_size
     buckets = [data] if isinstance(data, Latents) else list(data)
     on_gpu = is_gpu(next(dit.parameters()).device)
-    networks = [compiled(dit, compile)] * len(buckets)
-    readers = [compiled(text, compile)] * len(buckets)
-    if on_gpu:  # where a size takes longer to compile than it saves in its few steps
-        networks[1:] = [dit] * (len(buckets) - 1)
-        readers[1:] = [text] * (len(buckets) - 1)
-    batch_sizes = _batch_sizes(buckets, patch_size, preset.train_dit.batch_size)
-    fractions = torch.tensor([bucket.fraction for bucket in buckets])
-
-    def draw_batch(
-        early: bool, generator: torch.Generator
-    ) -> tuple[int, torch.Tensor, torch.Tensor]:
-        """A size, latents (B, Cz, Tz, Hz, Wz) of it and the ids (B, S) of their captions."""
-        size = 0 if early else draw_size(fractions, generator)
-        detailed = preset.curriculum_detailed_fraction if early else preset.detailed_fraction
-        latents, ids, _ = buckets[size].draw(batch_sizes[size], generator, detailed)
-        return size, latents, drop_prompts(ids, preset.prompt_dropout_prob, generator)
+    if on_gpu:
+        networks = compiled_for_first(dit, compile, len(buckets))
+        readers = compiled_for_first(text, compile, len(buckets))
+    else:
+        networks = [compiled(dit, compile)] * len(buckets)
+        readers = [compiled(text, compile)] * len(buckets)
+    batches = Batches(buckets, patch_size, preset)
 
     def loss_of(step: int, generator: torch.Generator) -> tuple[torch.Tensor, Figures]:
         early = step < preset.curriculum_steps
-        size, latents, ids = draw_batch(early, generator)
+        size, latents, ids = batches.draw(early, generator)
         grid = grid_of(latents.shape[2:], patch_size)
         x_0 = patchify(latents, patch_size)  # (B, N, P)
         noise = torch.randn(x_0.shape, generator=generator, device=x_0.device)
@@ -172,18 +170,36 @@ def train_dit(
         velocity = networks[size](x_t, told, positions, *condition)
 
         error = flow_loss(velocity, x_0, noise, sigma)  # (B, N), zero for clean tokens
-        return error.sum() / (sigma > 0).sum(), _by_noise_level(error.detach(), sigma)
+        loss = error.sum() / (sigma > 0).sum()
+        return loss, _by_noise_level(error.detach(), sigma)
 
     return fit("dit", model, loss_of, preset.train_dit, run_dir, **options)
 
 
-def _batch_sizes(
-    buckets: list[Latents], patch_size: tuple[int, int, int], batch_size: int
-) -> list[int]:
-    """Clips a batch of every size: about as many patches and words as a batch of the first."""
-    patch = math.prod(patch_size)
-    work = [bucket.latents[0, 0].numel() // patch + bucket.ids.shape[-1] for bucket in buckets]
-    return [max(batch_size * work[0] // tokens, 1) for tokens in work]
+class Batches:
+    """Draws the transformer's batches, each of one size, with as much work in one as in another."""
+
+    def __init__(self, buckets: list[Latents], patch_size: Size, preset: Preset):
+        self.buckets = buckets
+        self.preset = preset
+        self.fractions = [bucket.fraction for bucket in buckets]
+        patch = math.prod(patch_size)
+        tokens = []  # of a clip: patches and words
+        for bucket in buckets:
+            cells = bucket.latents[0, 0].numel()
+            tokens.append(cells // patch + bucket.ids.shape[-1])
+        work = preset.train_dit.batch_size * tokens[0]
+        self.batch_sizes = [max(work // count, 1) for count in tokens]
+
+    def draw(
+        self, early: bool, generator: torch.Generator
+    ) -> tuple[int, torch.Tensor, torch.Tensor]:
+        """The number of a size, latents (B, Cz, Tz, Hz, Wz) of it, ids (B, S) of their captions."""
+        preset = self.preset
+        size = 0 if early else draw_size(self.fractions, generator)
+        detailed = preset.curriculum_detailed_fraction if early else preset.detailed_fraction
+        latents, ids, _ = self.buckets[size].draw(self.batch_sizes[size], generator, detailed)
+        return size, latents, drop_prompts(ids, preset.prompt_dropout_prob, generator)
 
 
 def drop_prompts(ids: torch.Tensor, probability: float, generator: torch.Generator) -> torch.Tensor:

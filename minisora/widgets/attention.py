@@ -11,8 +11,8 @@ import torch
 
 from minisora.measure.network import AttentionMaps, attention_maps, attention_of
 from minisora.pipeline import MiniSora
-from minisora.show.clip import Clip, to_frames
-from minisora.widgets.common import Html, Panel, line, menu, page, side_by_side, slider
+from minisora.show.clip import to_frames
+from minisora.widgets.common import Html, Panel, line, menu, page, side_by_side, slider, still
 
 CIVIDIS = np.array(
     [(0, 34, 78), (53, 69, 108), (102, 105, 112), (148, 142, 119), (200, 184, 102), (254, 232, 56)],
@@ -33,8 +33,8 @@ def _outline(image: np.ndarray, top: int, left: int, tall: int, wide: int) -> No
 
 def _column(
     frame: np.ndarray, weights: np.ndarray, top: float, cell: tuple[int, int] | None
-) -> torch.Tensor:
-    """A frame (H, W, 3) above the weights of its tokens (h, w), as a clip of one frame.
+) -> np.ndarray:
+    """A frame (H, W, 3) above the weights of its tokens (h, w), as one image.
 
     Args:
         top: the weight that is drawn in yellow.
@@ -44,15 +44,17 @@ def _column(
     tall = frame.shape[0] * scale // weights.shape[0]  # of a token on screen
     wide = frame.shape[1] * scale // weights.shape[1]
     steps = weights / top * (len(CIVIDIS) - 1)
-    channels = [np.interp(steps, range(len(CIVIDIS)), CIVIDIS[:, c]) for c in range(3)]
+    channels = [np.interp(steps, range(len(CIVIDIS)), channel) for channel in CIVIDIS.T]
+    colors = np.stack(channels, axis=-1)  # (h, w, 3)
     above = np.kron(frame, np.ones((scale, scale, 1)))
-    below = np.kron(np.stack(channels, axis=-1), np.ones((tall, wide, 1)))
+    below = np.kron(colors, np.ones((tall, wide, 1)))
     if cell:
+        row, column = cell
         for image in (above, below):
-            _outline(image, cell[0] * tall, cell[1] * wide, tall, wide)
-    gap = np.full((4, above.shape[1], 3), 255.0)
-    whole = np.concatenate([above, gap, below[:, : above.shape[1]]])
-    return torch.from_numpy(whole / 127.5 - 1).permute(2, 0, 1)[:, None].float()
+            _outline(image, row * tall, column * wide, tall, wide)
+    width = above.shape[1]
+    gap = np.full((4, width, 3), 255.0)
+    return np.concatenate([above, gap, below[:, :width]])
 
 
 def _bar(fraction: float, label: str = "") -> str:
@@ -77,9 +79,9 @@ def _columns(
         # the middle of its pixel frames: latent frame 0 is one of them, every other is `step`
         middle = frames[max(0, t * step - step // 2)]
         here = t == token[0]
-        still = _column(middle, weights[t].numpy(), top, token[1:] if here else None)
+        image = _column(middle, weights[t].numpy(), top, token[1:] if here else None)
         label = f"{'▶ ' if here else ''}frame {t}: {100 * fraction:.0f} %"
-        columns.append(f"<div>{Clip(still, label, scale=1).html()}{_bar(fraction)}</div>")
+        columns.append(f"<div>{still(image, label)}{_bar(fraction)}</div>")
     return columns
 
 
@@ -145,8 +147,8 @@ class AttentionExplorer(Panel):
         self.cache: dict[tuple, AttentionMaps] = {(prompt, 0.6, 0): first}
         t, h, w = first.grid
         depth = model.dit.config.depth
-        numbers = range(model.dit.config.num_heads)
-        heads = [("mean of all", ALL_HEADS), *((f"head {i}", i) for i in numbers)]
+        heads = [("mean of all", ALL_HEADS)]
+        heads += [(f"head {i}", i) for i in range(model.dit.config.num_heads)]
         controls = {
             "frame": slider("frame", t // 2, 0, t - 1, about="Latent frame of the token"),
             "sigma": slider("noise level σ", 0.6, 0.0, 1.0, 0.05, "How noisy the clip is"),

@@ -84,6 +84,12 @@ def picture(frame: np.ndarray, alt: str, size: int = 96) -> str:
     return image_html(Image.fromarray(frame), alt, scale=size / len(frame))
 
 
+def still(image: np.ndarray, label: str) -> str:
+    """An image (H, W, 3) of numbers from 0 to 255 with its label, as HTML."""
+    video = torch.from_numpy(image / 127.5 - 1).permute(2, 0, 1)[:, None]
+    return Clip(video.float(), label, scale=1).html()
+
+
 def film(video: torch.Tensor, alt: str, count: int = 6, scale: int = 3) -> str:
     """`count` frames of a video (3, T, H, W) side by side, as an image tag.
 
@@ -146,10 +152,13 @@ def slider(
     width: str = "340px",
 ) -> Any:
     """A slider that answers when it is let go; whole numbers where `value` is one."""
-    kind, usual = (
-        ("IntSlider", 1) if isinstance(value, int) else ("FloatSlider", (high - low) / 100)
-    )
-    bounds = {"value": value, "min": low, "max": high, "step": step or usual}
+    if isinstance(value, int):
+        kind = "IntSlider"
+        step = step or 1
+    else:
+        kind = "FloatSlider"
+        step = step or (high - low) / 100
+    bounds = {"value": value, "min": low, "max": high, "step": step}
     return control(kind, name, about, width, continuous_update=False, **bounds)
 
 

@@ -38,34 +38,45 @@ def heat(
     """
     figure, plots = new_axes(6.8, 2.6, columns=len(panels), squeeze=False)
     shown: dict[str, Any] = {"cmap": "cividis", "aspect": "auto", "interpolation": "nearest"}
-    for ax, (title, values) in zip(plots[0], panels.items(), strict=True):
-        bar = figure.colorbar(ax.imshow(values, extent=extent, **shown))
+    for ax, title in zip(plots[0], panels, strict=True):
+        image = ax.imshow(panels[title], extent=extent, **shown)
+        bar = figure.colorbar(image)
         bar.ax.tick_params(labelsize=7)
         for mark in marks:
             ax.axhline(mark, color="white", linewidth=0.7)
             ax.axvline(mark, color="white", linewidth=0.7)
         if numbers:
-            middle = float(values.min() + values.max()) / 2
-            for (i, j), value in np.ndenumerate(np.asarray(values)):
-                color = "black" if value > middle else "white"
-                ax.text(j, i, f"{value:.0f}", ha="center", va="center", fontsize=8, color=color)
+            _write_numbers(ax, np.asarray(panels[title]))
         ax.set(title=title, **axes)
     return drawn(figure, alt)
+
+
+def _write_numbers(ax: Any, values: np.ndarray) -> None:
+    """Write every value (rows, columns) into its cell, in black where that is bright."""
+    middle = (values.min() + values.max()) / 2
+    style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 8}
+    for (row, column), value in np.ndenumerate(values):
+        color = "black" if value > middle else "white"
+        ax.text(column, row, f"{value:.0f}", color=color, **style)
 
 
 def token_maps(rows: Mapping[str, torch.Tensor], alt: str) -> Html:
     """Values of the tokens (t, h, w), a column for each latent frame and a row for each name."""
     columns = len(next(iter(rows.values())))
-    size = (6.8, 0.3 + 1.25 * len(rows))
-    figure, plots = new_axes(*size, columns=columns, rows=len(rows), squeeze=False)
-    for i, (line, (title, values)) in enumerate(zip(plots, rows.items(), strict=True)):
-        ends = {"vmin": float(values.min()), "vmax": float(values.max())}
-        for t, ax in enumerate(line):
-            image = ax.imshow(values[t], cmap="cividis", **ends)
+    height = 0.3 + 1.25 * len(rows)
+    figure, plots = new_axes(6.8, height, columns=columns, rows=len(rows), squeeze=False)
+    for line, title in zip(plots, rows, strict=True):
+        values = rows[title]
+        low = float(values.min())
+        high = float(values.max())
+        for ax, frame in zip(line, values, strict=True):
+            image = ax.imshow(frame, cmap="cividis", vmin=low, vmax=high)
             ax.set(xticks=[], yticks=[])
-            ax.set_title("" if i else f"latent frame {t}", fontsize=8)
         line[0].set_ylabel(title, fontsize=8)
-        figure.colorbar(image, ax=line.tolist()).ax.tick_params(labelsize=7)
+        bar = figure.colorbar(image, ax=line.tolist())
+        bar.ax.tick_params(labelsize=7)
+    for t, ax in enumerate(plots[0]):
+        ax.set_title(f"latent frame {t}", fontsize=8)
     return drawn(figure, alt)
 
 
@@ -74,9 +85,15 @@ def lines(
 ) -> Html:
     """Curves, each with its own colour, dashes and marker: name → x and y."""
     figure, ax = new_axes(8.0, 2.6)
-    for k, (name, (xs, ys)) in enumerate(curves.items()):
-        style: dict[str, Any] = {"linestyle": DASHES[k % 4], "marker": MARKERS[k], "markersize": 3}
-        ax.plot(xs, ys, color=COLORS[k], label=name, **style)
+    for k, name in enumerate(curves):
+        ax.plot(
+            *curves[name],
+            color=COLORS[k],
+            linestyle=DASHES[k % 4],
+            marker=MARKERS[k],
+            markersize=3,
+            label=name,
+        )
     ax.set(**axes)
     ax.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))  # it hides no curve
     return drawn(figure, alt)
@@ -101,10 +118,19 @@ def bars(
     wide = 0.8 / len(groups)
     names = list(next(iter(groups.values())))
     for k, (group, values) in enumerate(groups.items()):
-        rows = [i + wide * (k - len(groups) / 2 + 0.5) for i in range(len(names))]
+        offset = wide * (k - len(groups) / 2 + 0.5)
+        rows = np.arange(len(names)) + offset
         ends = np.array([values[name] for name in names])
-        style = {"color": COLORS[k], "hatch": HATCHES[k], "edgecolor": "white"}
-        ax.barh(rows, ends - start, 0.75 / len(groups), left=start, label=group, **style)
+        ax.barh(
+            rows,
+            ends - start,
+            0.75 / len(groups),
+            left=start,
+            label=group,
+            color=COLORS[k],
+            hatch=HATCHES[k],
+            edgecolor="white",
+        )
         if errors:
             ax.errorbar(ends, rows, xerr=errors[k], linestyle="none", color="black", elinewidth=0.9)
     ax.set(yticks=range(len(names)), yticklabels=names, **axes)

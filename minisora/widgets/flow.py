@@ -136,8 +136,8 @@ def render_flow(
             "train_plane"
         )
     path = path_to(stops, sigma)
-    here, exact = path[-1], path_to(exact_walk(dataset), sigma)[-1]
-    random = solver == "ddim" and eta > 0
+    here = path[-1]
+    exact = path_to(exact_walk(dataset), sigma)[-1]
     figure, (left, right) = new_axes(7.6, 3.9, columns=2)
     draw_field(left, velocity, sigma)
     draw_paths(left, path)
@@ -145,17 +145,8 @@ def render_flow(
     frame(left, f"{field} field at σ = {sigma:.2f}, paths down to it")
     cloud = data.sample(600, torch.Generator().manual_seed(1))[0]
     right.plot(*cloud.T, ".", color="#dddddd", markersize=3, label="data")
-    right.plot(*exact.T, "s", color=ORANGE, markersize=5, fillstyle="none", label="exact flow")
-    right.plot(*here.T, "o", color=BLUE, markersize=4, label=f"{solver}, {steps} steps")
-    if random:
-        verdict = "noise moves them: compare the clouds, not the pairs"
-        frame(right, "random: compare the clouds")
-    else:
-        off = float((here - exact).norm(dim=-1).mean())
-        verdict = f"they are {off:.3f} from the exact flow's on average"
-        draw_paths(right, torch.stack([here, exact]), color=GREY)
-        frame(right, f"off by {off:.3f} on average")
-    right.legend(loc="lower right", fontsize=8)
+    is_random = solver == "ddim" and eta > 0
+    verdict = _draw_particles(right, here, exact, f"{solver}, {steps} steps", is_random)
     name = f"{solver} with eta {eta:g}" if solver == "ddim" else solver
     calls = 2 * steps - 1 if solver == "heun" else steps
     words = (
@@ -163,6 +154,24 @@ def render_flow(
         f"Particles at σ = {sigma:.2f}: {verdict}."
     )
     return drawn(figure, words)
+
+
+def _draw_particles(
+    axes: Any, here: torch.Tensor, exact: torch.Tensor, label: str, is_random: bool
+) -> str:
+    """Particles (N, 2) beside those of the exact flow, and how far they are from them in words."""
+    axes.plot(*exact.T, "s", color=ORANGE, markersize=5, fillstyle="none", label="exact flow")
+    axes.plot(*here.T, "o", color=BLUE, markersize=4, label=label)
+    if is_random:
+        verdict = "noise moves them: compare the clouds, not the pairs"
+        frame(axes, "random: compare the clouds")
+    else:
+        off = float((here - exact).norm(dim=-1).mean())
+        verdict = f"they are {off:.3f} from the exact flow's on average"
+        draw_paths(axes, torch.stack([here, exact]), color=GREY)
+        frame(axes, f"off by {off:.3f} on average")
+    axes.legend(loc="lower right", fontsize=8)
+    return verdict
 
 
 class FlowExplorer(Panel):

@@ -53,11 +53,12 @@ def tint(latents: torch.Tensor, basis: torch.Tensor) -> torch.Tensor:
     With one `basis` the same cell has the same colour at every noise level.
     """
     mean = basis.flatten(1).mean(1, keepdim=True)
-    left, _, _ = torch.linalg.svd(basis.flatten(1) - mean, full_matrices=False)
+    centred = basis.flatten(1) - mean  # (Cz, cells)
+    left, _, _ = torch.linalg.svd(centred, full_matrices=False)
     axes = left[:, :3].T  # (3, Cz)
-    reach = (axes @ (basis.flatten(1) - mean)).abs().amax()
-    colors = (axes @ (latents.flatten(1) - mean) / reach).clamp(-1, 1)
-    return colors.reshape(3, *latents.shape[1:])
+    reach = (axes @ centred).abs().amax()
+    colors = axes @ (latents.flatten(1) - mean) / reach
+    return colors.clamp(-1, 1).reshape(3, *latents.shape[1:])
 
 
 def guess(
@@ -69,18 +70,22 @@ def guess(
         x_t: (B, Cz, Tz, Hz, Wz), as both results are.
         prompts: B of them.
     """
-    velocity = model.velocity(x_t, sigma, model.tokenizer(prompts)[0])
-    return velocity, clean_from_velocity(x_t.to(velocity), velocity, torch.tensor(sigma))
+    ids, _ = model.tokenizer(prompts)
+    velocity = model.velocity(x_t, sigma, ids)
+    x_0 = clean_from_velocity(x_t.to(velocity), velocity, torch.tensor(sigma))
+    return velocity, x_0
 
 
 def plot_schedules(schedule: str, decibels: float) -> tuple[str, float]:
     """All schedules as an image tag, and how far along `schedule` passes `decibels`, in [0, 1]."""
-    passed = float((schedule_db(schedule) > decibels).double().mean())
+    before = schedule_db(schedule) > decibels
+    passed = float(before.double().mean())
     figure, axes = new_axes(4.4, 2.9)
     for name, (dashes, color) in SCHEDULES.items():
         width = 2.6 if name == schedule else 1.4
         axes.plot(PROGRESS, schedule_db(name), dashes, color=color, label=name, linewidth=width)
-    axes.plot(passed, min(max(decibels, -40.0), 40.0), "o", color="#000000", markersize=9)
+    inside = min(max(decibels, -40.0), 40.0)
+    axes.plot(passed, inside, "o", color="#000000", markersize=9)
     axes.set(xlabel="fraction of steps, clean → noise", ylabel="SNR in dB")
     axes.set(xlim=(0, 1), ylim=(-42, 42))
     axes.legend(fontsize=7, loc="lower left")
@@ -99,23 +104,25 @@ def render_noise(
     if not 0 <= sigma <= 1:
         raise ValueError(f"sigma={sigma} is not in [0, 1]; 0 is clean, 1 is noise")
     x_0 = model.encode(video[None])
-    noise = torch.randn(x_0.shape, generator=torch.Generator().manual_seed(seed)).to(x_0)
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(x_0.shape, generator=generator).to(x_0)
     x_t = add_noise(x_0, noise, torch.tensor(sigma))
     velocity, x_0_hat = guess(model, x_t, sigma, [prompt])
     decibels = float(snr_db(torch.tensor(sigma, dtype=torch.float64)))
     plot, passed = plot_schedules(schedule, decibels)
     noisy, guessed = model.decode(torch.cat([x_t, x_0_hat]))
-    rows = [("", "latents, three main directions", "decoded")]
-    for name, latents, clip in (
-        ("x_0, clean", x_0, video),
-        ("x_t", x_t, noisy),
-        ("velocity", velocity, None),
-        ("guess of x_0", x_0_hat, guessed),
-    ):
+    latents = {"x_0, clean": x_0, "x_t": x_t, "velocity": velocity, "guess of x_0": x_0_hat}
+    decoded = {"x_0, clean": video, "x_t": noisy, "guess of x_0": guessed}
+    rows = [["", "latents, three main directions", "decoded"]]
+    for name, cells in latents.items():
         alt = f"{name} at σ = {sigma:.2f}"
-        colors = film(tint(latents[0], x_0[0]), f"{alt}, latents", latents.shape[2], 6)
-        rows.append((name, colors, "" if clip is None else film(clip, f"{alt}, four frames", 4, 2)))
-    error = float((x_0_hat - x_0).square().mean() / x_0.square().mean())
+        colors = tint(cells[0], x_0[0])
+        row = [name, film(colors, f"{alt}, latents", colors.shape[1], 6), ""]
+        if name in decoded:
+            row[2] = film(decoded[name], f"{alt}, four frames", 4, 2)
+        rows.append(row)
+    missed = (x_0_hat - x_0).square().mean()
+    error = float(missed / x_0.square().mean())
     ends = {math.inf: "no noise", -math.inf: "no signal"}
     level = ends.get(decibels, f"SNR {decibels:+.1f} dB")
     words = (

@@ -14,10 +14,10 @@ import torch
 from minisora.config import PRESETS
 from minisora.measure.speed import forward_flops
 from minisora.patchify import Size, grid_of, positions_of
-from minisora.show.clip import Clip, to_frames
+from minisora.show.clip import to_frames
 from minisora.show.plots import figure_html, new_axes
 from minisora.vae import VideoVAE
-from minisora.widgets.common import Html, Panel, menu, page, slider
+from minisora.widgets.common import Html, Panel, menu, page, slider, still
 from minisora.world.dataset import sample_scene
 from minisora.world.render import render
 
@@ -53,13 +53,16 @@ def cube_of(token: int, grid: Size, patch_size: Size) -> tuple[range, range, ran
 
     The first latent frame is one pixel frame, every other is four.
     """
-    frame, row, column = map(int, np.unravel_index(token, grid))
     cell = PRESET.vae.patch_size
-    tall, high, wide = (p * c for p, c in zip(patch_size, cell, strict=True))
+    spans = []
+    for axis, position in enumerate(np.unravel_index(token, grid)):
+        side = patch_size[axis] * cell[axis]
+        start = int(position) * side
+        spans.append(range(start, start + side))
+    frames, rows, columns = spans
     before = cell[0] - 1  # frames that the first cell lacks
-    frames = range(max(frame * tall - before, 0), (frame + 1) * tall - before)
-    rows = range(row * high, (row + 1) * high)
-    return frames, rows, range(column * wide, (column + 1) * wide)
+    frames = range(max(frames.start - before, 0), frames.stop - before)
+    return frames, rows, columns
 
 
 @lru_cache(16)
@@ -81,20 +84,22 @@ def _toy_frames(num_frames: int, height: int, width: int) -> np.ndarray:
 
 def _lit_film(
     frames: np.ndarray, lit: list[bool], rows: range, columns: range, scale: int
-) -> torch.Tensor:
-    """Frames (n, H, W, 3) side by side as one: pale, but for the cube in the lit ones."""
-    top, bottom = scale * rows.start, scale * rows.stop
-    left, right = scale * columns.start, scale * columns.stop
-    parts = []
-    for frame, on in zip(frames.repeat(scale, 1).repeat(scale, 2), lit, strict=True):
+) -> np.ndarray:
+    """Frames (n, H, W, 3) side by side as one image: pale, but for the cube in the lit ones."""
+    top = scale * rows.start
+    bottom = scale * rows.stop
+    left = scale * columns.start
+    right = scale * columns.stop
+    large = frames.repeat(scale, 1).repeat(scale, 2)
+    gap = np.full((large.shape[1], 2, 3), 255.0)
+    parts: list[np.ndarray] = []
+    for frame, on in zip(large, lit, strict=True):
         image = 0.2 * frame + 0.8 * 225.0
         if on:
-            border = np.s_[max(top - 2, 0) : bottom + 2, max(left - 2, 0) : right + 2]
-            image[border] = (213, 94, 0)
+            image[max(top - 2, 0) : bottom + 2, max(left - 2, 0) : right + 2] = (213, 94, 0)
             image[top:bottom, left:right] = frame[top:bottom, left:right]
-        parts += [image, np.full((len(image), 2, 3), 255.0)]
-    whole = torch.from_numpy(np.concatenate(parts[:-1], axis=1))
-    return (whole / 127.5 - 1).permute(2, 0, 1)[:, None].float()
+        parts += [image, gap]
+    return np.concatenate(parts[:-1], axis=1)
 
 
 def _plot_positions(grid: Size, token: int) -> str:
@@ -105,16 +110,17 @@ def _plot_positions(grid: Size, token: int) -> str:
         return frame * (0.6 * w + 1.2) + 0.6 * column, -row + 0.25 * column
 
     figure, ax = new_axes(5.6, 2.9)
-    rows = np.array([-0.5, -0.5, h - 0.5, h - 0.5])
-    columns = np.array([-0.5, w - 0.5, w - 0.5, -0.5])
+    rows = np.array([0, 0, h, h]) - 0.5  # of a sheet's corners
+    columns = np.array([0, w, w, 0]) - 0.5
     for frame in range(t):
         ax.fill(*at(frame, rows, columns), color="#EEEEEE")
         name = f"frame {frame}" if t < 6 else str(frame)
         ax.text(*at(frame, h, 0), name, va="top", fontsize=8)
-    x, y = at(*(axis.ravel() for axis in np.indices(grid)))
+    x, y = at(*np.indices(grid).reshape(3, -1))
     ax.scatter(x, y, s=16, color=SKY, edgecolor=BLUE, linewidth=0.5)
     ax.scatter(x[token], y[token], s=110, marker="s", color=ORANGE, edgecolor="black", zorder=3)
-    position = ", ".join(f"{number:g}" for number in positions_of(grid)[token].tolist())
+    chosen = positions_of(grid)[token].tolist()
+    position = ", ".join(f"{number:g}" for number in chosen)
     ax.set(title=f"token {token}: position ({position}) as frame, row, column")
     ax.set_axis_off()
     alt = f"positions of all {len(x)} tokens, one sheet a frame; token {token} is at ({position})"
@@ -189,9 +195,9 @@ def render_tokens(
     for k in range(_compressor().latent_shape(num_frames, height, width)[0]):
         shown = range(max(4 * k - 3, 0), 4 * k + 1)
         lit = [frame in frames for frame in shown]
-        still = _lit_film(clip[shown.start : shown.stop], lit, rows, columns, scale)
+        image = _lit_film(clip[shown.start : shown.stop], lit, rows, columns, scale)
         label = f"{'▶ ' if any(lit) else ''}latent frame {k} = pixel {_span(shown)}"
-        films.append(Clip(still, label, scale=1).html())
+        films.append(still(image, label))
     words = _words(grid, patch_size, token)
     plots = _plot_positions(grid, token) + _plot_cost(count)
     return Html(page(*films, "<br>", plots, f"<p>{words}</p>"), words)
