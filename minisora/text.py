@@ -15,7 +15,6 @@ import math
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -23,6 +22,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 from minisora.config import TextConfig
+from minisora.inputs import reword
 from minisora.layers import Block, RMSNorm, rotary_angles
 from minisora.patchify import Size, grid_of, patchify, positions_of
 
@@ -54,20 +54,6 @@ def words_of(prompt: str) -> list[str]:
 def _is_part_of_a_word(character: str) -> bool:
     """Letters, digits, and the marks that some scripts put on them."""
     return character.isalnum() or unicodedata.category(character).startswith("M")
-
-
-def reword(words: Sequence[str], rewordings: Mapping[str, str]) -> list[str]:
-    """Replace phrases (keys) by what the model knows (values), the longest that fits first."""
-    if not rewordings:
-        return list(words)
-    phrases = _phrases(tuple(rewordings))
-    return phrases.sub(lambda found: rewordings[found[0]], " ".join(words)).split()
-
-
-@lru_cache
-def _phrases(rewordings: tuple[str, ...]) -> re.Pattern[str]:
-    longest_first = sorted(map(re.escape, rewordings), key=len, reverse=True)
-    return re.compile(rf"(?<!\S)(?:{'|'.join(longest_first)})(?!\S)")
 
 
 class WordPositions(NamedTuple):

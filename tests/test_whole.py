@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from minisora.text import reword, words_of
+from minisora.inputs import reword
+from minisora.text import words_of
 from minisora.world.whole.captions import (
     VOCABULARY,
     caption,

@@ -12,7 +12,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from minisora.text import reword, words_of
+from minisora.inputs import reword
+from minisora.text import words_of
 from minisora.world.whole import phrases
 from minisora.world.whole.captions import (
     OPPOSITE,
