@@ -139,7 +139,7 @@ def collision_figures(videos: torch.Tensor, prompts: Sequence[str], fps: float =
     Returns:
         "law": the judge sees the asked collision; "the hit one moves"; "touch, then move": it does
         not move before it is touched; "momentum kept": to a quarter, a mass being radius²;
-        "momentum ratio": after over before; "outline".
+        "outline".
     """
     lawful, whole, moved, touched, ratios = [], [], [], [], []
     for video, prompt in zip(videos, prompts, strict=True):
@@ -161,7 +161,6 @@ def collision_figures(videos: torch.Tensor, prompts: Sequence[str], fps: float =
         "the hit one moves": fraction_of(moved),
         "touch, then move": fraction_of(touched),
         "momentum kept": fraction_of([abs(ratio - 1) < 0.25 for ratio in ratios]),
-        "momentum ratio": mean_of(ratios),
     }
 
 
