@@ -321,6 +321,9 @@ def _check_about(about: dict) -> None:
         raise ValueError("the vocabulary is not a list of words")
     if len(set(vocabulary)) != len(vocabulary):
         raise ValueError("the vocabulary has a word twice")
+    rewordings = about.setdefault("rewordings", {})
+    if not all(isinstance(text, str) for pair in rewordings.items() for text in pair):
+        raise ValueError("rewordings are not phrases for phrases")
     if not isinstance(about["metadata"], dict):
         raise ValueError("metadata is no dictionary")
     _check_numbers(preset)

@@ -1,6 +1,7 @@
 """What a user hands in, checked before any memory is taken.
 
     numbers ──► within their bounds
+    words ──► words that the model knows
     videos (tensor, numpy, PIL) ──► float32 (B, 3, T, H, W) in [-1, 1]; images without T
 
 What cannot be taken ends in a ValueError of one sentence: the value, and what is allowed.
@@ -8,7 +9,9 @@ What cannot be taken ends in a ValueError of one sentence: the value, and what i
 
 import math
 import operator
+import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -26,6 +29,20 @@ MAX_STEPS = 1000
 MAX_GUIDANCE = 100.0
 MAX_CELLS = 8192  # latent cells of one clip; attention needs memory for every pair of them
 MAX_PIXELS = 2**26  # of a long video, 0.8 GB: at 32×32 more than two hours
+
+
+def reword(words: Sequence[str], rewordings: Mapping[str, str]) -> list[str]:
+    """Replace phrases (keys) by what the model knows (values), the longest that fits first."""
+    if not rewordings:
+        return list(words)
+    phrases = _phrases(tuple(rewordings))
+    return phrases.sub(lambda found: rewordings[found[0]], " ".join(words)).split()
+
+
+@lru_cache
+def _phrases(rewordings: tuple[str, ...]) -> re.Pattern[str]:
+    longest_first = sorted(map(re.escape, rewordings), key=len, reverse=True)
+    return re.compile(rf"(?<!\S)(?:{'|'.join(longest_first)})(?!\S)")
 
 
 def shown(value: object) -> str:

@@ -7,7 +7,7 @@ Every kind of prompt is a choice of which tokens are clean already; `tasks` has 
 """
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypedDict
 
@@ -56,12 +56,17 @@ class SamplingOptions(TypedDict, total=False):
 class MiniSora(nn.Module):
     """A compressor, a text encoder, a transformer and, if the preset has one, an upsampler."""
 
-    def __init__(self, preset: Preset, vocabulary: Sequence[str]):
+    def __init__(
+        self,
+        preset: Preset,
+        vocabulary: Sequence[str],
+        rewordings: Mapping[str, str] | None = None,
+    ):
         super().__init__()
         self.preset = preset
         self.dtype: torch.dtype | None = None  # of matrix products; None is this machine's choice
         self.metadata: dict = {}  # what `model.json` tells of how the weights were made
-        self.tokenizer = Tokenizer(vocabulary, preset.text.max_length)
+        self.tokenizer = Tokenizer(vocabulary, preset.text.max_length, rewordings)
         self.vae = VideoVAE(preset.vae)
         self.text = TextEncoder(len(self.tokenizer), preset.text, self.tokenizer.word_positions)
         self.dit = DiT(preset.dit)
@@ -331,6 +336,7 @@ class MiniSora(nn.Module):
         about = {
             "preset": self.preset.to_dict(),
             "vocabulary": self.tokenizer.vocabulary,
+            "rewordings": self.tokenizer.rewordings,
             "metadata": metadata or self.metadata,
         }
         save_parts(folder, dict(self.named_children()), about)
@@ -353,7 +359,7 @@ class MiniSora(nn.Module):
         folder = _find(name)
         about = read_about(folder)
         try:
-            model = cls(about["preset"], about["vocabulary"])
+            model = cls(about["preset"], about["vocabulary"], about["rewordings"])
             model.latent_shape(model.preset.num_frames, model.preset.height, model.preset.width)
         except (ValueError, TypeError, RuntimeError) as error:
             raise CheckpointError(

@@ -14,7 +14,7 @@ import difflib
 import math
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -22,6 +22,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 from minisora.config import TextConfig
+from minisora.inputs import reword
 from minisora.layers import Block, RMSNorm, rotary_angles
 from minisora.patchify import Size, grid_of, patchify, positions_of
 
@@ -63,11 +64,21 @@ class WordPositions(NamedTuple):
 
 
 class Tokenizer:
-    """Whole words to numbers. 0 pads, 1 is EOS, the words follow in the order of the vocabulary."""
+    """Whole words to numbers. 0 pads, 1 is EOS, the words follow in the order of the vocabulary.
 
-    def __init__(self, vocabulary: Sequence[str], max_length: int = TextConfig.max_length):
+    Args:
+        rewordings: phrases that people say, and the words of the vocabulary that mean the same.
+    """
+
+    def __init__(
+        self,
+        vocabulary: Sequence[str],
+        max_length: int = TextConfig.max_length,
+        rewordings: Mapping[str, str] | None = None,
+    ):
         self.vocabulary = tuple(vocabulary)
         self.max_length = max_length
+        self.rewordings = dict(rewordings or {})
         self.ids = {word: i + 2 for i, word in enumerate(self.vocabulary)}
 
     def __len__(self) -> int:
@@ -91,8 +102,8 @@ class Tokenizer:
         return WordPositions(kinds, values)
 
     def words(self, prompt: str) -> list[str]:
-        """The words of a prompt: see `words_of`."""
-        return words_of(prompt)
+        """The words of a prompt, see `words_of`, as the model knows them."""
+        return reword(words_of(prompt), self.rewordings)
 
     def __call__(self, prompts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
         """Encode prompts, padded to the longest.
@@ -111,7 +122,7 @@ class Tokenizer:
         return ids, ids != PAD
 
     def _ids_of(self, prompt: str) -> list[int]:
-        words = words_of(prompt)
+        words = self.words(prompt)
         for word in words:
             if word not in self.ids:
                 near = difflib.get_close_matches(word, self.vocabulary, n=3, cutoff=0.5)

@@ -297,6 +297,18 @@ def _stays_behind_wall(i: int, rng: random.Random) -> Planted:
     return scene, _cut(scene, replace(scene, objects=()), 8)
 
 
+def _turns_back(i: int, rng: random.Random) -> Planted:
+    """It comes out on the side on which it went in."""
+    scene = _sample(i, "wall")
+    first, mirrored = render([scene], **SIZE)[0], render([_mirrored(scene)], **SIZE)[0]
+    return scene, torch.cat([first[:, :8], mirrored[:, 8:]], dim=1)
+
+
+def _mirrored(scene: Scene) -> Scene:
+    (thing,) = scene.objects
+    return _change(scene, x=-thing.x, vx=-thing.vx)
+
+
 def _frozen_away(i: int, rng: random.Random) -> Planted:
     """Nothing happened while the camera looked away."""
     scene = _where(i, "away", lambda s: s.objects[0].motion != "still")
@@ -430,6 +442,7 @@ WRONG: dict[str, Callable[[int, random.Random], Planted]] = {
     "parallax reversed": _parallax_reversed,
     "changed behind the wall": _changed_behind_wall,
     "stays behind the wall": _stays_behind_wall,
+    "turns back behind the wall": _turns_back,
     "frozen while away": _frozen_away,
     "does not come back": _never_back,
     "events swapped": _swapped,

@@ -3,8 +3,8 @@
 toy world or folder ──► Source: a bucket for each size ── cached_latents ──► Latents of each bucket
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,6 +25,7 @@ from minisora.world.dataset import TEST_SEEDS, ToyWorld
 from minisora.world.render import render
 from minisora.world.whole import captions as whole_captions
 from minisora.world.whole import dataset as whole
+from minisora.world.whole.rewordings import REWORDINGS
 
 Captioned = tuple[torch.Tensor, list[list[str]]]  # videos (B, 3, T, H, W), captions of each clip
 Tokenized = tuple[torch.Tensor, torch.Tensor]  # videos (B, 3, T, H, W), ids (B, captions, S)
@@ -281,6 +282,7 @@ class Source:
     samples: list[str]  # prompts of the pictures at every evaluation
     paired: bool  # captions come in pairs: one, and the same one with more detail
     judged: bool  # the judge can read the clips
+    rewordings: Mapping[str, str] = field(default_factory=dict)  # see `text.Tokenizer`
 
     def pools(
         self, device: torch.device | str = "cpu", workers: Workers = NOBODY
@@ -378,7 +380,16 @@ def world_source(preset: Preset) -> Source:
         unseen = WorldClips(world_of(preset, first_seed=TEST_SEEDS), 0)
         held_back, _ = unseen(0, HELD_BACK)
         words, prompts = whole_captions.VOCABULARY, WHOLE_SAMPLE_PROMPTS
-        return Source(words, buckets, pool_counts, held_back, prompts, paired=True, judged=False)
+        return Source(
+            words,
+            buckets,
+            pool_counts,
+            held_back,
+            prompts,
+            paired=True,
+            judged=False,
+            rewordings=REWORDINGS,
+        )
     scenes = []
     for family in ("solo", "pair"):
         scenes += test_scenes(family, "seen", HELD_BACK // 2, **worlds[0].shape)

@@ -146,7 +146,7 @@ def begin(
     )
     remember(run_dir, run)
     torch.manual_seed(preset.train_vae.seed)
-    model = MiniSora(preset, source.vocabulary)
+    model = MiniSora(preset, source.vocabulary, source.rewordings)
     if start:
         take_over(model, start)
     model.to(place)

@@ -339,11 +339,19 @@ def _surroundings(reading: Reading, request: PromptSpec) -> dict[str, bool]:
     if view.cut or request.cut:
         attributes["cut"] = _same_cut(view, request)
     if view.wall or request.wall:
-        passed = [o.same and bool(o.hidden.any()) for o in reading.objects]
+        passed = [o.same and _crosses(o) for o in reading.objects]
         attributes["wall"] = bool(view.wall) and request.wall and any(passed) and all(passed)
     if request.camera and (view.kind in request.camera or any(map(view.shows, request.camera))):
         attributes["camera"] = view.kind in request.camera
     return attributes
+
+
+def _crosses(tracked: Tracked) -> bool:
+    """Whether an object is out of view for a while and comes out on the other side."""
+    if not tracked.hidden.any():
+        return False
+    x = tracked.on_screen[tracked.seen, 0]
+    return float(x[0] * x[-1]) < 0
 
 
 def _same_cut(view: View, request: PromptSpec) -> bool:

@@ -397,6 +397,8 @@ def _pair(words: Caption) -> str:
             words.say(b, "motion")
         return f"{name_a} {side} {name_b}, both {moves}{words.where()}"
     moves_a = words.moves(a, False, 0.1)
+    if (words.index(a), "motion") not in words.said:  # not "moving left of"
+        side = phrases.RELATION_WORDS[relation][0]
     name_b = words.name(b, 0.2)
     return f"{name_a} {moves_a} {side} {name_b} {words.moves(b, False, 0.1)}{words.where()}"
 
@@ -464,6 +466,7 @@ def _lamp(words: Caption) -> str:
     if kind == 1:
         return f"{name} lights {lamp_name}{side}{words.where()}"
     if kind == 2:
+        words.named.reverse()  # the lamp is named first
         return f"{lamp_name} lights up when {name} touches it{side}{words.where()}"
     return f"{name} touches {lamp_name}{side}{words.where()}"
 

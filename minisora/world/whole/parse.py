@@ -8,23 +8,24 @@ unknown word is an error that names its nearest neighbours, and what is denied, 
 different ways, or cannot be shown is an error with one sentence that says so.
 """
 
-import difflib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
+from minisora.inputs import reword
 from minisora.text import words_of
 from minisora.world.whole import phrases
 from minisora.world.whole.captions import (
     OPPOSITE,
     POSITION_WORDS,
-    VOCABULARY,
     WHEN,
     plural,
     speed_of,
     turning_of,
 )
+from minisora.world.whole.rewordings import REWORDINGS
 from minisora.world.whole.scene import COLORS, DIRECTIONS, ROUND, SHAPES, Scene
+from minisora.world.whole.unknown import explain, mended
 
 CELL = r"x(\d+) y(\d+)"
 PATH = re.compile(  # where an object is at the five moments, or all the time
@@ -33,7 +34,6 @@ PATH = re.compile(  # where an object is at the five moments, or all the time
 MOST_OBJECTS = 3
 STRAIGHT = (*DIRECTIONS, "diagonal")  # what "moving" alone may mean
 ANY_STRAIGHT = {"moving", *STRAIGHT}
-DENIALS = ("not", "no", "without", "never", "isn't", "doesn't", "don't")
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,7 @@ VERB_PHRASES = {
     "bites": "bites",
     "touches": "lights",
     "lights": "lights",
+    "lights up": "lights",
     "lights up when": "lit when",
     "and it lights up": "lights up",
     "touches it": "lights",
@@ -179,6 +180,9 @@ def _camera_lexicon() -> dict[tuple[str, ...], str]:
 LEXICON = _lexicon()
 CAMERA_LEXICON = _camera_lexicon()
 LONGEST = max(map(len, LEXICON))  # words
+NOUNS = {phrase[0] for phrase, (kind, _) in LEXICON.items() if kind in ("shape", "shapes")}
+KNOWN = {*POSITION_WORDS, *" ".join(REWORDINGS).split()}
+KNOWN |= {word for phrase in (*LEXICON, *CAMERA_LEXICON) for word in phrase}
 
 
 # ------------------------------------------------------------------------------------------ parse
@@ -192,8 +196,13 @@ def parse(prompt: str) -> PromptSpec:
             something denied or said twice in different ways, something that pixels cannot show, or
             positions that are not one path for every object.
     """
-    words = words_of(prompt)
-    text = " ".join(words)
+    typed = words_of(prompt)
+    _look_for_typos(prompt, typed)
+    if sum(word not in KNOWN for word in typed) > len(typed) / 2:
+        raise ValueError(
+            f"{prompt!r} is not understood; say for example 'a red circle moving left'"
+        )
+    text = " ".join(reword(typed, REWORDINGS))
     paths = [_path(match) for match in PATH.finditer(text)]
     words = PATH.sub("", text).split()
     sentence = _Sentence(prompt)
@@ -212,6 +221,19 @@ def parse(prompt: str) -> PromptSpec:
         pairs = zip(spec.objects, paths, strict=True)
         spec = replace(spec, objects=tuple(replace(own, path=path) for own, path in pairs))
     return _in_order(spec, sentence.passive)
+
+
+def _look_for_typos(prompt: str, words: list[str]) -> None:
+    """Say what was perhaps meant, if that would be understood."""
+    meant = mended(words, KNOWN)
+    if meant is None or meant == " ".join(words):
+        return
+    try:
+        parse(meant)
+    except ValueError:
+        return
+    wrong = [word for word in words if word not in KNOWN]
+    raise ValueError(f"unknown in {prompt!r}: {', '.join(wrong)}; did you mean {meant!r}?")
 
 
 def _what_follows(meanings: list[Meaning]) -> str:
@@ -246,7 +268,7 @@ def _phrases(words: list[str], prompt: str) -> Iterator[Meaning]:
             if phrase in LEXICON and not of_another:  # "moving to the left of a square"
                 break
         else:
-            raise ValueError(_unknown(words[start], prompt))
+            raise ValueError(explain(words, start, NOUNS, prompt))
         kind, value = LEXICON[phrase]
         start += len(phrase)
         if kind != "camera":
@@ -264,31 +286,6 @@ def _phrases(words: list[str], prompt: str) -> Iterator[Meaning]:
                 f"{prompt!r} does not say what the camera does; it pans left, right, up or down, "
                 "zooms in or out, or looks away and back"
             )
-
-
-def _unknown(word: str, prompt: str) -> str:
-    if word in DENIALS:
-        return (
-            f"{word!r} in {prompt!r} denies something, which the world cannot show; "
-            "say what there should be instead"
-        )
-    if word in POSITION_WORDS and word not in ("from", "to", "at"):
-        return (
-            f"{word!r} is not part of a whole position in {prompt!r}; say 'at x16 y18' or "
-            "'from x6 y24 early x9 y24 midway x12 y24 late x15 y24 to x18 y24'"
-        )
-    known = [w for w in VOCABULARY if w not in POSITION_WORDS]
-    if word in DIRECTIONS:
-        return (
-            f"{word!r} in {prompt!r} is a second way for one motion; "
-            "say for example 'first moving up, then moving down'"
-        )
-    if word in known:
-        return f"{word!r} has no meaning where it stands in {prompt!r}"
-    near = difflib.get_close_matches(word, known, n=3, cutoff=0.75)
-    if near:
-        return f"unknown word {word!r}; the nearest known words are: {', '.join(near)}"
-    return f"unknown word {word!r}; the world has no such thing: its shapes are {', '.join(SHAPES)}"
 
 
 @dataclass
@@ -336,7 +333,9 @@ class _Sentence:
                     f"a spinning {thing['shape']} looks like a still one; "
                     "spin a square, triangle, star or heart"
                 )
+        self._check_speeds()
         self._check_verb()
+        self._check_ends()
         colors, texture = _background_of(self.background)
         camera = self.about.get("camera")
         looks = ("looks left and back", "looks right and back")
@@ -353,6 +352,11 @@ class _Sentence:
 
     def _check_verb(self) -> None:
         verb = self.about.get("verb")
+        if verb == "lights" and len(self.objects) < 2:
+            raise ValueError(
+                f"{self.prompt!r} does not say what touches the lamp, which lights it: name a "
+                "second object, as in 'a red circle touches a lamp'"
+            )
         if verb in ("hits", "bites", "lights") and len(self.objects) != 2:
             raise ValueError(f"{self.prompt!r} does not say what is touched: name a second object")
         if "relation" in self.about and len(self.objects) != 2:
@@ -360,6 +364,26 @@ class _Sentence:
                 f"{self.prompt!r} says {self.about['relation']!r} but names "
                 f"{len(self.objects) or 'no'} object(s)"
             )
+
+    def _check_speeds(self) -> None:
+        for thing in self.objects:
+            motion = thing.get("motion", self.about.get("verb", "moving"))
+            if "speed" in thing and motion not in ANY_STRAIGHT:
+                raise ValueError(
+                    f"{self.prompt!r} asks for something {thing['speed']} that does not move "
+                    "straight; only what moves left, right, up, down or diagonally is slow or fast"
+                )
+
+    def _check_ends(self) -> None:
+        """What was begun must have been said."""
+        if self.color_next:
+            raise ValueError(
+                f"{self.prompt!r} does not say which colour it turns; they are {', '.join(COLORS)}"
+            )
+        if self.next_event:
+            raise ValueError(f"{self.prompt!r} does not say what happens then")
+        if self.count > 1:
+            raise ValueError(f"{self.prompt!r} does not say what there are {self.count} of")
 
     # one method for each kind of phrase
 

@@ -1,0 +1,390 @@
+"""How people say it → how the toy world says it.
+
+    "2 disks travel to the left" ──► "two discs moving to the left"
+
+Captions use few words, and a model that learned from captions knows no others. So parser and
+tokenizer replace what people say by what captions say, the longest phrase first. (Sora rewrites
+short prompts with a language model for the same reason.) No phrase that a caption uses is replaced
+by another one.
+"""
+
+from minisora.world.whole.phrases import PLURALS
+from minisora.world.whole.scene import COLORS
+
+WAYS = ("left", "right", "up", "down")
+NOUNS = {
+    "dot": "circle",
+    "sphere": "ball",
+    "disk": "disc",
+    "cube": "box",
+    "block": "box",
+    "donut": "ring",
+    "doughnut": "ring",
+}
+TOOL_NOUNS = {
+    "paint brush": "paintbrush",
+    "bulb": "lamp",
+    "light bulb": "lamp",
+    "creature": "chomper",
+    "monster": "chomper",
+    "pacman": "chomper",
+    "pac-man": "chomper",
+}
+ADJECTIVES = {
+    "giant": "huge",
+    "enormous": "huge",
+    "gigantic": "huge",
+    "mini": "tiny",
+    "light blue": "light-blue",
+    "sky blue": "sky-blue",
+    "turquoise": "cyan",
+    "aqua": "cyan",
+    "dark blue": "navy",
+    "dark gray": "gray",
+    "dark grey": "grey",
+    "rapidly": "quickly",
+    "upward": "up",
+    "downward": "down",
+    "diagonal": "diagonally",
+}
+MEANS_LITTLE = ("very", "really", "just", "only", "slightly", "gently", "thanks", "thank you")
+NUMBERS = {
+    "1": "one",
+    "2": "two",
+    "3": "three",
+    "a couple of": "two",
+    "a pair of": "two",
+    "exactly two": "two",
+    "exactly three": "three",
+}
+GOING = {  # verb → (participle, finite): they say a way, or what they pass
+    "move": ("moving", "moves"),
+    "go": ("going", "goes"),
+    "fly": ("flying", "flies"),
+    "slide": ("sliding", "slides"),
+    "roll": ("rolling", "rolls"),
+}
+OTHER_GOING = {  # verb, participle and finite → the same of a verb above
+    ("travel", "travels", "travelling"): "move",
+    ("drift", "drifts", "drifting"): "move",
+    ("float", "floats", "floating"): "move",
+    ("glide", "glides", "gliding"): "slide",
+    ("run", "runs", "running"): "move",
+}
+PLURAL_VERBS = {  # what several do, and what one is made to do
+    "fall": "falling",
+    "drop": "dropping",
+    "rise": "rising",
+    "sink": "sinking",
+    "bounce": "bouncing",
+    "jump": "jumping",
+    "spin": "spinning",
+    "rotate": "rotating",
+    "grow": "growing",
+    "shrink": "shrinking",
+    "stop": "stopping",
+    "stand still": "standing still",
+    "do not move": "not moving",
+    "are not moving": "not moving",
+}
+STILL = (
+    "still",
+    "stays still",
+    "staying still",
+    "stay still",
+    "is still",
+    "are still",
+    "keeps still",
+    "stays in place",
+    "stays where it is",
+    "does nothing",
+    "doing nothing",
+    "motionless",
+    "at rest",
+    "without moving",
+    "without movement",
+    "no movement",
+    "no motion",
+    "doesn t move",
+    "isn t moving",
+    "don t move",
+    "stationary",
+)
+MOTIONS = {
+    "twirls": "spins",
+    "twirling": "spinning",
+    "spins around": "spins",
+    "spinning around": "spinning",
+    "rotates around": "rotates",
+    "climbs": "rises",
+    "climbing": "rising",
+    "ascends": "rises",
+    "descends": "sinks",
+    "drops down": "falls down",
+    "dropping down": "falling down",
+    "falls to the ground": "falls down",
+    "falls to the floor": "falls down",
+    "falling to the ground": "falling down",
+    "falling to the floor": "falling down",
+    "fall down": "falling down",
+    "hops": "jumps",
+    "hopping": "jumping",
+    "bounces on the floor": "bounces",
+    "bounces on the ground": "bounces",
+    "bouncing on the floor": "bouncing",
+    "is tossed": "is thrown",
+    "tossed": "thrown",
+    "is thrown into the air": "is thrown",
+    "is thrown in the air": "is thrown",
+    "thrown into the air": "thrown",
+    "thrown in the air": "thrown",
+    "moves in circles": "moves in a circle",
+    "moving in circles": "moving in a circle",
+    "goes in circles": "moves in a circle",
+    "going in circles": "moving in a circle",
+    "goes in a circle": "moves in a circle",
+    "going in a circle": "moving in a circle",
+    "gets larger": "gets bigger",
+    "getting larger": "getting bigger",
+    "becomes bigger": "gets bigger",
+    "becomes larger": "gets bigger",
+    "becomes smaller": "gets smaller",
+    "expands": "grows",
+    "expanding": "growing",
+}
+HITS = (
+    "collides with",
+    "colliding with",
+    "crashes into",
+    "crashing into",
+    "bumping into",
+    "bumps against",
+    "runs into",
+    "running into",
+    "smashes into",
+    "knocks into",
+    "strikes",
+    "striking",
+    "pushes",
+    "pushing",
+    "hitting",
+)
+IS_HIT = ("is pushed by", "is struck by", "is bumped by", "gets hit by", "gets pushed by")
+BITES = ("eats", "eating", "biting", "bites into", "bites a piece out of", "eats a piece of")
+TAKES_A_BITE = ("takes a bite of", "takes a bite from", "taking a bite of", "taking a bite out of")
+LAMPS = {
+    "touching": "touches",
+    "turns on": "lights up",
+    "goes on": "lights up",
+    "switches on": "lights up",
+    "is switched on": "lights up",
+    "glows": "lights up",
+    "turns on when": "lights up when",
+    "goes on when": "lights up when",
+    "glows when": "lights up when",
+    "and it turns on": "and it lights up",
+    "and it glows": "and it lights up",
+    "and the lamp lights up": "and it lights up",
+    "and the lamp turns on": "and it lights up",
+    "turns on the lamp": "lights the lamp",
+    "turns on a lamp": "lights a lamp",
+    "switches on the lamp": "lights the lamp",
+    "switches on a lamp": "lights a lamp",
+}
+BEHIND = ("disappears", "vanishes", "hides", "disappearing", "passing", "pass")
+COMES_OUT = (
+    "and comes out",
+    "and comes out again",
+    "and comes out on the other side",
+    "and comes out again on the other side",
+    "and comes back out",
+    "and appears again",
+    "and reappears",
+    "and reappears on the other side",
+    "and appears on the other side",
+)
+CAMERA = {
+    "static camera": "the camera does not move",
+    "fixed camera": "the camera does not move",
+    "camera stays still": "camera does not move",
+    "camera is still": "camera does not move",
+    "camera turns away and back": "camera looks away and back",
+    "camera looks away and then back": "camera looks away and back",
+    "camera looks away and returns": "camera looks away and back",
+}
+CUTS = ("then cut to", "and then cut to", "and cut to", "cuts to", "then a cut to", "a cut to")
+ORDER = {
+    "after that": "then",
+    "and after that": "and then",
+    "afterwards": "then",
+    "and afterwards": "and then",
+    "it then": "then",
+    "then it": "then",
+    "and then it": "and then",
+    "then it is": "then",
+    "after that it": "then",
+    "and after that it": "and then",
+    "becomes": "turns",
+    "becoming": "turning",
+    "changes to": "turns",
+    "changing to": "turning",
+    "changes color to": "turns",
+    "changes colour to": "turns",
+    "changes its color to": "turns",
+    "changes its colour to": "turns",
+    "turns to": "turns",
+    "they": "both",
+    "they both": "both",
+    "which": "that",
+}
+SIDES = {
+    "on the left of": "to the left of",
+    "on the right of": "to the right of",
+    "on the left side of": "to the left of",
+    "on the right side of": "to the right of",
+    "on top of": "above",
+    "underneath": "under",
+    "beneath": "under",
+}
+PLACES = {
+    "in the center": "in the middle",
+    "in the centre": "in the middle",
+    "at the center": "in the middle",
+    "on the left": "at the left",
+    "on the right": "at the right",
+    "on the left side": "at the left",
+    "on the right side": "at the right",
+    "from the top": "starting at the top",
+    "from the bottom": "starting at the bottom",
+    "of the screen": "",
+    "of the frame": "",
+    "of the picture": "",
+    "across the screen": "",
+    "on the screen": "",
+}
+BACKGROUNDS = {"in front of": "on", "against": "on"}
+POLITE = {
+    "i want": "i want to see",
+    "i want a video of": "i want to see",
+    "i would like": "i want to see",
+    "i would like to see": "i want to see",
+    "i d like": "i want to see",
+    "i d like to see": "i want to see",
+    "can you make": "show me",
+    "can you make a video of": "make a video of",
+    "can you show": "show me",
+    "can you show me": "show me",
+    "can you draw": "draw",
+    "could you make": "show me",
+    "could you show me": "show me",
+    "could you please show me": "please show me",
+    "give me": "show me",
+    "generate": "show me",
+    "generate a video of": "make a video of",
+    "make": "show me",
+    "video of": "a video of",
+    "a short video of": "a video of",
+    "make a short video of": "make a video of",
+    "a video where": "a video of",
+    "a video in which": "a video of",
+    "an animation of": "a video of",
+    "animation of": "a video of",
+    "a movie of": "a video of",
+}
+AS_THEY_ARE = (  # phrases of captions that begin with something above
+    "from left to right",
+    "from right to left",
+    "standing still",
+    "stands still",
+    "i want to see",
+    "make a video of",
+    "please make a video of",
+    "create a video of",
+    "a video of",
+    "and it lights up",
+    "does not move",
+    "moving behind a wall",
+    "moves behind a wall",
+)
+
+
+def _rewordings() -> dict[str, str]:
+    """All of the above as one table: phrase → phrase; "" for what may be left out."""
+    found: dict[str, str] = {}
+    for word, known in NOUNS.items():
+        found[word] = known
+        found[f"{word}s"] = PLURALS.get(known, f"{known}s")
+    for table in (TOOL_NOUNS, ADJECTIVES, NUMBERS, PLURAL_VERBS, MOTIONS, LAMPS, CAMERA, ORDER):
+        found |= table
+    for table in (SIDES, PLACES, BACKGROUNDS, POLITE):
+        found |= table
+    found |= dict.fromkeys(MEANS_LITTLE, "")
+    found |= dict.fromkeys(STILL, "standing still")
+    found |= dict.fromkeys(HITS, "hits")
+    found |= dict.fromkeys(IS_HIT, "is hit by")
+    found |= dict.fromkeys(BITES, "bites")
+    found |= dict.fromkeys(TAKES_A_BITE, "takes a bite out of")
+    found |= dict.fromkeys(COMES_OUT, "")
+    found |= dict.fromkeys(CUTS, "cut to")
+    found |= _going()
+    found |= _camera()
+    found |= _painting()
+    found |= {phrase: phrase for phrase in AS_THEY_ARE}
+    return found
+
+
+def _going() -> dict[str, str]:
+    """Verbs that say a way, in all of their forms, with a speed before it, and behind walls."""
+    known = {form: form for forms in GOING.values() for form in forms}
+    for verb, (participle, _) in GOING.items():
+        known[verb] = participle
+    for (verb, finite, participle), same in OTHER_GOING.items():
+        known |= {verb: GOING[same][0], participle: GOING[same][0], finite: GOING[same][1]}
+    known["traveling"] = "moving"
+    found = {verb: form for verb, form in known.items() if verb != form}
+    for verb, form in known.items():
+        for speed in ("slowly", "fast", "quickly"):
+            for way in ("left", "right"):
+                found[f"{verb} {speed} to the {way}"] = f"{form} to the {way} {speed}"
+    for way in ("up", "down"):
+        for verb in ("going", "goes", "flying", "flies"):
+            found[f"{verb} {way}wards"] = f"{verb} {way}"
+    for verb in (*BEHIND, *known):
+        for article in ("a", "the"):
+            found[f"{verb} behind {article} wall"] = "passes behind a wall"
+    return found
+
+
+def _camera() -> dict[str, str]:
+    """ "zoom in on", "pan left", "camera pans to the left"."""
+    found = dict(CAMERA)
+    for way in ("in", "out"):
+        for verb in ("zoom", "zooms", "zooming"):
+            found[f"camera {verb} {way} on"] = f"camera zooms {way} over"
+        found[f"zoom {way}"] = f"the camera zooms {way}"
+        found[f"zoom {way} on"] = f"the camera zooms {way} over"
+        found[f"camera zoom {way}"] = f"camera zooms {way}"
+    for way in WAYS:
+        found[f"pan {way}"] = f"the camera pans {way}"
+        found[f"camera pan {way}"] = f"camera pans {way}"
+        found[f"camera goes {way}"] = f"camera moves {way}"
+    for way in ("left", "right"):
+        found[f"pan to the {way}"] = f"the camera pans {way}"
+        for verb in ("pans", "moves"):
+            found[f"camera {verb} to the {way}"] = f"camera {verb} {way}"
+        found[f"camera is panning to the {way}"] = f"camera is panning {way}"
+    return found
+
+
+def _painting() -> dict[str, str]:
+    """ "a brush paints a red line": the line has the colour of its brush."""
+    found = {}
+    for brush in ("brush", "paintbrush"):
+        found[f"{brush} draws a line"] = f"{brush} paints a line"
+        for color in COLORS:
+            found[f"{brush} paints a {color} line"] = f"{color} {brush} paints a line"
+            found[f"{brush} draws a {color} line"] = f"{color} {brush} paints a line"
+    return found
+
+
+REWORDINGS = _rewordings()
