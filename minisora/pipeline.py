@@ -203,7 +203,8 @@ class MiniSora(nn.Module):
             prompts: one for each clip.
             latents: normalised, (B, Cz, Tz, Hz, Wz); only what has a level below 1 shows through.
             sigma: (Tz, Hz, Wz): 0 is clean, 1 is to be generated, between is to be changed. The
-                highest in a patch counts. Others: as in `generate`.
+                highest in a patch counts.
+            others: as in `generate`.
 
         Returns:
             video (B, 3, T, H, W) in [-1, 1].

@@ -9,7 +9,7 @@ import hashlib
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import count, islice
+from itertools import count
 from typing import Any, TypedDict
 
 import torch
@@ -66,8 +66,13 @@ def moving_scenes(motions: Sequence[str], count: int, **shape: Any) -> list[Scen
 
 def pairs(number: int, split: str = "seen", collide: bool = False, **shape: Any) -> list[Scene]:
     """The first test scenes of two objects that collide, or that do not."""
-    scenes = (sample_scene(TEST_SEEDS + i, "pair", split, **shape) for i in count())
-    return list(islice((s for s in scenes if s.collides == collide), number))
+    scenes: list[Scene] = []
+    seeds = count(TEST_SEEDS)
+    while len(scenes) < number:
+        scene = sample_scene(next(seeds), "pair", split, **shape)
+        if scene.collides == collide:
+            scenes.append(scene)
+    return scenes
 
 
 def sentence(scene: Scene) -> str:
@@ -106,7 +111,8 @@ def change_word(scene: Scene, attribute: str) -> Scene:
 def noise(seed: int, index: int) -> torch.Generator:
     """The source of noise of batch `index`; two seeds share no noise, however near they are."""
     digest = hashlib.sha256(f"noise {seed} {index}".encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:4], "little"))
+    number = int.from_bytes(digest[:4], "little")
+    return torch.Generator().manual_seed(number)
 
 
 def in_batches(
@@ -168,7 +174,8 @@ def extend_clips(
 
     def longer(texts: list[str], **own: Any) -> torch.Tensor:
         video = model.generate(texts, upsample=upsample, **own)
-        return tasks.extend(model, video, num_frames - video.shape[2], texts, **own)
+        missing = num_frames - video.shape[2]
+        return tasks.extend(model, video, missing, texts, **own)
 
     return in_batches(longer, prompts, seed=seed, **options)
 
@@ -190,7 +197,8 @@ def verdicts_of(
 ) -> list[Verdict]:
     """Hold each clip (3, T, H, W) against its prompt, or against what a prompt asks for."""
     specs = [parse(a) if isinstance(a, str) else a for a in asked]
-    return [verdict(read(v, fps), spec) for v, spec in zip(videos, specs, strict=True)]
+    readings = [read(video, fps) for video in videos]
+    return [verdict(*both) for both in zip(readings, specs, strict=True)]
 
 
 def track_of(video: torch.Tensor, color: str, fps: float = FPS) -> torch.Tensor:

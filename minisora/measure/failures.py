@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from minisora.measure.clips import verdicts_of
-from minisora.measure.judge import Reading, Tracked, read, verdict
+from minisora.measure.judge import Reading, Tracked, Verdict, read, verdict
 from minisora.measure.stats import Figure, fraction_of, mean_of
 from minisora.world.captions import ObjectSpec, PromptSpec, parse, spec_of
 from minisora.world.render import coverage
@@ -32,6 +32,11 @@ def frames_of(video: torch.Tensor) -> list[Objects]:
     return [read(video[:, t : t + 1]).objects for t in range(video.shape[1])]
 
 
+def is_alone(objects: Objects, color: str | None, shape: str | None) -> bool:
+    """Whether there is one object, and it has this colour and shape."""
+    return [(o.color, o.shape) for o in objects] == [(color, shape)]
+
+
 def changes(frames: Sequence[Objects]) -> dict[str, bool]:
     """What does not stay as it was in the first frame, for at least two frames.
 
@@ -47,15 +52,15 @@ def changes(frames: Sequence[Objects]) -> dict[str, bool]:
     )
     for objects in frames:
         now = {o.color: o for o in objects}
-        both = [(first[color], now[color]) for color in first if color in now]
-        ratios = [float(b.radii[0] / a.radii[0]) for a, b in both]
+        colors = [color for color in first if color in now]
+        ratios = [float(now[c].radii[0] / first[c].radii[0]) for c in colors]
         if len(now) < len(first) or not first:
             counts["vanishes"] += 1
         if len(now) > len(first):
             counts["appears"] += 1
         if len(now) == len(first) and now.keys() != first.keys():
             counts["changes color"] += 1
-        if any(a.shape != b.shape for a, b in both):
+        if any(now[c].shape != first[c].shape for c in colors):
             counts["changes shape"] += 1
         if any(not 0.8 < ratio < 1.25 for ratio in ratios):
             counts["changes size"] += 1
@@ -64,12 +69,25 @@ def changes(frames: Sequence[Objects]) -> dict[str, bool]:
 
 def shows(frames: Sequence[Objects], color: str, shape: str) -> list[bool]:
     """For each frame, whether it shows one object of this colour and shape, and nothing else."""
-    return [[(o.color, o.shape) for o in objects] == [(color, shape)] for objects in frames]
+    return [is_alone(objects, color, shape) for objects in frames]
 
 
 def outlines_hold(reading: Reading) -> bool:
     """Whether there are objects, and all of them keep their outlines in every frame."""
     return bool(reading.objects) and all(o.whole for o in reading.objects)
+
+
+def only_motion(reading: Reading) -> str | None:
+    """The motion of the only object; None where there is not exactly one."""
+    return reading.objects[0].motion if len(reading.objects) == 1 else None
+
+
+def asked_figures(verdicts: Sequence[Verdict]) -> Figures:
+    """How many clips show what was asked, and how many keep their outlines."""
+    return {
+        "as asked": fraction_of([v.all for v in verdicts]),
+        "outline": fraction_of([v.attributes["outline"] for v in verdicts]),
+    }
 
 
 # ----------------------------------------------------------------------------------------- physics
@@ -88,8 +106,9 @@ def gravity_of(positions: torch.Tensor, fps: float = FPS) -> float:
     if aloft.sum() < 6:
         return float("nan")
     times = torch.arange(len(positions)) / fps
-    powers = torch.stack([times**n for n in range(3)], dim=1)[aloft]
-    return 2 * float(torch.linalg.lstsq(powers, y[aloft, None]).solution[2, 0])
+    powers = torch.stack([torch.ones_like(times), times, times**2], dim=1)
+    fitted = torch.linalg.lstsq(powers[aloft], y[aloft, None]).solution  # (3, 1)
+    return 2 * float(fitted[2, 0])
 
 
 def motion_figures(videos: torch.Tensor, motion: str, fps: float = FPS) -> Figures:
@@ -104,12 +123,12 @@ def motion_figures(videos: torch.Tensor, motion: str, fps: float = FPS) -> Figur
     changed = [changes(frames_of(v)) for v in videos]
     alone = [r.objects[0] for r in readings if len(r.objects) == 1]
     table: Figures = {
-        "law": fraction_of([[o.motion for o in r.objects] == [motion] for r in readings]),
+        "law": fraction_of([only_motion(r) == motion for r in readings]),
         "law error": mean_of([o.law.error for o in alone]),
         "gravity": mean_of([gravity_of(o.positions, fps) for o in alone]),
     }
     if motion == "falling":
-        table["falls, then rests"] = fraction_of(_rests([o.positions[:, 1] for o in alone], fps))
+        table["falls, then rests"] = fraction_of(_rests(alone, fps))
     table["outline"] = fraction_of([outlines_hold(r) for r in readings])
     for name in changed[0]:
         table[name] = fraction_of([c[name] for c in changed])
@@ -117,11 +136,16 @@ def motion_figures(videos: torch.Tensor, motion: str, fps: float = FPS) -> Figur
     return table
 
 
-def _rests(heights: list[torch.Tensor], fps: float) -> list[bool]:
-    """For each track (T,) that goes down, whether it stands still in its last half second."""
+def _rests(things: list[Tracked], fps: float) -> list[bool]:
+    """For each object that goes down, whether it stands still in its last half second."""
     last = max(round(fps / 2), 2)
-    ends = [y[-last:] for y in heights if float(y[-1] - y[0]) > 0.3]
-    return [float(end.amax() - end.amin()) < 0.06 for end in ends]
+    flags = []
+    for thing in things:
+        y = thing.positions[:, 1]
+        if float(y[-1] - y[0]) > 0.3:
+            end = y[-last:]
+            flags.append(float(end.amax() - end.amin()) < 0.06)
+    return flags
 
 
 def by_color(reading: Reading, request: PromptSpec) -> list[Tracked] | None:
@@ -141,27 +165,37 @@ def collision_figures(videos: torch.Tensor, prompts: Sequence[str], fps: float =
         not move before it is touched; "momentum kept": to a quarter, a mass being radius²;
         "outline".
     """
-    lawful, whole, moved, touched, ratios = [], [], [], [], []
+    flags = _empty("law", "outline", "the hit one moves", "touch, then move")
+    ratios: list[float] = []
     for video, prompt in zip(videos, prompts, strict=True):
-        reading, request = read(video, fps), parse(prompt)
-        lawful.append(bool(verdict(reading, request).attributes["motion"]))
-        whole.append(outlines_hold(reading))
+        reading = read(video, fps)
+        request = parse(prompt)
+        flags["law"].append(bool(verdict(reading, request).attributes["motion"]))
+        flags["outline"].append(outlines_hold(reading))
         pair = by_color(reading, request)
-        if pair is None or not all(bool(o.seen.all()) for o in pair):
-            moved.append(False)  # a lost object does not do what was asked
-            continue
-        hit_moves = _way(pair[1])[-1] > 0.15
-        moved.append(hit_moves)
-        if hit_moves:
-            touched.append(_touched_first(*pair))
+        hit_moves = pair is not None and _hit_moves(*pair)
+        flags["the hit one moves"].append(hit_moves)
+        if pair and hit_moves:
+            flags["touch, then move"].append(_touched_first(*pair))
             ratios += _momentum_ratio(*pair)
-    return {
-        "law": fraction_of(lawful),
-        "outline": fraction_of(whole),
-        "the hit one moves": fraction_of(moved),
-        "touch, then move": fraction_of(touched),
-        "momentum kept": fraction_of([abs(ratio - 1) < 0.25 for ratio in ratios]),
-    }
+    table = _fractions(flags)
+    table["momentum kept"] = fraction_of([abs(ratio - 1) < 0.25 for ratio in ratios])
+    return table
+
+
+def _hit_moves(a: Tracked, b: Tracked) -> bool:
+    """Whether b moves; where one of the two is lost, it does not do what was asked."""
+    seen = a.seen.all() and b.seen.all()
+    return bool(seen) and _way(b)[-1] > 0.15
+
+
+def _empty(*names: str) -> dict[str, list[bool]]:
+    """A list for every name, for a flag of each clip."""
+    return {name: [] for name in names}
+
+
+def _fractions(flags: dict[str, list[bool]]) -> Figures:
+    return {name: fraction_of(values) for name, values in flags.items()}
 
 
 def _way(thing: Tracked) -> list[float]:
@@ -179,7 +213,8 @@ def _touched_first(a: Tracked, b: Tracked) -> bool:
 
 def _momentum_ratio(a: Tracked, b: Tracked) -> list[float]:
     """Momentum along the way from a to b, after over before they touch; empty where unclear."""
-    touch = int((a.positions - b.positions).norm(dim=1).argmin())
+    distance = (a.positions - b.positions).norm(dim=1)
+    touch = int(distance.argmin())
     last = len(a.positions) - 1
     if not 3 <= touch <= last - 3:
         return []
@@ -189,11 +224,13 @@ def _momentum_ratio(a: Tracked, b: Tracked) -> list[float]:
     def momentum(start: int, end: int) -> float:
         total = 0.0
         for thing in (a, b):
-            way = float((thing.positions[end] - thing.positions[start]) @ axis)
-            total += float(thing.radii.median()) ** 2 * way / (end - start)
+            way = thing.positions[end] - thing.positions[start]
+            mass = float(thing.radii.median()) ** 2
+            total += mass * float(way @ axis) / (end - start)
         return total
 
-    before, after = momentum(0, touch - 1), momentum(touch + 1, last)
+    before = momentum(0, touch - 1)
+    after = momentum(touch + 1, last)
     return [after / before] if before else []
 
 
@@ -208,22 +245,23 @@ def pair_figures(videos: torch.Tensor, prompts: Sequence[str], fps: float = FPS)
         "mirrored": the other way round; "bound": each has its own colour and shape; "swapped": the
         other's shape, where the two differ; "too many", "too few" objects; "outline".
     """
-    flags: dict[str, list[bool]] = {
-        "left or right": [],
-        "above or below": [],
-        "mirrored": [],
-        "bound": [],
-        "swapped": [],
-        "too many": [],
-        "too few": [],
-        "outline": [],
-    }
+    flags = _empty(
+        "left or right",
+        "above or below",
+        "mirrored",
+        "bound",
+        "swapped",
+        "too many",
+        "too few",
+        "outline",
+    )
     for video, prompt in zip(videos, prompts, strict=True):
-        reading, request = read(video, fps), parse(prompt)
+        reading = read(video, fps)
+        request = parse(prompt)
         pair = by_color(reading, request)
         side = _side(pair, request)
-        horizontal = bool(RELATIONS[request.relation][0]) if request.relation else True
-        flags["left or right" if horizontal else "above or below"].append(side == 1)
+        vertical = request.relation is not None and not RELATIONS[request.relation][0]
+        flags["above or below" if vertical else "left or right"].append(side == 1)
         flags["mirrored"].append(side == -1)
         asked = [thing.shape for thing in request.objects]
         seen = [thing.shape for thing in pair] if pair else []
@@ -233,14 +271,15 @@ def pair_figures(videos: torch.Tensor, prompts: Sequence[str], fps: float = FPS)
         flags["too many"].append(len(reading.objects) > 2)
         flags["too few"].append(len(reading.objects) < 2)
         flags["outline"].append(outlines_hold(reading))
-    return {name: fraction_of(values) for name, values in flags.items()}
+    return _fractions(flags)
 
 
 def _side(pair: list[Tracked] | None, request: PromptSpec) -> int:
     """1: the first object is on the asked side of the second; -1: the opposite side; 0: neither."""
     if pair is None or request.relation is None:
         return 0
-    dx, dy = torch.nanmean(pair[0].positions - pair[1].positions, dim=0).tolist()
+    between = pair[0].positions - pair[1].positions
+    dx, dy = between.nanmean(dim=0).tolist()
     right, down = RELATIONS[request.relation]
     along = dx * right + dy * down
     across = abs(dx * down) + abs(dy * right)
@@ -269,37 +308,38 @@ def edit_figures(
         have it: "position", how far its first position moved (half-widths), and "outside", how much
         pixels outside of the objects changed (fraction of their range).
     """
-    obeyed, stayed, lost, whole, position, outside = [], [], [], [], [], []
+    flags = _empty("obeyed", "stayed", "lost", "outline")
+    position: list[float] = []
+    outside: list[float] = []
+    others = [name for name in ATTRIBUTES if name != attribute]
     for a, b, scene in zip(before, after, scenes, strict=True):
-        old_reading, new_reading = read(a, fps), read(b, fps)
-        old, new = _attributes(old_reading), _attributes(new_reading)
-        whole.append(outlines_hold(new_reading))
+        old_reading = read(a, fps)
+        new_reading = read(b, fps)
+        old = _attributes(old_reading)
+        new = _attributes(new_reading)
+        flags["outline"].append(outlines_hold(new_reading))
         if attribute:
-            obeyed.append(new is not None and new[attribute] == _asked(scene, attribute))
-        if old is None:
+            flags["obeyed"].append(bool(new) and new[attribute] == _asked(scene, attribute))
+        if not old:
             continue
-        lost.append(new is None)
-        others = [name for name in ATTRIBUTES if name != attribute]
-        stayed.append(new is not None and all(old[name] == new[name] for name in others))
-        if new is not None:
+        flags["lost"].append(not new)
+        flags["stayed"].append(all(old[name] == new.get(name) for name in others))
+        if new:
             things = (old_reading.objects[0], new_reading.objects[0])
-            position.append(float((things[0].positions - things[1].positions)[0].norm()))
-            free = _free_of(things, a).expand_as(a)
-            outside.append(float((a - b).abs()[free].mean()) / 2)
-    return {
-        "obeyed": fraction_of(obeyed),
-        "stayed": fraction_of(stayed),
-        "lost": fraction_of(lost),
-        "outline": fraction_of(whole),
-        "position": mean_of(position),
-        "outside": mean_of(outside),
-    }
+            moved = things[0].positions[0] - things[1].positions[0]
+            position.append(float(moved.norm()))
+            change = (a - b).abs()[:, _free_of(things, a)]
+            outside.append(float(change.mean()) / 2)
+    table = _fractions(flags)
+    table["position"] = mean_of(position)
+    table["outside"] = mean_of(outside)
+    return table
 
 
-def _attributes(reading: Reading) -> dict[str, str] | None:
-    """What a clip of one object shows; None where there is not exactly one."""
+def _attributes(reading: Reading) -> dict[str, str]:
+    """What a clip of one object shows; empty where there is not exactly one."""
     if len(reading.objects) != 1:
-        return None
+        return {}
     (thing,) = reading.objects
     return {
         "color": thing.color,
@@ -324,8 +364,9 @@ def _free_of(things: Sequence[Tracked], video: torch.Tensor) -> torch.Tensor:
     covered = torch.zeros(video.shape[1:])
     for thing in things:
         radii = 1.5 * thing.radii.nan_to_num(0.1)
-        far = thing.positions.nan_to_num(9.0)  # out of the frame
-        covered += coverage("circle", far, radii, torch.zeros(len(radii)), height, width)
+        positions = thing.positions.nan_to_num(9.0)  # out of the frame
+        angles = torch.zeros(len(radii))
+        covered += coverage("circle", positions, radii, angles, height, width)
     return covered == 0
 
 
@@ -338,8 +379,8 @@ def length_figures(
         "as asked"; "outline"; "nothing changes" on the way; "by_frame": for every frame the
         fraction of clips that show the asked object, and no other, there.
     """
-    verdicts = verdicts_of(videos, prompts, fps)
-    kept, shown = [], []
+    kept = []
+    shown = []
     for video, prompt in zip(videos, prompts, strict=True):
         frames = frames_of(video)
         asked = parse(prompt).objects[0]
@@ -347,8 +388,7 @@ def length_figures(
         shown.append(shows(frames, str(asked.color), str(asked.shape)))
     by_frame = torch.tensor(shown).float().mean(0)
     return {
-        "as asked": fraction_of([v.all for v in verdicts]),
-        "outline": fraction_of([v.attributes["outline"] for v in verdicts]),
+        **asked_figures(verdicts_of(videos, prompts, fps)),
         "nothing changes": fraction_of(kept),
         "by_frame": [round(fraction, 4) for fraction in by_frame.tolist()],
     }

@@ -37,7 +37,8 @@ def wilson_interval(successes: int, n: int, z: float = Z) -> Figure:
     p = successes / n
     scale = 1 + z * z / n
     middle = (p + z * z / (2 * n)) / scale
-    half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / scale
+    variance = p * (1 - p) / n + z * z / (4 * n * n)
+    half = z * math.sqrt(variance) / scale
     return {
         "value": round(p, 4),
         "low": round(max(0.0, middle - half), 4),
@@ -48,7 +49,9 @@ def wilson_interval(successes: int, n: int, z: float = Z) -> Figure:
 
 def fraction_of(flags: Sequence[bool]) -> Figure | None:
     """How many of the flags are set, with Wilson's interval; None where there are none."""
-    return wilson_interval(sum(map(bool, flags)), len(flags)) if len(flags) else None
+    if not len(flags):
+        return None
+    return wilson_interval(sum(map(bool, flags)), len(flags))
 
 
 def mean_of(values: Sequence[float]) -> Figure | None:
@@ -62,7 +65,8 @@ def mean_of(values: Sequence[float]) -> Figure | None:
     n = len(x)
     if n < 2:
         return None
-    return _interval("mean", float(x.mean()), float(x.std()) / math.sqrt(n), n)
+    error = float(x.std()) / math.sqrt(n)
+    return _interval("mean", float(x.mean()), error, n)
 
 
 def slope_of(pairs: Sequence[Sequence[float]]) -> Figure | None:
@@ -81,8 +85,9 @@ def slope_of(pairs: Sequence[Sequence[float]]) -> Figure | None:
     if squares == 0:
         return None
     slope = float((x * y).sum()) / squares
-    residual = float((y - slope * x).square().sum()) / (n - 2)
-    return _interval("slope", slope, math.sqrt(residual / squares), n)
+    residuals = y - slope * x
+    variance = float(residuals.square().sum()) / (n - 2)
+    return _interval("slope", slope, math.sqrt(variance / squares), n)
 
 
 def _interval(name: str, value: float, error: float, n: int) -> Figure:

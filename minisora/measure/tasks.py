@@ -39,15 +39,22 @@ from minisora.measure.clips import (
     track_of,
     verdicts_of,
 )
-from minisora.measure.failures import edit_figures, frames_of, shows
-from minisora.measure.judge import read, verdict
-from minisora.measure.stats import fraction_of, mean_of, psnr_of
+from minisora.measure.failures import (
+    asked_figures,
+    edit_figures,
+    frames_of,
+    is_alone,
+    only_motion,
+    shows,
+)
+from minisora.measure.judge import Verdict, read, verdict
+from minisora.measure.stats import Figure, fraction_of, mean_of, psnr_of
 from minisora.pipeline import MiniSora
 from minisora.show.media import as_video
 from minisora.world.captions import PromptSpec, parse, spec_of
 from minisora.world.dataset import TEST_SEEDS, sample_scene
 from minisora.world.render import render
-from minisora.world.scene import Scene
+from minisora.world.scene import Scene, SceneObject
 
 Table: TypeAlias = dict[str, Any]
 STRENGTHS = (0.5, 0.6, 0.7, 0.8, 0.9)
@@ -71,7 +78,25 @@ class Benchmark:
     def measure(self, **options: Any) -> Table:
         """The figures of what the model generates, and of what it is compared with."""
         table = {"generated": self.figures(self.generate(**options))}
-        return table | {name: self.figures(videos) for name, videos in self.others.items()}
+        for name, videos in self.others.items():
+            table[name] = self.figures(videos)
+        return table
+
+
+@dataclass(frozen=True)
+class TrueClips:
+    """True clips of one moving object each, and sentences that say everything about them."""
+
+    scenes: list[Scene]
+    videos: torch.Tensor  # (B, 3, T, H, W)
+    prompts: list[str]
+
+
+def true_clips(model: MiniSora, clips: int, num_frames: int | None = None) -> TrueClips:
+    """The first test scenes in a model's size; of as many frames as its own where None."""
+    shape = clip_shape(model, num_frames)
+    scenes = moving_scenes(LASTING, clips, **shape)
+    return TrueClips(scenes, render(scenes, **shape), [sentence(s) for s in scenes])
 
 
 # ------------------------------------------------------------------------------------- baselines
@@ -81,7 +106,8 @@ def cross_fade(before: torch.Tensor, after: torch.Tensor, num_frames: int) -> to
     """Mix the last frame of one clip into the first of another: (B, 3, num_frames, H, W)."""
     weights = (torch.arange(num_frames) + 1).view(-1, 1, 1) / (num_frames + 1)
     first = repeat_frame(before[:, :, -1], num_frames)
-    return torch.lerp(first, repeat_frame(after[:, :, 0], num_frames), weights)
+    last = repeat_frame(after[:, :, 0], num_frames)
+    return torch.lerp(first, last, weights)
 
 
 def repeat_frame(frame: torch.Tensor, num_frames: int) -> torch.Tensor:
@@ -89,10 +115,19 @@ def repeat_frame(frame: torch.Tensor, num_frames: int) -> torch.Tensor:
     return frame[:, :, None].expand(-1, -1, num_frames, -1, -1)
 
 
+def faded_over(truth: torch.Tensor, new: slice) -> torch.Tensor:
+    """True clips with a cross-fade in place of the frames `new`."""
+    before = truth[:, :, : new.start]
+    after = truth[:, :, new.stop :]
+    faded = cross_fade(before, after, new.stop - new.start)
+    return torch.cat([before, faded, after], dim=2)
+
+
 def best_possible(model: MiniSora, truth: torch.Tensor, new: slice) -> torch.Tensor:
     """True clips whose frames `new` went through the compressor, as generated ones do."""
     videos = truth.clone()
-    videos[:, :, new] = round_trip(model, truth)[:, :, new]
+    decoded = round_trip(model, truth)
+    videos[:, :, new] = decoded[:, :, new]
     return videos
 
 
@@ -101,8 +136,15 @@ def best_possible(model: MiniSora, truth: torch.Tensor, new: slice) -> torch.Ten
 
 def tracks_of(videos: torch.Tensor, scenes: Sequence[Scene], fps: float) -> list[torch.Tensor]:
     """Where the only object of each scene is in its clip, as the judge sees it: (T, 2) each."""
-    colors = [s.objects[0].color for s in scenes]
-    return [track_of(v, color, fps) for v, color in zip(videos, colors, strict=True)]
+    tracks = []
+    for video, scene in zip(videos, scenes, strict=True):
+        tracks.append(track_of(video, scene.objects[0].color, fps))
+    return tracks
+
+
+def stays_itself(video: torch.Tensor, thing: SceneObject) -> bool:
+    """Whether every frame shows the object's colour and shape, and nothing else."""
+    return all(shows(frames_of(video), thing.color, thing.shape))
 
 
 def continued_figures(
@@ -124,20 +166,23 @@ def continued_figures(
         meet (half-widths per second).
     """
     length = videos.shape[2]
-    seams = [t for t in (new.start, new.stop) if t is not None and 0 < t < length]
-    verdicts, same, off, jump = [], [], [], []
+    seams = [t - 1 for t in (new.start, new.stop) if t is not None and 0 < t < length]
+    verdicts: list[Verdict] = []
+    same: list[bool] = []
+    off: list[float] = []
+    jump: list[float] = []
     for video, right, scene in zip(videos, tracks, scenes, strict=True):
         (thing,) = scene.objects
         reading = read(video, fps)
         verdicts.append(verdict(reading, spec_of(scene)))
-        same.append(all(shows(frames_of(video[:, new]), thing.color, thing.shape)))
+        same.append(stays_itself(video[:, new], thing))
         difference = track_in(reading, thing.color, length) - right
-        off.append(float(difference.norm(dim=-1)[new].nanmean()))
+        distance = difference.norm(dim=-1)
+        off.append(float(distance[new].nanmean()))
         steps = difference.diff(dim=0).norm(dim=-1) * fps
-        jump.append(float(steps[[t - 1 for t in seams]].nanmean()))
+        jump.append(float(steps[seams].nanmean()))
     return {
-        "as asked": fraction_of([v.all for v in verdicts]),
-        "outline": fraction_of([v.attributes["outline"] for v in verdicts]),
+        **asked_figures(verdicts),
         "same object": fraction_of(same),
         "track": mean_of(off),
         "seam": mean_of(jump),
@@ -147,80 +192,63 @@ def continued_figures(
 def _completion(
     model: MiniSora,
     generate: Callable[..., torch.Tensor],
-    columns: Sequence[Any],
+    true: TrueClips,
+    parts: Sequence[torch.Tensor],
     baseline: torch.Tensor,
-    truth: torch.Tensor,
-    scenes: list[Scene],
     new: slice,
     seed: int,
 ) -> Benchmark:
-    """The benchmark of a task that completes true clips; `columns` is what `generate` is given."""
+    """The benchmark of a task that completes true clips from `parts` of them and their prompts."""
     fps = model.preset.fps
-    tracks = tracks_of(truth, scenes, fps)
+    tracks = tracks_of(true.videos, true.scenes, fps)
     return Benchmark(
-        partial(in_batches, generate, *columns, seed=seed),
-        {"baseline": baseline, "ground truth": best_possible(model, truth, new)},
-        partial(continued_figures, tracks=tracks, scenes=scenes, new=new, fps=fps),
+        partial(in_batches, generate, *parts, true.prompts, seed=seed),
+        {"baseline": baseline, "ground truth": best_possible(model, true.videos, new)},
+        partial(continued_figures, tracks=tracks, scenes=true.scenes, new=new, fps=fps),
     )
 
 
 def extend_benchmark(model: MiniSora, clips: int, seed: int, direction: str) -> Benchmark:
     """Go on after a true clip, or before it. Baseline: the frame at the seam, repeated."""
     length = model.preset.num_frames
-    shape = clip_shape(model, length + GAP)
-    scenes = moving_scenes(LASTING, clips, **shape)
-    truth = render(scenes, **shape)
+    true = true_clips(model, clips, length + GAP)
 
     def generate(video: torch.Tensor, texts: list[str], **options: Any) -> torch.Tensor:
         return tasks.extend(model, video, GAP, texts, direction=direction, **options)
 
     if direction == "forward":
-        known, new = truth[:, :, :length], slice(length, None)
-        baseline = torch.cat([known, repeat_frame(known[:, :, -1], GAP)], dim=2)
+        new = slice(length, None)
+        known = true.videos[:, :, :length]
+        frames = [known, repeat_frame(known[:, :, -1], GAP)]
     else:
-        known, new = truth[:, :, GAP:], slice(0, GAP)
-        baseline = torch.cat([repeat_frame(known[:, :, 0], GAP), known], dim=2)
-    prompts = [sentence(s) for s in scenes]
-    return _completion(model, generate, (known, prompts), baseline, truth, scenes, new, seed)
+        new = slice(0, GAP)
+        known = true.videos[:, :, GAP:]
+        frames = [repeat_frame(known[:, :, 0], GAP), known]
+    baseline = torch.cat(frames, dim=2)
+    return _completion(model, generate, true, [known], baseline, new, seed)
 
 
 def connect_benchmark(model: MiniSora, clips: int, seed: int) -> Benchmark:
     """Lead from one part of a true clip into another. Baseline: a cross-fade."""
     length = model.preset.num_frames
-    shape = clip_shape(model, length + GAP + max(length - 1, 4))
-    scenes = moving_scenes(LASTING, clips, **shape)
-    truth = render(scenes, **shape)
+    true = true_clips(model, clips, length + GAP + max(length - 1, 4))
     new = slice(length, length + GAP)
-    before, after = truth[:, :, : new.start], truth[:, :, new.stop :]
-
-    def generate(
-        a: torch.Tensor, b: torch.Tensor, texts: list[str], **options: Any
-    ) -> torch.Tensor:
-        return tasks.connect(model, a, b, texts, GAP, **options)
-
-    columns = (before, after, [sentence(s) for s in scenes])
-    baseline = torch.cat([before, cross_fade(before, after, GAP), after], dim=2)
-    return _completion(model, generate, columns, baseline, truth, scenes, new, seed)
+    before = true.videos[:, :, : new.start]
+    after = true.videos[:, :, new.stop :]
+    generate = partial(tasks.connect, model, num_frames=GAP)
+    baseline = faded_over(true.videos, new)
+    return _completion(model, generate, true, [before, after], baseline, new, seed)
 
 
 def inpaint_benchmark(model: MiniSora, clips: int, seed: int) -> Benchmark:
     """Frames in the middle of a true clip are missing. Baseline: a cross-fade over them."""
-    shape = clip_shape(model)
-    scenes = moving_scenes(LASTING, clips, **shape)
-    truth = render(scenes, **shape)
+    true = true_clips(model, clips)
     new = missing_frames(model)
-
-    def generate(video: torch.Tensor, texts: list[str], **options: Any) -> torch.Tensor:
-        frames = range(new.start, new.stop)
-        return tasks.inpaint(model, video, texts, frames=frames, **options)
-
-    before, after = truth[:, :, : new.start], truth[:, :, new.stop :]
-    holes = truth.clone()
+    holes = true.videos.clone()
     holes[:, :, new] = 0
-    faded = cross_fade(before, after, new.stop - new.start)
-    baseline = torch.cat([before, faded, after], dim=2)
-    columns = (holes, [sentence(s) for s in scenes])
-    return _completion(model, generate, columns, baseline, truth, scenes, new, seed)
+    generate = partial(tasks.inpaint, model, frames=range(new.start, new.stop))
+    baseline = faded_over(true.videos, new)
+    return _completion(model, generate, true, [holes], baseline, new, seed)
 
 
 def missing_frames(model: MiniSora) -> slice:
@@ -248,8 +276,9 @@ def animate_benchmark(model: MiniSora, clips: int, seed: int) -> Benchmark:
     """A picture and a sentence. Baseline: the picture, repeated."""
     shape = clip_shape(model)
     scenes = test_scenes("solo", "seen", clips, **shape)
-    truth, prompts = render(scenes, **shape), test_prompts(scenes)
-    frames = shape["num_frames"]
+    truth = render(scenes, **shape)
+    prompts = test_prompts(scenes)
+    images = truth[:, :, 0]
 
     def figures(videos: torch.Tensor) -> Table:
         verdicts = verdicts_of(videos, prompts, shape["fps"])
@@ -260,9 +289,9 @@ def animate_benchmark(model: MiniSora, clips: int, seed: int) -> Benchmark:
         return table
 
     return Benchmark(
-        partial(in_batches, partial(tasks.animate, model), truth[:, :, 0], prompts, seed=seed),
+        partial(in_batches, partial(tasks.animate, model), images, prompts, seed=seed),
         {
-            "baseline": repeat_frame(truth[:, :, 0], frames),
+            "baseline": repeat_frame(images, shape["num_frames"]),
             "ground truth": best_possible(model, truth, slice(1, None)),
         },
         figures,
@@ -271,18 +300,15 @@ def animate_benchmark(model: MiniSora, clips: int, seed: int) -> Benchmark:
 
 def loop_benchmark(model: MiniSora, clips: int, seed: int) -> Benchmark:
     """Lead from a true clip's end back to its beginning. Baselines: a cut, and a cross-fade."""
-    shape = clip_shape(model)
-    scenes = moving_scenes(LASTING, clips, **shape)
-    videos, prompts = render(scenes, **shape), [sentence(s) for s in scenes]
-
-    def generate(video: torch.Tensor, texts: list[str], **options: Any) -> torch.Tensor:
-        return tasks.loop(model, video, texts, GAP, **options)
-
+    true = true_clips(model, clips)
+    videos = true.videos
+    length = videos.shape[2]
+    generate = partial(tasks.loop, model, num_frames=GAP)
     faded = torch.cat([videos, cross_fade(videos, videos, GAP)], dim=2)
     return Benchmark(
-        partial(in_batches, generate, videos, prompts, seed=seed),
+        partial(in_batches, generate, videos, true.prompts, seed=seed),
         {"baseline": videos, "cross-fade": faded},
-        partial(loop_figures, scenes=scenes, length=shape["num_frames"], fps=shape["fps"]),
+        partial(loop_figures, scenes=true.scenes, length=length, fps=model.preset.fps),
     )
 
 
@@ -293,15 +319,19 @@ def loop_figures(videos: torch.Tensor, scenes: Sequence[Scene], length: int, fps
         "largest step": of the object from frame to frame, all the way round (half-widths, over the
         frames that show it); "same object" in every new frame; "outline" of the whole clip.
     """
-    steps, same, whole = [], [], []
+    steps: list[float] = []
+    same: list[bool] = []
+    whole: list[bool] = []
     for video, scene in zip(videos, scenes, strict=True):
         (thing,) = scene.objects
-        track = track_of(video, thing.color, fps)
-        step = torch.cat([track, track[:1]]).diff(dim=0).norm(dim=-1)
+        reading = read(video, fps)
+        track = track_in(reading, thing.color, video.shape[1])
+        around = torch.cat([track, track[:1]])
+        step = around.diff(dim=0).norm(dim=-1)
         seen = step[step.isfinite()]
         steps.append(float(seen.amax()) if len(seen) else math.nan)
-        same.append(all(shows(frames_of(video[:, length:]), thing.color, thing.shape)))
-        whole.append(verdict(read(video, fps), spec_of(scene)).attributes["outline"])
+        same.append(stays_itself(video[:, length:], thing))
+        whole.append(verdict(reading, spec_of(scene)).attributes["outline"])
     new = videos.shape[2] > length
     return {
         "largest step": mean_of(steps),
@@ -313,31 +343,39 @@ def loop_figures(videos: torch.Tensor, scenes: Sequence[Scene], length: int, fps
 # ------------------------------------------------------------------------------ changing a clip
 
 
+def in_another_color(true: TrueClips) -> list[Scene]:
+    """The scenes, each with its object in another colour."""
+    return [change_word(s, "color") for s in true.scenes]
+
+
 def measure_inpaint_region(model: MiniSora, clips: int, seed: int, **options: Any) -> Table:
     """Another colour inside the box that the object moves in. Baseline: a new clip of the sentence.
 
     "inside" and "outside box" say how much pixels change there (fraction of their range); the rest
     are `failures.edit_figures`.
     """
-    shape = clip_shape(model)
-    scenes = moving_scenes(LASTING, clips, **shape)
-    changed = [change_word(s, "color") for s in scenes]
-    videos, prompts = render(scenes, **shape), [sentence(s) for s in changed]
-    boxes = [box_of(model, v, s) for v, s in zip(videos, scenes, strict=True)]
+    true = true_clips(model, clips)
+    changed = in_another_color(true)
+    prompts = [sentence(s) for s in changed]
+    boxes = []
     generated = []
-    for i, (video, prompt, box) in enumerate(zip(videos, prompts, boxes, strict=True)):
+    for i, video in enumerate(true.videos):
+        box = box_of(model, video, true.scenes[i])
         source = noise(seed, i)
-        clip = tasks.inpaint(model, video, prompt, region=box, generator=source, **options)
+        clip = tasks.inpaint(model, video, prompts[i], region=box, generator=source, **options)
+        boxes.append(box)
         generated.append(clip.cpu())
     ways = {
         "generated": torch.cat(generated),
         "baseline": generate_clips(model, prompts, seed, **options),
     }
     table = {}
-    for name, clip in ways.items():
-        table[name] = edit_figures(videos, clip, changed, "color", shape["fps"])
-        inside, outside = [], []
-        for change, box in zip((clip - videos).abs().mean(1) / 2, boxes, strict=True):
+    for name, videos in ways.items():
+        table[name] = edit_figures(true.videos, videos, changed, "color", model.preset.fps)
+        inside = []
+        outside = []
+        changes = (videos - true.videos).abs().mean(1) / 2  # (B, T, H, W)
+        for change, box in zip(changes, boxes, strict=True):
             box = box.expand_as(change)  # (T, H, W)
             inside.append(float(change[box].mean()))
             outside.append(float(change[~box].mean()))  # nan where nothing is outside
@@ -349,17 +387,24 @@ def measure_inpaint_region(model: MiniSora, clips: int, seed: int, **options: An
 def box_of(model: MiniSora, video: torch.Tensor, scene: Scene) -> torch.Tensor:
     """Pixels (1, H, W) of the smallest box of whole tokens that holds the object in all frames."""
     height, width = video.shape[2:]
-    cell, patch = model.vae.config.patch_size, model.dit.config.patch_size
-    sides = (cell[1] * patch[1], cell[2] * patch[2])  # pixels of a token
-    empty = render([Scene((), scene.background, scene.texture)], 1, height, width)[0]
+    cell = model.vae.config.patch_size
+    patch = model.dit.config.patch_size
+    background = Scene((), scene.background, scene.texture)
+    empty = render([background], 1, height, width)[0]
     there = (video - empty).abs().amax((0, 1)) > 0.1  # (H, W)
+    rows = _whole_tokens(there.any(1), cell[1] * patch[1])
+    columns = _whole_tokens(there.any(0), cell[2] * patch[2])
     mask = torch.zeros(1, height, width, dtype=torch.bool)
-    spans = []
-    for axis, side in zip((1, 0), sides, strict=True):
-        tokens = there.any(axis).nonzero().flatten() // side
-        spans.append(slice(side * int(tokens.min()), side * int(tokens.max()) + side))
-    mask[:, spans[0], spans[1]] = True
+    mask[:, rows, columns] = True
     return mask
+
+
+def _whole_tokens(there: torch.Tensor, side: int) -> slice:
+    """The least pixels in whole tokens, each of `side` pixels, that hold all that is there."""
+    tokens = there.nonzero().flatten() // side
+    first = int(tokens.min())
+    last = int(tokens.max())
+    return slice(side * first, side * (last + 1))
 
 
 def measure_video_to_video(model: MiniSora, clips: int, seed: int, **options: Any) -> Table:
@@ -367,17 +412,19 @@ def measure_video_to_video(model: MiniSora, clips: int, seed: int, **options: An
 
     Baseline: a new clip of the new sentence.
     """
-    shape = clip_shape(model)
-    scenes = moving_scenes(LASTING, clips, **shape)
-    changed = [change_word(s, "color") for s in scenes]
-    videos, prompts = render(scenes, **shape), [sentence(s) for s in changed]
-    table = {}
+    true = true_clips(model, clips)
+    changed = in_another_color(true)
+    prompts = [sentence(s) for s in changed]
+    ways = {}
     for strength in STRENGTHS:
         change = partial(tasks.video_to_video, model, strength=strength)
-        clip = in_batches(change, videos, prompts, seed=seed, **options)
-        table[f"strength {strength:g}"] = edit_figures(videos, clip, changed, "color", shape["fps"])
-    new = generate_clips(model, prompts, seed, **options)
-    return table | {"baseline": edit_figures(videos, new, changed, "color", shape["fps"])}
+        clip = in_batches(change, true.videos, prompts, seed=seed, **options)
+        ways[f"strength {strength:g}"] = clip
+    ways["baseline"] = generate_clips(model, prompts, seed, **options)
+    table = {}
+    for name, videos in ways.items():
+        table[name] = edit_figures(true.videos, videos, changed, "color", model.preset.fps)
+    return table
 
 
 # -------------------------------------------------------------------------------- sizes, lengths
@@ -413,12 +460,10 @@ def measure_sizes(model: MiniSora, clips: int, seed: int, **options: Any) -> Tab
         for name, texts in ways.items():
             videos = generate_clips(model, texts, seed, upsample=False, **size, **options)
             verdicts = verdicts_of(videos, prompts, fps)
-            row[name] = {
-                "as asked": fraction_of(
-                    [v.all if frames > 1 else all_but_motion(v.attributes) for v in verdicts]
-                ),
-                "outline": fraction_of([v.attributes["outline"] for v in verdicts]),
-            }
+            row[name] = asked_figures(verdicts)
+            if frames == 1:
+                right = [all_but_motion(v.attributes) for v in verdicts]
+                row[name]["as asked"] = fraction_of(right)
         table[f"{frames}×{height}×{width}"] = row
     return table
 
@@ -441,12 +486,13 @@ class Seconds:
 def read_seconds(videos: torch.Tensor, prompts: Sequence[str], fps: float) -> Seconds:
     """Judge every second of long clips (B, 3, T, H, W) by itself."""
     step = round(fps)
-    rows: list[list[tuple[float, float, float, float]]] = []
+    starts = range(0, videos.shape[2] - 1, step)
+    clips = []
     for video, prompt in zip(videos, prompts, strict=True):
         request = parse(prompt)
-        starts = range(0, video.shape[1] - 1, step)
-        rows.append([_judge_second(video[:, t : t + step + 1], request, fps) for t in starts])
-    columns = torch.tensor(rows).unbind(-1)
+        seconds = [_judge_second(video[:, t : t + step + 1], request, fps) for t in starts]
+        clips.append(seconds)
+    columns = torch.tensor(clips).unbind(-1)
     return Seconds(*columns)
 
 
@@ -457,9 +503,11 @@ def _judge_second(
     reading = read(video, fps)
     attributes = verdict(reading, request).attributes
     (asked,) = request.objects
-    seen = [(o.color, o.shape) for o in reading.objects]
-    itself = seen == [(asked.color, asked.shape)]
-    area = 2 * math.log(float(reading.objects[0].radii.nanmean())) if itself else math.nan
+    itself = is_alone(reading.objects, asked.color, asked.shape)
+    area = math.nan
+    if itself:
+        radius = float(reading.objects[0].radii.nanmean())
+        area = 2 * math.log(radius)
     return float(itself), float(all_but_motion(attributes)), float(attributes["outline"]), area
 
 
@@ -474,7 +522,8 @@ def long_video_figures(seconds: Seconds) -> Table:
     """
     sixth = max(seconds.itself.shape[1] // 6, 1)
     right = seconds.itself
-    area = seconds.area - seconds.area[:, :sixth].nanmean(1, keepdim=True)
+    at_first = seconds.area[:, :sixth].nanmean(1, keepdim=True)
+    area = seconds.area - at_first
     table: Table = {
         "seconds itself": mean_of(right.mean(1).tolist()),
         "in the first sixth": mean_of(right[:, :sixth].mean(1).tolist()),
@@ -484,30 +533,48 @@ def long_video_figures(seconds: Seconds) -> Table:
         "area changed": mean_of(area[:, -sixth:].nanmean(1).abs().tolist()),
     }
     table["by second"] = {
-        "itself": [fraction_of(column.bool().tolist()) for column in right.T],
-        "all but motion": [fraction_of(c.bool().tolist()) for c in seconds.all_but_motion.T],
-        "outline": [fraction_of(c.bool().tolist()) for c in seconds.outline.T],
+        "itself": _fractions_by_second(right),
+        "all but motion": _fractions_by_second(seconds.all_but_motion),
+        "outline": _fractions_by_second(seconds.outline),
         "area": [mean_of(column.tolist()) for column in area.T],
     }
     return table
+
+
+def _fractions_by_second(flags: torch.Tensor) -> list[Figure | None]:
+    """For each second of (clips, seconds), the fraction of clips whose flag is set."""
+    return [fraction_of(column.bool().tolist()) for column in flags.T]
+
+
+def two_part_films(
+    model: MiniSora,
+    seconds: tuple[float, float],
+    first: list[str],
+    then: list[str],
+    seed: int,
+    **options: Any,
+) -> torch.Tensor:
+    """Long clips of two sentences each, with the seconds of either: (B, 3, T, H, W)."""
+
+    def film(a: list[str], b: list[str], **own: Any) -> torch.Tensor:
+        script = [(seconds[0], a), (seconds[1], b)]
+        return tasks.long_video(model, script, fps=model.preset.fps, progress=False, **own)
+
+    return in_batches(film, first, then, seed=seed, **options)
 
 
 def measure_long_video(
     model: MiniSora, clips: int, seed: int, seconds: int = 60, **options: Any
 ) -> Table:
     """A long clip of one sentence. Baseline: the sentence for two seconds, then no words."""
-    fps = model.preset.fps
     scenes = moving_scenes(LASTING, clips, **clip_shape(model))
     sentences = [sentence(s) for s in scenes]
-
-    def film(first: list[str], then: list[str], **own: Any) -> torch.Tensor:
-        script = [(2, first), (seconds - 2, then)]
-        return tasks.long_video(model, script, fps=fps, progress=False, **own)
-
+    ways = {"generated": sentences, "baseline": [""] * clips}
     table = {}
-    for name, then in (("generated", sentences), ("baseline", [""] * clips)):
-        videos = in_batches(film, sentences, then, seed=seed, **options)
-        table[name] = long_video_figures(read_seconds(videos, sentences, fps))
+    for name, then in ways.items():
+        videos = two_part_films(model, (2, seconds - 2), sentences, then, seed, **options)
+        read_clips = read_seconds(videos, sentences, model.preset.fps)
+        table[name] = long_video_figures(read_clips)
     return table
 
 
@@ -542,28 +609,19 @@ def measure_script(model: MiniSora, clips: int, seed: int, **options: Any) -> Ta
     scenes = [script_scenes(i, motions, **shape) for i, motions in enumerate(asked)]
     first = [sentence(pair[0]) for pair in scenes]
     second = [sentence(pair[1]) for pair in scenes]
-
-    def film(a: list[str], b: list[str], **own: Any) -> torch.Tensor:
-        script = [(seconds, a), (seconds, b)]
-        return tasks.long_video(model, script, fps=fps, progress=False, **own)
-
+    ways = {"generated": second, "baseline": first}
     table = {}
-    for name, then in (("generated", second), ("baseline", first)):
-        videos = in_batches(film, first, then, seed=seed, **options)
-        starts = [_motion_of(v[:, :length], fps) for v in videos]
-        ends = [_motion_of(v[:, -length:], fps) for v in videos]
-        shown = list(zip(starts, ends, strict=True))
-        table[name] = {
-            "first event": fraction_of([a == m[0] for a, m in zip(starts, asked, strict=True)]),
-            "both, in order": fraction_of([s == m for s, m in zip(shown, asked, strict=True)]),
-        }
+    for name, then in ways.items():
+        videos = two_part_films(model, (seconds, seconds), first, then, seed, **options)
+        begins = []
+        both = []
+        for video, motions in zip(videos, asked, strict=True):
+            start = only_motion(read(video[:, :length], fps))
+            end = only_motion(read(video[:, -length:], fps))
+            begins.append(start == motions[0])
+            both.append((start, end) == motions)
+        table[name] = {"first event": fraction_of(begins), "both, in order": fraction_of(both)}
     return table
-
-
-def _motion_of(video: torch.Tensor, fps: float) -> str | None:
-    """The motion of the only object in a clip; None where there is not exactly one."""
-    motions = [o.motion for o in read(video, fps).objects]
-    return motions[0] if len(motions) == 1 else None
 
 
 # -------------------------------------------------------------------------------------- real films
@@ -587,21 +645,20 @@ def measure_real(model: MiniSora, clips: int, seed: int, **options: Any) -> Tabl
 
     Baseline: every latent cell's pixels in their mean colour.
     """
-    preset, patch = model.preset, model.vae.config.patch_size
+    preset = model.preset
+    cell = model.vae.config.patch_size
     length = preset.num_frames
-    parts = []
+    parts: list[torch.Tensor] = []
     for path in real_clips():
         film = as_video(path, preset.height, preset.width)
-        whole = film[:, : film.shape[1] // length * length]
-        parts.append(whole.unflatten(1, (-1, length)).transpose(0, 1))
-    videos = torch.cat(parts)[:clips]
-    lead = videos[:, :, :1].expand(-1, -1, patch[0] - 1, -1, -1)  # fills the first cell
-    means = F.avg_pool3d(torch.cat([lead, videos], dim=2), patch)
-    means = F.interpolate(means, scale_factor=patch)[:, :, patch[0] - 1 :]
-    return {
-        "generated": {"PSNR": mean_of(psnr_of(round_trip(model, videos), videos).tolist())},
-        "baseline": {"PSNR": mean_of(psnr_of(means, videos).tolist())},
-    }
+        for start in range(0, film.shape[1] - length + 1, length):
+            parts.append(film[:, start : start + length])
+    videos = torch.stack(parts[:clips])
+    repeats = repeat_frame(videos[:, :, 0], cell[0] - 1)  # as in `VideoVAE.encode`
+    means = F.avg_pool3d(torch.cat([repeats, videos], dim=2), cell)
+    colors = F.interpolate(means, scale_factor=cell)[:, :, cell[0] - 1 :]
+    ways = {"generated": round_trip(model, videos), "baseline": colors}
+    return {name: {"PSNR": mean_of(psnr_of(x, videos).tolist())} for name, x in ways.items()}
 
 
 # ------------------------------------------------------------------------------------ all of them
@@ -706,9 +763,10 @@ def measure_steps(
         if on_part:
             on_part(name)
         benchmark = BENCHMARKS[name](model, prompts, seed)
-        result[name] = {k: benchmark.figures(videos) for k, videos in benchmark.others.items()}
-        result[name]["generated"] = {
-            str(n): benchmark.figures(benchmark.generate(num_inference_steps=n, **options))
-            for n in steps
-        }
+        figures = {k: benchmark.figures(videos) for k, videos in benchmark.others.items()}
+        figures["generated"] = {}
+        for number in steps:
+            videos = benchmark.generate(num_inference_steps=number, **options)
+            figures["generated"][str(number)] = benchmark.figures(videos)
+        result[name] = figures
     return result

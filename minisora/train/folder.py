@@ -61,11 +61,6 @@ def read_folder(
     """
     folder = Path(folder)
     table = folder / "captions.csv"
-    if not table.is_file():
-        raise ValueError(
-            f"{folder} has no captions.csv; it should have a line 'file,caption' "
-            "and then one line for each clip"
-        )
     captions_of_files = _read_captions(table)
     videos: list[torch.Tensor] = []
     captions: list[list[str]] = []
@@ -122,6 +117,11 @@ def _read_clips(
 
 def _read_captions(table: Path) -> dict[str, list[str]]:
     """File → its captions."""
+    if not table.is_file():
+        raise ValueError(
+            f"{table.parent} has no {table.name}; it should have a line 'file,caption' "
+            "and then one line for each clip"
+        )
     try:
         with open(table, newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))

@@ -50,7 +50,7 @@ def train_vae(
         compile: see `device.compiled`; for the first size only. options: of `fit`.
     """
     pools = [videos] if isinstance(videos, torch.Tensor) else list(videos)
-    networks = compiled_for_first(vae, compile, len(pools))
+    networks = compiled_for_sizes(vae, compile, len(pools), every=False)
     fractions = fractions_of_sizes(len(pools), preset.other_fraction)
 
     def loss_of(step: int, generator: torch.Generator) -> tuple[torch.Tensor, Figures]:
@@ -69,10 +69,14 @@ def train_vae(
     return fit("vae", vae, loss_of, preset.train_vae, run_dir, **options)
 
 
-def compiled_for_first(network: nn.Module, compile: bool, sizes: int) -> list[Any]:
-    """A network for each of several sizes, compiled for the first: others have too few steps."""
-    others = [network] * (sizes - 1)
-    return [compiled(network, compile), *others]
+def compiled_for_sizes(network: nn.Module, compile: bool, sizes: int, every: bool) -> list[Any]:
+    """A network for each of several sizes, compiled for every one or for the first alone.
+
+    A size after the first may take longer to compile than it saves in its few steps.
+    """
+    first = compiled(network, compile)
+    others = [first if every else network] * (sizes - 1)
+    return [first, *others]
 
 
 def draw_videos(pool: torch.Tensor, batch_size: int, generator: torch.Generator) -> torch.Tensor:
@@ -144,12 +148,8 @@ def train_dit(
     patch_size = dit.config.patch_size
     buckets = [data] if isinstance(data, Latents) else list(data)
     on_gpu = is_gpu(next(dit.parameters()).device)
-    if on_gpu:
-        networks = compiled_for_first(dit, compile, len(buckets))
-        readers = compiled_for_first(text, compile, len(buckets))
-    else:
-        networks = [compiled(dit, compile)] * len(buckets)
-        readers = [compiled(text, compile)] * len(buckets)
+    networks = compiled_for_sizes(dit, compile, len(buckets), every=not on_gpu)
+    readers = compiled_for_sizes(text, compile, len(buckets), every=not on_gpu)
     batches = Batches(buckets, patch_size, preset)
 
     def loss_of(step: int, generator: torch.Generator) -> tuple[torch.Tensor, Figures]:
