@@ -11,8 +11,9 @@ from minisora.config import PRESETS, Preset
 from minisora.measure.judge import judge, read, verdict
 from minisora.pipeline import MiniSora
 from minisora.show.clip import Clip, gallery
-from minisora.world.captions import caption, parse
+from minisora.world.captions import caption
 from minisora.world.dataset import ToyWorld, sample_scene
+from minisora.world.parse import parse
 from minisora.world.render import render
 from minisora.world.scene import Scene, SceneObject, simulate
 

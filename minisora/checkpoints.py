@@ -373,8 +373,8 @@ def _leaves(value: Any) -> list:
 
 # ---------------------------------------- names of earlier versions
 
+GONE = ("pair_share", "pair_fraction")  # the families of `Preset.world` say it
 OLD_FIELDS = {  # of a preset and its parts, as models that were saved before 0.2 call them
-    "pair_share": "pair_fraction",
     "other_share": "other_fraction",
     "detailed_share": "detailed_fraction",
     "basics_steps": "curriculum_steps",
@@ -424,7 +424,8 @@ def upgrade_note(note: Any) -> dict[str, Any]:
 
 
 def _renamed(values: dict[str, Any]) -> dict[str, Any]:
-    return {OLD_FIELDS.get(name, name): value for name, value in values.items()}
+    known = {name: value for name, value in values.items() if name not in GONE}
+    return {OLD_FIELDS.get(name, name): value for name, value in known.items()}
 
 
 def upgrade_tensors(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -12,7 +12,7 @@ from typing import Any
 GUIDANCE_SCALE = 2.0  # 1 is the prompt alone; data/LOG.md has the comparison
 STEPS = {"upsampled": 4, "typed": 20, "conditioned": 2}  # the less is left open, the fewer steps
 
-WORLDS = ("tiny", "whole")  # toy worlds: see world/dataset.py and world/whole/dataset.py
+WORLDS = ("tiny", "whole")  # what of the toy world is learned: see world/dataset.py
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,7 @@ class Preset:
     height: int = 32
     width: int = 32
     fps: int = 8
-    world: str = "tiny"  # which toy world it learns: "tiny" or "whole"
-    pair_fraction: float = 0.25  # of the training clips: those with two objects
+    world: str = "tiny"  # what of the toy world it learns: one of WORLDS
     vae_clips: int = 6_000  # clips that the compressor learns from
     cached_clips: int = 14_000  # clips that the later stages learn from, as stored latents
     gpu_vae_clips: int | None = None  # on a GPU, which sees more clips in a minute
@@ -205,7 +204,6 @@ BOUNDS: dict[str, tuple[float, float]] = {  # least and largest value of every f
     "height": (1, 4096),
     "width": (1, 4096),
     "fps": (1, 240),
-    "pair_fraction": (0, 1),
     "vae_clips": (1, 10**9),
     "cached_clips": (1, 10**9),
     "gpu_vae_clips": (1, 10**9),
@@ -339,7 +337,14 @@ def _check_clip(preset: Preset, size: tuple[int, int, int]) -> None:
 
 
 PRESETS = {
-    "tiny": Preset(gpu_vae_clips=20_000, gpu_cached_clips=60_000),
+    "tiny": Preset(
+        gpu_vae_clips=20_000,
+        gpu_cached_clips=60_000,
+        captions_per_clip=6,
+        curriculum_steps=3_000,
+        text=TextConfig(max_length=96),
+        upsampler=TextConfig(depth=3, max_length=96),
+    ),
     "base": Preset(
         world="whole",
         captions_per_clip=6,

@@ -18,8 +18,9 @@ from minisora.measure.clips import test_prompts as prompts_of
 from minisora.measure.clips import test_scenes as scenes_of
 from minisora.measure.judge import Verdict
 from minisora.pipeline import MiniSora
-from minisora.world.captions import VOCABULARY, agrees, parse
+from minisora.world.captions import VOCABULARY
 from minisora.world.dataset import sample_scene
+from minisora.world.parse import agrees, parse
 from minisora.world.render import render
 
 

@@ -6,19 +6,9 @@ from dataclasses import replace
 import pytest
 
 from minisora.measure.judge import read, verdict
-from minisora.world.captions import (
-    POSITION_WORDS,
-    VOCABULARY,
-    WHEN,
-    ObjectSpec,
-    PromptSpec,
-    agrees,
-    caption,
-    detailed_caption,
-    parse,
-    spec_of,
-)
+from minisora.world.captions import POSITION_WORDS, VOCABULARY, WHEN, caption, detailed_caption
 from minisora.world.dataset import ToyWorld
+from minisora.world.parse import ObjectSpec, PromptSpec, agrees, parse, spec_of
 from minisora.world.render import render
 
 

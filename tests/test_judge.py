@@ -10,8 +10,8 @@ import torch
 
 from data.experiments.judge_report import CLIPS, WRONG, break_outline, plant, read_truth
 from minisora.measure.judge import WHOLE_OUTLINE, Verdict, judge, read, verdict
-from minisora.world.captions import ObjectSpec, PromptSpec, parse, spec_of
 from minisora.world.dataset import sample_scene
+from minisora.world.parse import ObjectSpec, PromptSpec, parse, spec_of
 from minisora.world.render import render
 from minisora.world.scene import SHAPES
 

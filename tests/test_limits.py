@@ -27,8 +27,9 @@ from minisora.measure.failures import (
     pair_figures,
 )
 from minisora.measure.limits import lengths_of
-from minisora.world.captions import OPPOSITE, parse, spec_of
+from minisora.world.captions import OPPOSITE
 from minisora.world.dataset import is_held_out, sample_scene
+from minisora.world.parse import parse, spec_of
 from minisora.world.render import render
 from minisora.world.scene import GRAVITY
 

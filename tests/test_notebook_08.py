@@ -8,8 +8,8 @@ import torch.nn.functional as F
 
 from minisora.measure.network import at_scales, word_changes, word_importance
 from minisora.widgets.guidance import GuidanceDesk, render_guidance, word_bars
-from minisora.world.captions import parse
 from minisora.world.dataset import is_held_out
+from minisora.world.parse import parse
 from tests.conftest import rejected
 
 PROMPT = "a red ring on a navy grid"

@@ -18,8 +18,8 @@ from minisora.widgets.failures import (
     prompt_of,
     render_failure,
 )
-from minisora.world.captions import parse
 from minisora.world.dataset import TEST_SEEDS, is_held_out, sample_scene
+from minisora.world.parse import parse
 from minisora.world.render import render
 from tests.conftest import rejected, unwritten
 

@@ -20,8 +20,8 @@ from minisora.measure.physics import (
     velocity_error,
     velocity_figures,
 )
-from minisora.world.captions import spec_of
 from minisora.world.dataset import is_held_out, sample_scene
+from minisora.world.parse import spec_of
 from minisora.world.render import render
 from minisora.world.scene import simulate
 

@@ -10,16 +10,16 @@ import torch
 
 from minisora.inputs import reword
 from minisora.text import words_of
-from minisora.world.whole.captions import (
+from minisora.world.captions import (
     VOCABULARY,
     caption,
     complete_caption,
     detailed_caption,
     place_of,
 )
-from minisora.world.whole.dataset import IN_IMAGES, TEST_SEEDS, WORLDS, ToyWorld, sample_scene
-from minisora.world.whole.families import FAMILIES, HELD_OUT, SHAPE_COLOR_PAIRS
-from minisora.world.whole.parse import (
+from minisora.world.dataset import IN_IMAGES, TEST_SEEDS, WORLDS, ToyWorld, sample_scene
+from minisora.world.families import FAMILIES, HELD_OUT, SHAPE_COLOR_PAIRS
+from minisora.world.parse import (
     CAMERA_LEXICON,
     LEXICON,
     PromptSpec,
@@ -27,9 +27,9 @@ from minisora.world.whole.parse import (
     parse,
     spec_of,
 )
-from minisora.world.whole.render import draw, prepare, render
-from minisora.world.whole.rewordings import REWORDINGS
-from minisora.world.whole.scene import (
+from minisora.world.render import draw, prepare, render
+from minisora.world.rewordings import REWORDINGS
+from minisora.world.scene import (
     BACKGROUND_COLORS,
     COLORS,
     LAMP_OFF,
@@ -299,7 +299,7 @@ def test_a_still_object_moves_against_the_camera():
 
 def test_hills_move_by_their_depth():
     """Seen through a camera that pans, the far layer moves half as far as the near one."""
-    from minisora.world.whole.render import FAR, HILLS, NEAR
+    from minisora.world.render import FAR, HILLS, NEAR
 
     assert [layer[0] for layer in HILLS] == [FAR, NEAR] and FAR < NEAR < 1
     still = render([Scene((), "black", "hills")], 1, 64, 64)[0, :, 0]

@@ -6,14 +6,14 @@ import pytest
 import torch
 
 from minisora import MiniSora
-from minisora.measure.whole.accuracy import evaluate_text_to_video, headline, prompts_of, scenes_of
-from minisora.measure.whole.judge import judge, read
+from minisora.measure.families import evaluate_text_to_video, headline, prompts_of, scenes_of
+from minisora.measure.judge import judge, read
 from minisora.pipeline import SHIPPED
-from minisora.world.whole.captions import VOCABULARY, caption
-from minisora.world.whole.dataset import TEST_SEEDS, sample_scene
-from minisora.world.whole.families import FAMILIES
-from minisora.world.whole.parse import parse, spec_of
-from minisora.world.whole.render import render
+from minisora.world.captions import VOCABULARY, caption
+from minisora.world.dataset import TEST_SEEDS, sample_scene
+from minisora.world.families import FAMILIES
+from minisora.world.parse import parse, spec_of
+from minisora.world.render import render
 
 
 def test_true_clips_are_read_rightly():

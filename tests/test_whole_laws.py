@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from minisora.measure.whole.laws import best_collision, best_law, unwrap
-from minisora.world.whole.scene import GRAVITY, Scene, SceneObject, Turn, simulate
+from minisora.measure.laws import best_collision, best_law, unwrap
+from minisora.world.scene import GRAVITY, Scene, SceneObject, Turn, simulate
 
 
 def law_of(fps=8, num_frames=17, wobble=0.0, **options):

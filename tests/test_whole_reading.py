@@ -17,13 +17,13 @@ from data.experiments.whole_judge_report import (
     plant,
     read_truth,
 )
-from minisora.measure.whole.judge import WHOLE_OUTLINE, Verdict, judge, read, verdict
-from minisora.measure.whole.shapes import AREA, CENTER
-from minisora.world.whole.dataset import sample_scene
-from minisora.world.whole.families import FAMILIES
-from minisora.world.whole.parse import ObjectSpec, PromptSpec, parse, spec_of
-from minisora.world.whole.render import coverage, pixel_grid, render
-from minisora.world.whole.scene import SHAPES, Camera, Scene, SceneObject
+from minisora.measure.judge import WHOLE_OUTLINE, Verdict, judge, read, verdict
+from minisora.measure.shapes import AREA, CENTER
+from minisora.world.dataset import sample_scene
+from minisora.world.families import FAMILIES
+from minisora.world.parse import ObjectSpec, PromptSpec, parse, spec_of
+from minisora.world.render import coverage, pixel_grid, render
+from minisora.world.scene import SHAPES, Camera, Scene, SceneObject
 
 
 def assert_read_rightly(counts, least=0.99):

@@ -30,7 +30,7 @@ from minisora.widgets.scene import SceneBuilder
 from minisora.widgets.timeline import TimelineEditor
 from minisora.widgets.tokens import TokenExplorer
 from minisora.widgets.watch import Watch
-from minisora.world.captions import parse
+from minisora.world.parse import parse
 from minisora.world.scene import MOTIONS, TEXTURES
 
 PROMPT = "a red circle"

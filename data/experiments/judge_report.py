@@ -13,8 +13,8 @@ from dataclasses import replace
 import torch
 
 from minisora.measure.judge import judge
-from minisora.world.captions import spec_of
 from minisora.world.dataset import TEST_SEEDS, ToyWorld, sample_scene
+from minisora.world.parse import spec_of
 from minisora.world.render import background_image, coverage, pixel_grid, render
 from minisora.world.scene import (
     BACKGROUND_COLORS,

@@ -13,8 +13,8 @@ import torch
 
 from minisora import MiniSora
 from minisora.checkpoints import write_text
-from minisora.measure.whole.judge import judge
-from minisora.world.whole.parse import parse
+from minisora.measure.judge import judge
+from minisora.world.parse import parse
 
 SENTENCES = Path(__file__).with_name("sentences.txt")
 RESULTS = Path("data/results/sentences.json")

@@ -8,7 +8,7 @@ import sys
 
 from minisora.checkpoints import write_text
 from minisora.pipeline import SHIPPED
-from minisora.world.whole.rewordings import REWORDINGS
+from minisora.world.rewordings import REWORDINGS
 
 
 def main() -> None:

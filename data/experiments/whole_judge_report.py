@@ -16,14 +16,14 @@ from itertools import count
 
 import torch
 
-import minisora.world.whole.render as renderer
-from minisora.measure.whole.judge import judge
-from minisora.world.whole.captions import place_of
-from minisora.world.whole.dataset import TEST_SEEDS, _inside, sample_scene
-from minisora.world.whole.families import FAMILIES
-from minisora.world.whole.parse import PromptSpec, spec_of
-from minisora.world.whole.render import draw, pixel_grid, prepare, render
-from minisora.world.whole.scene import (
+import minisora.world.render as renderer
+from minisora.measure.judge import judge
+from minisora.world.captions import place_of
+from minisora.world.dataset import TEST_SEEDS, _inside, sample_scene
+from minisora.world.families import FAMILIES
+from minisora.world.parse import PromptSpec, spec_of
+from minisora.world.render import draw, pixel_grid, prepare, render
+from minisora.world.scene import (
     BACKGROUND_COLORS,
     COLORS,
     DIRECTIONS,

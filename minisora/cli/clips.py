@@ -358,10 +358,10 @@ class Job:
         Raises:
             ValueError: what it is, and what the world can show.
         """
-        if self.model.preset.world == "whole":
-            from minisora.world.whole.parse import parse
+        if self.model.tokenizer.rewordings:  # it learned the toy world, not someone's own clips
+            from minisora.world.parse import check_known, parse
 
-            parse(prompt)
+            check_known(parse(prompt), self.model.preset.world)
 
     def upsampled(
         self, prompt: str, num_frames: int | None, height: int | None, width: int | None
@@ -393,7 +393,7 @@ class Job:
         typer.echo(
             f"{out}: {len(clip.frames)} frames in {seconds:.2f} s, seed {seed}, {steps} steps"
         )
-        typer.echo(what_the_judge_saw(video, prompts[-1], self.fps, self.model.preset.world))
+        typer.echo(what_the_judge_saw(video, prompts[-1], self.fps))
 
     def _file(self) -> Path:
         if self.out is not None:
@@ -411,18 +411,10 @@ class Job:
         self.steps[-1] += 1
 
 
-def what_the_judge_saw(video: "torch.Tensor", prompt: str, fps: float, world: str = "tiny") -> str:
-    """One line: objects and motions that the judge reads, and whether they are as asked.
-
-    Args:
-        world: the toy world that the model knows, see `Preset.world`.
-    """
-    if world == "whole":
-        from minisora.measure.whole import judge
-        from minisora.world.whole.parse import parse
-    else:
-        from minisora.measure import judge  # type: ignore[no-redef]
-        from minisora.world.captions import parse  # type: ignore[assignment]
+def what_the_judge_saw(video: "torch.Tensor", prompt: str, fps: float) -> str:
+    """One line: objects and motions that the judge reads, and whether they are as asked."""
+    from minisora.measure import judge
+    from minisora.world.parse import parse
 
     long = video.shape[1] > 49
     where = f", in its last {JUDGED} frames," if long else ""

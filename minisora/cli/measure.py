@@ -149,40 +149,17 @@ def _evaluate_model(
     model: "MiniSora", prompts: int, seed: int, options: dict[str, Any]
 ) -> dict[str, Any]:
     """Text to video and the compressor."""
-    if model.preset.world == "whole":
-        return _evaluate_families(model, prompts, seed, options)
     from tqdm import tqdm
 
     from minisora.measure.accuracy import (
         SPLITS,
         evaluate_compressor,
         evaluate_text_to_video,
+        families_of,
         headline,
     )
 
-    with tqdm(total=2 * len(SPLITS) * prompts, unit="clip") as bar:
-        table = evaluate_text_to_video(model, prompts, seed, bar.update, **options)
-        table["compressor"] = evaluate_compressor(model, prompts, bar.update)
-    typer.echo(headline(table))
-    return table
-
-
-def _evaluate_families(
-    model: "MiniSora", prompts: int, seed: int, options: dict[str, Any]
-) -> dict[str, Any]:
-    """The same for a model of the whole world, family by family."""
-    from tqdm import tqdm
-
-    from minisora.measure.whole.accuracy import (
-        FAMILIES,
-        SPLITS,
-        evaluate_compressor,
-        evaluate_text_to_video,
-        headline,
-    )
-
-    clips = len(FAMILIES) * (len(SPLITS) + 1) * prompts
-    with tqdm(total=clips, unit="clip") as bar:
+    with tqdm(total=2 * len(SPLITS) * len(families_of(model)) * prompts, unit="clip") as bar:
         table = evaluate_text_to_video(model, prompts, seed, bar.update, **options)
         table["compressor"] = evaluate_compressor(model, prompts, bar.update)
     typer.echo(headline(table))

@@ -9,7 +9,6 @@ import hashlib
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import count
 from typing import Any, TypedDict
 
 import torch
@@ -17,8 +16,10 @@ import torch
 from minisora import tasks
 from minisora.measure.judge import Reading, Verdict, read, verdict
 from minisora.pipeline import MiniSora
-from minisora.world.captions import PHRASES, PromptSpec, caption, parse
+from minisora.world.captions import caption
 from minisora.world.dataset import SHAPE_COLOR_PAIRS, TEST_SEEDS, sample_scene
+from minisora.world.parse import PromptSpec, parse
+from minisora.world.phrases import MOTION_WORDS
 from minisora.world.scene import BACKGROUND_COLORS, FPS, Scene
 
 LASTING = ("still", "falling", "bouncing", "circling", "spinning")  # never leave the frame
@@ -66,13 +67,7 @@ def moving_scenes(motions: Sequence[str], count: int, **shape: Any) -> list[Scen
 
 def pairs(number: int, split: str = "seen", collide: bool = False, **shape: Any) -> list[Scene]:
     """The first test scenes of two objects that collide, or that do not."""
-    scenes: list[Scene] = []
-    seeds = count(TEST_SEEDS)
-    while len(scenes) < number:
-        scene = sample_scene(next(seeds), "pair", split, **shape)
-        if scene.collides == collide:
-            scenes.append(scene)
-    return scenes
+    return test_scenes("collision" if collide else "pair", split, number, **shape)
 
 
 def sentence(scene: Scene) -> str:
@@ -81,7 +76,7 @@ def sentence(scene: Scene) -> str:
     Two such sentences differ in what they say and in nothing else.
     """
     (thing,) = scene.objects
-    motion = PHRASES["motion"][thing.motion][0]
+    motion = MOTION_WORDS[thing.motion][0][0]
     surface = "background" if scene.texture == "plain" else scene.texture
     return f"a {thing.size} {thing.color} {thing.shape} {motion} on a {scene.background} {surface}"
 

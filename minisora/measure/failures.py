@@ -15,7 +15,7 @@ import torch
 from minisora.measure.clips import verdicts_of
 from minisora.measure.judge import Reading, Tracked, Verdict, read, verdict
 from minisora.measure.stats import Figure, fraction_of, mean_of
-from minisora.world.captions import ObjectSpec, PromptSpec, parse, spec_of
+from minisora.world.parse import ObjectSpec, PromptSpec, parse, spec_of
 from minisora.world.render import coverage
 from minisora.world.scene import FPS, RELATIONS, Scene
 

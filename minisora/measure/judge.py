@@ -1,73 +1,65 @@
 """The judge: from pixels back to objects and tracks, and from tracks to what a prompt asked for.
 
-    video (3, T, H, W) ── read ──► Reading: background and Tracked objects
+    video (3, T, H, W) ── read ──► Reading: background, camera and Tracked objects
     Reading, PromptSpec ── verdict ──► Verdict: attribute → right or wrong
 
 The judge is a set of rules; no part of it is learned. It knows the palette, the shapes and the
-backgrounds of the toy world, and nothing of models. Colours come from the direction in which a
-pixel leaves the background, positions and sizes from coverage, shapes and angles from the nearest
-of a bank of drawn ones, motions from the law of physics that explains the track best (`laws.py`).
-What fits no law is "unclear", which is never what was asked.
+backgrounds of the toy world, and nothing of models. `camera.py` finds what is behind the objects,
+`regions.py` which pixels belong to which object, `shapes.py` what each of them is and where,
+`laws.py` the law of physics that explains its track best, and `marks.py` what objects do to each
+other. What fits no law is "unclear", which is never what was asked.
 """
 
 import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 
 import torch
-import torch.nn.functional as F
 
-from minisora.measure.laws import Law, best_collision, best_law, fit_line, unwrap
-from minisora.world.captions import GRID_CELLS, ObjectSpec, PromptSpec, moments
-from minisora.world.render import background_image, coverage, pixel_grid
-from minisora.world.scene import BACKGROUND_COLORS, COLORS, FPS, RELATIONS, SHAPES, SIZES, TEXTURES
+from minisora.measure.camera import View, look
+from minisora.measure.laws import Law, best_collision, best_law, fit_line
+from minisora.measure.marks import at_rest, bitten, iou, is_lit, is_painted, stroke
+from minisora.measure.regions import Region, regions
+from minisora.measure.shapes import AREA, MOST_CUT, UNCLEAR_SHAPE, Fit, fit, fit_open
+from minisora.world.captions import FAST_FROM, GRID_CELLS, moments, place_of
+from minisora.world.parse import STRAIGHT, ObjectSpec, PromptSpec
+from minisora.world.render import coverage, pixel_grid
+from minisora.world.scene import DIRECTIONS, FPS, RELATIONS, SIZES, TOOLS
 
-AREA = {  # at radius 1
-    "circle": math.pi,
-    "square": 2.89,
-    "triangle": 1.871,
-    "star": 1.960,
-    "heart": 2.605,
-    "ring": 0.75 * math.pi,
-}
-PERIOD = {  # radians after which a rotated shape looks the same; round shapes always do
-    "square": math.pi / 2,
-    "triangle": 2 * math.pi / 3,
-    "star": 2 * math.pi / 5,
-    "heart": 2 * math.pi,
-}
 SIZE_BORDER = (SIZES["small"][1] + SIZES["large"][0]) / 2  # half-widths
-
-BANK_RADII = (3.0, 4.0, 5.0, 6.0, 7.0, 9.0, 12.0)  # pixels
-BANK_STEP = 9  # degrees between two drawn angles
-CROP = 20  # side of the cut-out in which shapes are compared
-UNCLEAR_SHAPE = 0.08  # mean squared difference to the best drawn shape above which there is none
-RIPPLE = 0.12  # coverage below which a pixel shows the compressor's ripples and no object
 WHOLE_OUTLINE = 0.70  # IoU of an object with its drawn shape, in every frame
+UNLIKE = 0.03  # mean squared difference to the best shape above which it may be a brush's line
 NEAR = 3.0  # grid cells by which an object may miss its cell, in columns and in rows
+NEAR_PLACE = 0.06  # of half of the frame, by which it may miss one of the nine places
+WHOLE_SIDE = 3  # frames before a gap, and after it, that tell enough of a motion
+HIDDEN_PIXELS = 20  # at 32×32, with fewer of which in view an object may seem to be away
 
 
 @dataclass(frozen=True)
 class Tracked:
     """One object as the judge saw it. Units as in `scene.py`; frames without it hold nan."""
 
-    color: str
-    shape: str  # one of SHAPES, or "unclear"
+    color: str  # at first
+    shape: str  # one of SHAPES or TOOLS, or "unclear"
     size: str  # at the first frame
     motion: str  # one of MOTIONS, "hits", "hit" or "unclear"
-    positions: torch.Tensor  # (T, 2)
-    radii: torch.Tensor  # (T,)
+    positions: torch.Tensor  # (T, 2) in the world
+    radii: torch.Tensor  # (T,) in the world
     angles: torch.Tensor  # (T,), without jumps; zero for round shapes
     seen: torch.Tensor  # (T,) bool
     outline: torch.Tensor  # (T,) IoU with the shape drawn in its place; 0 where it was not seen
     law: Law  # what explains the motion, and how well
+    then: str | None = None  # what it does next: a direction, "stops", or a colour
+    on_screen: torch.Tensor = field(default_factory=lambda: torch.zeros(0, 2))  # (T, 2)
+    hidden: torch.Tensor = field(default_factory=lambda: torch.zeros(0))  # (T,) bool: out of view
+    same: bool = True  # whether it comes back as the one that it was
+    steady: bool = True  # whether it keeps its colour
 
     @property
     def whole(self) -> bool:
-        """Whether the outline holds in every frame."""
-        return bool((self.outline >= WHOLE_OUTLINE).all())
+        """Whether the outline holds in every frame in which there is something to see."""
+        return bool((self.outline[~self.hidden] >= WHOLE_OUTLINE).all())
 
 
 @dataclass(frozen=True)
@@ -78,6 +70,9 @@ class Reading:
     texture: str
     objects: tuple[Tracked, ...]
     half_extents: tuple[float, float] = (1.0, 1.0)  # of the frame: x and y, in half-widths
+    duration: float = 2.0  # seconds
+    view: View | None = None  # camera, cut and wall
+    mark: str | None = None  # "paints", "bites" or "lights": what objects[0] does
 
     def __str__(self) -> str:
         objects = [f"a {o.size} {o.color} {o.shape} ({o.motion})" for o in self.objects]
@@ -135,227 +130,187 @@ def read(video: torch.Tensor, fps: float = FPS) -> Reading:
     if not 0 < fps < math.inf:
         raise ValueError(f"fps={fps} is not a positive number of frames per second")
     video = (video.detach().float().cpu() + 1) / 2
-    height, width = video.shape[2:]
-    unit = min(height, width) / 2  # pixels in a half-width
-    bottom = height / min(height, width)
+    T, H, W = video.shape[1:]
+    frame = (W / min(H, W), H / min(H, W))
 
-    background, texture, empty = _background(video)
-    objects = []
-    for color, alpha in _coverages(video, empty).items():
-        tracked = _track(color, alpha, unit, fps, bottom)
-        if tracked is not None:
-            objects.append(tracked)
-    if len(objects) == 2:
+    view = look(video)
+    visible = view.visible(H, W)
+    found = []
+    for region in regions(video, view.empty(H, W), visible):
+        own = fit(region.alpha, visible, view.camera[:, 2])
+        if own is not None:
+            found.append(_Found(region, own))
+    found, mark = _marked(found)
+    objects = [_track(one, view, visible, fps, frame) for one in found]
+    if len(objects) == 2 and mark is None:
         objects = _with_collision(objects, fps)
-    return Reading(background, texture, tuple(objects), (width / min(height, width), bottom))
+    duration = max(T - 1, 1) / fps
+    return Reading(view.background, view.texture, tuple(objects), frame, duration, view, mark)
 
 
-@lru_cache
-def _backgrounds(height: int, width: int) -> tuple[list[tuple[str, str]], torch.Tensor]:
-    keys = list(itertools.product(BACKGROUND_COLORS, TEXTURES))
-    return keys, torch.stack([background_image(*key, height, width) for key in keys])
+@dataclass(frozen=True)
+class _Found:
+    """One object's pixels, and the shape that fits them."""
+
+    region: Region
+    fit: Fit
+    outline: torch.Tensor | None = None  # where marks decide it
 
 
-def _background(video: torch.Tensor) -> tuple[str, str, torch.Tensor]:
-    """The background that most pixels agree with: its colour, its texture, its image (3, H, W)."""
-    keys, images = _backgrounds(*video.shape[-2:])
-    difference = (video[None] - images[:, :, None]).abs().amax(1)  # (9, T, H, W)
-    difference = difference.clamp(max=0.15)  # an object counts no more than noise
-    best = int(difference.mean((1, 2, 3)).argmin())
-    color, texture = keys[best]
-    return color, texture, images[best]
-
-
-def _coverages(video: torch.Tensor, empty: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Colours that are there, each with how much it covers of every pixel (T, H, W).
-
-    A pixel is background + alpha · (colour − background); alpha is the projection on that line.
-    """
-    palette = torch.tensor(list(COLORS.values())) / 255  # (7, 3)
-    line = palette[:, :, None, None] - empty[None]  # (7, 3, H, W)
-    difference = video - empty[:, None]  # (3, T, H, W)
-    along = torch.einsum("cthw,kchw->kthw", difference, line)
-    length = line.square().sum(1)[:, None]  # (7, 1, H, W)
-    alpha = (along / length).clamp(0, 1)
-    # |difference − alpha · line|², what this colour leaves unexplained: (7, T, H, W)
-    unexplained = difference.square().sum(0) - 2 * alpha * along + alpha**2 * length
-
-    _, T, H, W = video.shape
-    enough = 8 * (min(H, W) / 32) ** 2  # pixels
-    solid = (alpha > 0.6) & (unexplained == unexplained.amin(0))
-    frames = (solid.sum((2, 3)) >= enough).sum(1)  # in how many frames each colour is there
-    chosen = [k for k in range(len(palette)) if frames[k] >= min(3, T)]
-    if not chosen:
-        return {}
-    owner = unexplained[chosen].argmin(0)  # (T, H, W)
-    names = list(COLORS)
-    return {names[k]: alpha[k] * (owner == i) for i, k in enumerate(chosen)}
+def _marked(found: list[_Found]) -> tuple[list[_Found], str | None]:
+    """See what a brush, a chomper or a lamp says of what happens, and whether it does."""
+    shapes = [one.fit.shape for one in found]
+    first = None
+    if len(found) == 1 and found[0].fit.error > UNLIKE:  # a brush and its line are like no shape
+        first = fit_open(found[0].region.alpha[:1])
+    if first is not None and first.shape == "brush":
+        (brush,) = found
+        own, outline = stroke(brush.region.alpha, first)
+        painted = is_painted(own.positions, outline)
+        return [replace(brush, fit=own, outline=outline)], "paints" if painted else None
+    if len(found) != 2:
+        return found, None
+    if "chomper" in shapes:
+        chomper, target = found if shapes[0] == "chomper" else found[::-1]
+        fitted = at_rest(target.region.alpha, chomper.fit, target.fit)
+        chomped = chomper.region.alpha
+        outline, done = bitten(chomper.fit, chomped, fitted, target.region.alpha)
+        target = replace(target, fit=fitted, outline=outline)
+        return [chomper, target], "bites" if done else None
+    if "lamp" in shapes:
+        thing, lamp = found if shapes[1] == "lamp" else found[::-1]
+        done = is_lit(thing.fit, lamp.fit, lamp.region.colors)
+        return [thing, lamp], "lights" if done else None
+    return found, None
 
 
 def _track(
-    color: str, alpha: torch.Tensor, unit: float, fps: float, bottom: float
-) -> Tracked | None:
-    """Follow one colour: position, radius, shape, angle and outline in every frame, and the law.
+    found: _Found, view: View, visible: torch.Tensor, fps: float, frame: tuple[float, float]
+) -> Tracked:
+    """Follow one object: its place in the world, its outline in every frame, and the law."""
+    own, alpha = found.fit, found.region.alpha
+    T, H, W = alpha.shape
+    unit = min(H, W) / 2
+    zoom = view.camera[:, 2]
+    positions = own.positions / zoom[:, None] + view.camera[:, :2]
+    radii = own.radii / zoom
+    drawn, even = _drawn(own, positions, radii, view, H, W)
+    shown = (drawn * visible).sum((1, 2))  # (T,) pixels that are in view
+    fraction = shown / (AREA[own.shape] * (even * unit).square())
+    known = _best_known(own, own.seen & (fraction >= MOST_CUT))
+    law = best_law(positions, radii, own.angles, known, own.shape, fps, frame)
 
-    Args:
-        alpha: (T, H, W) coverage. unit: pixels in a half-width. bottom: y of the lower edge.
-    """
-    alpha = torch.where(alpha > RIPPLE, alpha, 0)
-    area = alpha.sum((1, 2))  # (T,) pixels
-    seen = area >= 12 * (unit / 16) ** 2
-    if not seen.any():
-        return None
-    positions = _centers(alpha, area)
-    shape, error, angles = _shape(alpha, positions, area, seen, unit)
-    radii = (area / AREA[shape]).sqrt() / unit
-    outline = _outline(alpha, shape, positions, radii, angles, seen)
-    positions = torch.where(seen[:, None], positions, torch.nan)
-    radii = torch.where(seen, radii, torch.nan)
-    angles = torch.where(seen, angles, torch.nan)
-    law = best_law(positions, radii, angles, seen, shape, fps, bottom)
+    hidden = shown < HIDDEN_PIXELS * (unit / 16) ** 2
+    if law.motion.startswith("leaving"):
+        hidden = ~own.seen
+    outline = found.outline
+    if outline is None:
+        outline = _outline(alpha, drawn * visible, own.positions, even)
+        outline = torch.where(fraction < MOST_CUT, 1.0, outline)
+    colors = [color for color in found.region.colors if color]
+    then = law.then
+    changes = [b for a, b in itertools.pairwise(colors) if a != b]
+    if changes and own.shape != "lamp":
+        then = changes[0] if len(changes) == 1 and then is None else "unclear"
     return Tracked(
-        color=color,
-        shape=shape if error < UNCLEAR_SHAPE else "unclear",
+        color=colors[0],
+        shape=own.shape if own.error < UNCLEAR_SHAPE else "unclear",
         size="small" if law.first_radius < SIZE_BORDER else "large",
         motion=law.motion,
-        positions=positions,
-        radii=radii,
-        angles=angles,
-        seen=seen,
-        outline=outline,
+        positions=torch.where(own.seen[:, None], positions, torch.nan),
+        radii=torch.where(own.seen, radii, torch.nan),
+        angles=torch.where(own.seen, own.angles, torch.nan),
+        seen=own.seen,
+        outline=torch.where(own.seen | hidden, outline, 0.0),
         law=law,
+        then=then,
+        on_screen=torch.where(own.seen[:, None], own.positions, torch.nan),
+        hidden=hidden & ~own.seen,
+        steady=not changes or own.shape == "lamp",
+        same=_comes_back(alpha, visible, zoom, own),
     )
 
 
-def _centers(alpha: torch.Tensor, area: torch.Tensor) -> torch.Tensor:
-    """Centres of mass (T, 2) of coverages (T, H, W), in half-widths."""
-    x, y = pixel_grid(*alpha.shape[1:])
-    x_sum = (alpha * x).sum((1, 2))
-    y_sum = (alpha * y).sum((1, 2))
-    return torch.stack([x_sum, y_sum], dim=-1) / area[:, None].clamp(min=1e-6)
+def _best_known(own: Fit, known: torch.Tensor) -> torch.Tensor:
+    """Only frames that show an object whole, where there are enough before and after a gap."""
+    unseen = (~own.seen).nonzero()[:, 0]
+    if len(unseen) == 0:
+        return known
+    before, after = own.whole[: unseen[0]].sum(), own.whole[unseen[-1] :].sum()
+    return known & own.whole if min(int(before), int(after)) >= WHOLE_SIDE else known
 
 
-def _shape(
-    alpha: torch.Tensor,
-    positions: torch.Tensor,
-    area: torch.Tensor,
-    seen: torch.Tensor,
-    unit: float,
-) -> tuple[str, float, torch.Tensor]:
-    """The drawn shape that is nearest over all frames, by how much it misses, its angles (T,)."""
-    crops = _crops(alpha, positions, area, unit)  # (T, CROP²)
-    bank = _bank()
-    radii = torch.tensor(BANK_RADII)
-    nearest = (area[:, None].sqrt() * 0.6 - radii).abs().argmin(1)  # (T,) which of the bank's sizes
-    errors = {}
-    means = {}
-    for shape in SHAPES:
-        difference = crops[:, None] - bank[shape][nearest]  # (T, angles, CROP²)
-        errors[shape] = difference.square().mean(-1)
-        means[shape] = float(errors[shape].amin(1)[seen].mean())
-    shape = min(SHAPES, key=means.__getitem__)
-    if shape not in PERIOD:
-        return shape, means[shape], torch.zeros(len(area))
-    angles = _refine(errors[shape], _bank_angles(shape), PERIOD[shape])
-    return shape, means[shape], unwrap(angles, PERIOD[shape])
+def _drawn(
+    own: Fit, positions: torch.Tensor, radii: torch.Tensor, view: View, height: int, width: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The shape (T, H, W) as it should be in every frame, and its radii (T,) on the screen.
+
+    Radii are constant or change at a constant rate: an object that is small in one frame is not
+    whole. Where it is not seen, it is expected on the straight way between.
+    """
+    zoom = view.camera[:, 2]
+    frames = torch.arange(len(radii)).float()
+    good = own.whole if own.whole.sum() > 1 else own.seen
+    start, slope = fit_line(radii[good], frames[good])
+    even = (start + slope * frames).clamp(min=1e-3) * zoom
+    between = _between(positions, own.seen)
+    on_screen = torch.where(
+        own.seen[:, None], own.positions, (between - view.camera[:, :2]) * zoom[:, None]
+    )
+    return coverage(own.shape, on_screen, even, own.angles, height, width), even
 
 
-def _crops(
-    alpha: torch.Tensor, positions: torch.Tensor, area: torch.Tensor, unit: float
-) -> torch.Tensor:
-    """Cut each frame's object out, centred and scaled to the same area: (T, CROP²)."""
-    T, H, W = alpha.shape
-    reach = area.clamp(min=1).sqrt() / unit * 0.95  # half-widths from the centre to the border
-    offsets = reach[:, None] * torch.linspace(-1, 1, CROP)  # (T, CROP)
-    x = (positions[:, :1] + offsets) * 2 * unit / W
-    y = (positions[:, 1:] + offsets) * 2 * unit / H
-    x = x[:, None, :].expand(T, CROP, CROP)
-    y = y[:, :, None].expand(T, CROP, CROP)
-    grid = torch.stack([x, y], dim=-1)
-    return F.grid_sample(alpha[:, None], grid, align_corners=False).flatten(1)
-
-
-def _bank_angles(shape: str) -> torch.Tensor:
-    """The angles at which the bank holds a shape."""
-    period = PERIOD.get(shape, 0.0)
-    count = max(1, round(math.degrees(period) / BANK_STEP))
-    return torch.arange(count) * (period / count)
-
-
-@lru_cache
-def _bank() -> dict[str, torch.Tensor]:
-    """Every shape, drawn and cut out as objects are: shape → (radii, angles, CROP²)."""
-    bank = {}
-    for shape in SHAPES:
-        bank[shape] = torch.stack([_bank_crops(shape, radius) for radius in BANK_RADII])
-    return bank
-
-
-def _bank_crops(shape: str, radius: float) -> torch.Tensor:
-    """One shape at one radius (pixels) and all its angles: (angles, CROP²)."""
-    side = 40
-    unit = side / 2
-    angles = _bank_angles(shape)
-    radii = torch.full_like(angles, radius / unit)
-    # an object may sit anywhere between pixels: the mean over five offsets
-    offsets = torch.tensor([[0.0, 0.0], [0.25, 0.25], [0.5, 0.0], [0.0, 0.5], [0.5, 0.5]]) / unit
-    total = torch.zeros(len(angles), CROP**2)
-    for offset in offsets:
-        alpha = coverage(shape, offset.expand(len(angles), 2), radii, angles, side, side)
-        area = alpha.sum((1, 2))
-        total += _crops(alpha, _centers(alpha, area), area, unit)
-    return total / len(offsets)
-
-
-def _refine(error: torch.Tensor, angles: torch.Tensor, period: float) -> torch.Tensor:
-    """Angle of the least error (T, angles): the top of a parabola through the best three."""
-    count = len(angles)
-    best = error.argmin(1)
-    rows = torch.arange(len(best))
-    left = error[rows, (best - 1) % count]
-    middle = error[rows, best]
-    right = error[rows, (best + 1) % count]
-    curvature = (left - 2 * middle + right).clamp(min=1e-9)
-    shift = ((left - right) / (2 * curvature)).clamp(-0.5, 0.5)
-    return angles[best] + shift * period / count
+def _between(values: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
+    """Values (T, 2) with straight lines across the gaps, and straight on beyond the ends."""
+    frames = torch.arange(len(seen))
+    rows = frames[seen]
+    right = torch.searchsorted(rows, frames).clamp(max=len(rows) - 1)
+    left = (right - 1).clamp(min=0)
+    gap = (rows[right] - rows[left]).clamp(min=1)
+    part = ((frames - rows[left]) / gap).clamp(0, 1)[:, None]
+    inside = values[rows[left]] * (1 - part) + values[rows[right]] * part
+    first, last = rows[0], rows[-1]
+    step = (values[last] - values[first]) / (last - first).clamp(min=1)
+    beyond = (frames - frames.clamp(first, last))[:, None]
+    return inside + beyond * step
 
 
 def _outline(
-    alpha: torch.Tensor,
-    shape: str,
-    positions: torch.Tensor,
-    radii: torch.Tensor,
-    angles: torch.Tensor,
-    seen: torch.Tensor,
+    alpha: torch.Tensor, drawn: torch.Tensor, positions: torch.Tensor, radii: torch.Tensor
 ) -> torch.Tensor:
-    """IoU (T,) of what is seen with the shape drawn in its place: Σ min / Σ max of coverages.
-
-    Radii are constant or change at a constant rate: an object that is small in one frame is not
-    whole. 0 in frames without the object. Objects of the world never leave the frame, so one that
-    is cut off by the border has no whole outline either.
-    """
+    """IoU (T,) of what is seen with the shape drawn in its place."""
     height, width = alpha.shape[1:]
-    frames = torch.arange(len(radii)).float()
-    start, slope = fit_line(radii[seen], frames[seen])
-    radii = (start + slope * frames).clamp(min=1e-3)
-    drawn = coverage(shape, positions, radii, angles, height, width)
     # edges of another object may have this colour: look only at what is near
-    near_radii = 1.3 * radii + 4 / min(height, width)  # two pixels more
-    near = coverage("circle", positions, near_radii, torch.zeros_like(angles), height, width) > 0.5
-    alpha = alpha * near
-    union = torch.maximum(alpha, drawn).sum((1, 2)).clamp(min=1e-6)
-    iou = torch.minimum(alpha, drawn).sum((1, 2)) / union
-    return torch.where(seen, iou, 0.0)
+    near_radii = 1.45 * radii + 4 / min(height, width)  # two pixels more
+    x, y = pixel_grid(height, width)
+    dx = x - positions[:, 0, None, None]
+    dy = y - positions[:, 1, None, None]
+    near = dx.square() + dy.square() < near_radii[:, None, None].square()
+    return iou(alpha * near, drawn)
+
+
+def _comes_back(alpha: torch.Tensor, visible: torch.Tensor, zoom: torch.Tensor, own: Fit) -> bool:
+    """Whether an object that was out of view has the shape that it had before."""
+    unseen = (~own.seen).nonzero()[:, 0].tolist()
+    if not unseen or not own.seen[: unseen[0]].any() or not own.seen[unseen[-1] :].any():
+        return True
+    shapes = set()
+    for part in (slice(0, unseen[0]), slice(unseen[-1] + 1, None)):
+        one = fit(alpha[part], visible, zoom[part])
+        shapes.add(one.shape if one else None)
+    return len(shapes) == 1
 
 
 def _with_collision(objects: list[Tracked], fps: float) -> list[Tracked]:
     """See two tracks as one collision where that explains them better than a law each."""
+    plain = max(o.law.plain_error for o in objects)
     for a, b in (objects, objects[::-1]):
         seen = a.seen & b.seen
         radii = (a.law.first_radius, b.law.first_radius)
         law = best_collision(a.positions, b.positions, *radii, seen, fps)
-        if law is not None and law.error < min(0.06, max(a.law.error, b.law.error)):
-            return [replace(a, motion="hits", law=law), replace(b, motion="hit", law=law)]
+        if law is not None and law.error < min(0.06, plain):
+            hits = replace(a, motion="hits", law=law, then=None)
+            return [hits, replace(b, motion="hit", law=law, then=None)]
     return objects
 
 
@@ -370,20 +325,21 @@ def judge(video: torch.Tensor, request: PromptSpec, fps: float = FPS) -> Verdict
 def verdict(reading: Reading, request: PromptSpec) -> Verdict:
     """Hold what was seen against what was asked; what was not asked is not judged.
 
-    Attributes: count (as many objects as asked, in every frame), shape, color, size, motion,
-    relation, position (of all objects), background (with its texture), and outline. The objects
-    asked are matched with those seen in the order in which most is right.
+    Attributes: count (as many objects as asked, in every frame), shape, color, size, motion, order
+    (what comes then), speed, turning, place, position (of all objects), relation, mark (of brush,
+    chomper and lamp), background (with its texture), camera, wall and cut (wrong, too, where there
+    is one that was not asked), and outline. The objects asked are matched with those seen in the
+    order in which most is right.
     """
     attributes: dict[str, bool] = {}
     if request.objects:
         number = min(len(request.objects), len(reading.objects))
         orders = itertools.permutations(reading.objects, number)
-        matches = [_match(order, request, reading.half_extents) for order in orders]
+        matches = [_match(order, request, reading) for order in orders]
         attributes["count"] = _count(reading, request)
         best: dict[str, bool] = max(matches, key=_rights)
         attributes |= best
-    if request.background or request.texture:
-        attributes["background"] = _same_background(reading, request)
+    attributes |= _surroundings(reading, request)
     if request.objects:
         outlines = [o.whole for o in reading.objects]
         attributes["outline"] = bool(outlines) and all(outlines)
@@ -395,41 +351,118 @@ def _rights(attributes: dict[str, bool]) -> int:
 
 
 def _count(reading: Reading, request: PromptSpec) -> bool:
-    always = all(bool(o.seen.all()) for o in reading.objects)
-    return always and len(reading.objects) == len(request.objects)
+    looks = any(kind.startswith("looks") for kind in request.camera or ())
+    leaves = any((spec.motion or "").startswith("leaving") for spec in request.objects)
+    may_hide = request.wall or looks or leaves
+    there = [o.seen | o.hidden if may_hide else o.seen for o in reading.objects]
+    return all(bool(one.all()) for one in there) and len(there) == len(request.objects)
 
 
-def _same_background(reading: Reading, request: PromptSpec) -> bool:
-    same_color = request.background in (None, reading.background)
-    same_texture = request.texture in (None, reading.texture)
-    return same_color and same_texture
-
-
-def _match(
-    seen: Sequence[Tracked], request: PromptSpec, half_extents: tuple[float, float]
-) -> dict[str, bool]:
-    """Attributes of the request's objects, if these were the objects in this order."""
-    pairs = list(itertools.zip_longest(request.objects, seen))  # None: asked, but not there
+def _surroundings(reading: Reading, request: PromptSpec) -> dict[str, bool]:
+    """Attributes of what is behind the objects and in front of them."""
+    view = reading.view
+    assert view is not None
     attributes = {}
-    for name in ("shape", "color", "size", "motion"):
-        asked = [(spec, tracked) for spec, tracked in pairs if getattr(spec, name)]
-        if asked:
-            attributes[name] = all(_has(tracked, spec, name) for spec, tracked in asked)
-    if request.relation:
-        attributes["relation"] = len(seen) == 2 and _related(seen[0], seen[1], request.relation)
-    paths = [(tracked, spec.path) for spec, tracked in pairs if spec.path]
-    if paths:
-        attributes["position"] = all(_passes(o, path, half_extents) for o, path in paths)
+    if request.background or request.texture:
+        same_color = request.background is None or reading.background in request.background
+        same_texture = request.texture in (None, reading.texture)
+        attributes["background"] = same_color and same_texture
+    if view.cut or request.cut:
+        attributes["cut"] = _same_cut(view, request)
+    if view.wall or request.wall:
+        passed = [o.same and _crosses(o) for o in reading.objects]
+        attributes["wall"] = bool(view.wall) and request.wall and any(passed) and all(passed)
+    if request.camera and (view.kind in request.camera or any(map(view.shows, request.camera))):
+        attributes["camera"] = view.kind in request.camera
     return attributes
 
 
-def _has(tracked: Tracked | None, spec: ObjectSpec, name: str) -> bool:
+def _crosses(tracked: Tracked) -> bool:
+    """Whether an object is out of view for a while and comes out on the other side."""
+    if not tracked.hidden.any():
+        return False
+    x = tracked.on_screen[tracked.seen, 0]
+    return float(x[0] * x[-1]) < 0
+
+
+def _same_cut(view: View, request: PromptSpec) -> bool:
+    if view.cut is None or request.cut is None:
+        return False
+    colors, texture = request.cut
+    return view.cut[0] in colors and view.cut[1] == texture
+
+
+ASKED = {  # attribute → what asks for it in an ObjectSpec
+    "shape": "shape",
+    "color": "color",
+    "size": "size",
+    "motion": "motion",
+    "order": "then",
+    "speed": "speed",
+    "turning": "turning",
+    "place": "place",
+    "position": "path",
+}
+
+
+def _match(seen: Sequence[Tracked], request: PromptSpec, reading: Reading) -> dict[str, bool]:
+    """Attributes of the request's objects, if these were the objects in this order."""
+    pairs = list(itertools.zip_longest(request.objects, seen))  # None: asked, but not there
+    attributes = {}
+    for name, own in ASKED.items():
+        asked = [(spec, tracked) for spec, tracked in pairs if getattr(spec, own)]
+        if asked:
+            attributes[name] = all(_has(tracked, spec, name, reading) for spec, tracked in asked)
+    if request.relation:
+        attributes["relation"] = len(seen) == 2 and _related(seen[0], seen[1], request.relation)
+    if request.verb == "hits":
+        attributes["motion"] = [o.motion for o in seen] == ["hits", "hit"]
+    elif request.verb:
+        doer = bool(seen) and seen[0] is reading.objects[0]
+        attributes["mark"] = doer and reading.mark == request.verb
+    return attributes
+
+
+def _has(tracked: Tracked | None, spec: ObjectSpec, name: str, reading: Reading) -> bool:
     """Whether an object has the attribute that was asked."""
     if tracked is None:
         return False
+    frame = reading.half_extents
     if name == "motion":
-        return spec.motion in (tracked.motion, *tracked.law.also)
+        return _moves(tracked, spec)
+    if name == "color":
+        return tracked.color == spec.color and (tracked.then == spec.then or tracked.steady)
+    if name == "order":
+        return tracked.then == spec.then
+    if name == "speed":
+        travel = max(map(abs, tracked.law.velocity)) * reading.duration
+        return tracked.motion in STRAIGHT and (travel >= FAST_FROM) == (spec.speed == "fast")
+    if name == "turning":
+        return tracked.law.turning == spec.turning
+    if name == "place":
+        return _is_at(tracked, spec.place, frame)
+    if name == "position":
+        return _passes(tracked, spec.path, frame)
+    if name == "size" and tracked.shape in TOOLS:
+        return True  # there is one size of each
     return getattr(tracked, name) == getattr(spec, name)
+
+
+def _moves(tracked: Tracked, spec: ObjectSpec) -> bool:
+    """Whether the motion is as asked, and nothing follows that was not asked."""
+    if tracked.then != spec.then and tracked.then in (*DIRECTIONS, "stops"):
+        return False
+    if spec.motion == "moving":
+        return tracked.motion in STRAIGHT
+    return spec.motion in (tracked.motion, *tracked.law.also)
+
+
+def _is_at(tracked: Tracked, place: str | None, frame: tuple[float, float]) -> bool:
+    """Whether an object is at one of the nine places at first, or so near that one may say so."""
+    x, y = tracked.on_screen[0].tolist()
+    shifts = itertools.product((-NEAR_PLACE, 0.0, NEAR_PLACE), repeat=2)
+    near = {place_of(x + dx * frame[0], y + dy * frame[1], frame) for dx, dy in shifts}
+    return place in near
 
 
 def _related(a: Tracked, b: Tracked, relation: str) -> bool:
@@ -440,12 +473,16 @@ def _related(a: Tracked, b: Tracked, relation: str) -> bool:
 
 
 def _passes(
-    tracked: Tracked | None, path: tuple[tuple[int, int], ...], half_extents: tuple[float, float]
+    tracked: Tracked, path: tuple[tuple[int, int], ...] | None, half_extents: tuple[float, float]
 ) -> bool:
-    """Whether an object is near its grid cell (column, row) at each of the five moments."""
-    if tracked is None:
-        return False
-    positions = tracked.positions[moments(len(tracked.positions))]  # (5, 2)
+    """Whether an object is near its grid cell (column, row) at each of the five moments.
+
+    A cell at the border stands for everything beyond it, and for what is out of view.
+    """
+    rows = moments(len(tracked.on_screen))
+    positions = tracked.on_screen[rows]  # (5, 2)
     cells = (positions / positions.new_tensor(half_extents) + 1) / 2 * GRID_CELLS - 0.5
+    cells = cells.clamp(0, GRID_CELLS - 1)
     misses = (cells - positions.new_tensor(path)).abs()
-    return bool((misses <= NEAR).all())  # nan, where it was not seen, is near nothing
+    near = (misses <= NEAR).all(1)  # nan, where it was not seen, is near nothing
+    return bool((near | tracked.hidden[rows]).all())

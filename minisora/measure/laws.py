@@ -10,16 +10,30 @@ number of frames from four on.
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
 from minisora.world.scene import EXTENT, GRAVITY
 
 TOLERANCE = 0.07  # half-widths: a law that misses by more does not explain a track
+MAX_ORBIT = 1.0  # half-widths: no circle of the world is larger
+WELL = 0.04  # half-widths: by which two pieces may miss a track
+BREAK = (0.3, 0.7)  # fractions of the clip between which a second piece begins
+LONG_GAP = 3.5  # times the step between frames, from which on something may have paused unseen
+LEAST_PAUSE = 0.02  # half-widths that must be missing for a pause to show
+LEAST_PART = 0.25  # of the gap that a pause takes; true clips read as 0.05 at most
 REST = 0.10  # half-widths: in a clip of two seconds, what moves less from its middle stands still
 LEAST_REST = 0.03  # half-widths: the same in a very short clip, where positions are read less well
-MAX_ORBIT = 1.0  # half-widths: no circle of the world is larger
+MOST_SPIN = 3.0  # radians per second
+WOBBLE = 0.2  # radians by which angles may miss an even rotation
+PERIOD = {  # radians after which a rotated shape looks the same; round shapes always do
+    "square": math.pi / 2,
+    "triangle": 2 * math.pi / 3,
+    "star": 2 * math.pi / 5,
+    "heart": 2 * math.pi,
+    "chomper": 2 * math.pi,
+}
 CONTACT = 1.10  # times the sum of two radii, as they are read: what comes nearer touches
 
 
@@ -29,10 +43,26 @@ class Law:
 
     motion: str  # one of MOTIONS, "hits" or "unclear"
     error: float  # root mean square distance of track and law, half-widths
-    worst: float  # largest distance of track and law in any frame
-    first_radius: float = math.nan  # half-widths, at time 0
+    first_radius: float  # half-widths, at time 0
     velocity: tuple[float, float] = (0.0, 0.0)  # at time 0, half-widths per second
+    worst: float = 0.0  # largest distance of track and law in any frame
     also: tuple[str, ...] = ()  # motions that look the same in these frames
+    then: str | None = None  # what it does next: a direction, or "stops"
+    turning: str | None = None  # "clockwise" or "counterclockwise"
+    plain_error: float = math.inf  # of the best law without a second piece
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One law, fitted to a track."""
+
+    motion: str
+    error: float  # root mean square, half-widths
+    worst: float
+    velocity: tuple[float, float] = (0.0, 0.0)
+    also: tuple[str, ...] = ()
+    then: str | None = None
+    turning: str | None = None
 
 
 def best_law(
@@ -42,21 +72,23 @@ def best_law(
     seen: torch.Tensor,
     shape: str,
     fps: float,
-    bottom: float,
+    frame: tuple[float, float] = (1.0, 1.0),
 ) -> Law:
     """Explain the track of one object.
 
     Args:
         positions: (T, 2), half-widths. radii, angles: (T,). seen: (T,), False in a gap.
-        shape: decides where the object meets the floor. bottom: y of the frame's lower edge.
+        shape: decides where the object meets the floor. frame: half of its width and height.
 
     Returns:
         The law with the smallest error; its motion is "unclear" where no law fits.
     """
+    duration = (len(seen) - 1) / fps
     times = torch.arange(len(seen))[seen] / fps
     positions, radii, angles = positions[seen], radii[seen], angles[seen]
     if len(times) < 4:
-        return Law("unclear", math.inf, math.inf, float(radii[0]))
+        first = float(radii[0]) if len(times) else math.nan
+        return Law("unclear", math.inf, first)
     span = float(times[-1] - times[0])
     start, slope = (float(value) for value in fit_line(radii, times))
     first_radius = start + slope * float(times[0])
@@ -69,21 +101,35 @@ def best_law(
     if distances.max() < rest_of(span):
         if grows:
             return _growing(positions, radii, times, first_radius, growth)
-        return _in_place(positions, radii, angles, times, first_radius)
+        return _in_place(positions, radii, angles, times, first_radius, PERIOD.get(shape, 0.0))
 
-    floor = bottom - first_radius * EXTENT[shape][2]
     fits = [
         _straight(positions, times),
         _circle(positions, times),
-        _falling(positions, times, floor),
-        _bouncing(positions, times, floor),
-        _thrown(positions, times, floor),
+        *_gravity(positions, times, shape, first_radius, frame[1]),
     ]
     best = min((fit for fit in fits if fit is not None), key=lambda fit: fit.error)
+    plain_error = best.error
+    pieces = _two_pieces(positions, times, duration, frame[0] + 0.7 * first_radius)
+    if pieces is not None and pieces.error < min(0.5 * best.error, WELL):
+        best = pieces
+    if _pauses(positions, times):
+        best = Fit("unclear", best.error, best.worst, best.velocity)
     steady = not grows and float((radii - first_radius).abs().max()) < 0.3 * first_radius
     clear = steady and best.error < TOLERANCE and best.worst < 3 * TOLERANCE
-    law = replace(best, first_radius=first_radius)
-    return law if clear else replace(law, motion="unclear", also=())
+    if not clear:
+        best = Fit("unclear", best.error, best.worst, best.velocity)
+    return Law(
+        best.motion,
+        best.error,
+        first_radius,
+        best.velocity,
+        best.worst,
+        best.also,
+        best.then,
+        best.turning,
+        plain_error,
+    )
 
 
 def best_collision(
@@ -105,8 +151,7 @@ def best_collision(
         return None
     span = float(times[-1] - times[0])
     nearest = float((a - b).norm(dim=1).min())
-    b_moves = float((b[-1] - b[0]).norm()) >= rest_of(span)
-    if not b_moves or nearest > 1.25 * (r_a + r_b):
+    if (b[-1] - b[0]).norm() < rest_of(span) or nearest > 1.25 * (r_a + r_b):
         return None
 
     towards = (b[0] - a[0]) / (b[0] - a[0]).norm()
@@ -135,7 +180,7 @@ def best_collision(
     error_a, worst_a = errors_of(a, best_a)
     error_b, worst_b = errors_of(b, best_b)
     vx, vy = (towards * speed).tolist()
-    return Law("hits", max(error_a, error_b), max(worst_a, worst_b), r_a, (vx, vy))
+    return Law("hits", max(error_a, error_b), r_a, (vx, vy), max(worst_a, worst_b))
 
 
 # ------------------------------------------------------------------------------------ the laws
@@ -147,19 +192,20 @@ def _in_place(
     angles: torch.Tensor,
     times: torch.Tensor,
     radius: float,
+    period: float,
 ) -> Law:
     """Still or spinning."""
     error, worst = errors_of(positions, positions.mean(0))
-    start, rate = fit_line(angles, times)
-    wobble = float((angles - start - rate * times).square().mean().sqrt())
-    motion = "unclear"
-    if abs(float(rate)) < 0.4:
+    _, rate, wobble = rotation(angles, times, period, MOST_SPIN)
+    motion, turning = "unclear", None
+    if abs(rate) < 0.4 and wobble < WOBBLE:
         motion = "still"
-    elif abs(float(rate)) > 0.8 and wobble < 0.35:
-        motion = "spinning"
+    elif abs(rate) > 0.8 and wobble < WOBBLE:
+        motion = "unclear" if _stops_spinning(angles, times, period) else "spinning"
+        turning = _turning(rate)
     if float((radii - radius).abs().max()) >= 0.25 * radius:
-        motion = "unclear"
-    return Law(motion, error, worst, radius)
+        motion, turning = "unclear", None
+    return Law(motion, error, radius, worst=worst, turning=turning, plain_error=error)
 
 
 def _growing(
@@ -174,27 +220,65 @@ def _growing(
     start, slope = fit_line(radii, times)
     wobble = float((radii - start - slope * times).square().mean().sqrt())
     motion = "growing" if growth > 1 else "shrinking"
-    if wobble >= 0.04:
+    if wobble >= 0.04 or _pauses(radii[:, None], times):
         motion = "unclear"
-    return Law(motion, max(error, wobble), worst, first_radius)
+    error = max(error, wobble)
+    return Law(motion, error, first_radius, worst=worst, plain_error=error)
 
 
-def _straight(positions: torch.Tensor, times: torch.Tensor) -> Law:
+def _straight(positions: torch.Tensor, times: torch.Tensor) -> Fit:
     """Constant velocity."""
     start, velocity = fit_line(positions, times)
     vx, vy = velocity.tolist()
-    slower, faster = sorted((abs(vx), abs(vy)))
-    if math.degrees(math.atan2(slower, faster)) > 22.5:
-        motion = "diagonal"
-    elif abs(vx) > abs(vy):
-        motion = "right" if vx > 0 else "left"
-    else:
-        motion = "down" if vy > 0 else "up"
-    law = start + velocity * times[:, None]
-    return Law(motion, *errors_of(positions, law), velocity=(vx, vy))
+    return Fit(_way(vx, vy), *errors_of(positions, start + velocity * times[:, None]), (vx, vy))
 
 
-def _circle(positions: torch.Tensor, times: torch.Tensor) -> Law | None:
+def _way(vx: float, vy: float) -> str:
+    """The direction of a velocity, or "diagonal"."""
+    slant = math.degrees(math.atan2(min(abs(vx), abs(vy)), max(abs(vx), abs(vy))))
+    if slant > 22.5:
+        return "diagonal"
+    if abs(vx) > abs(vy):
+        return "right" if vx > 0 else "left"
+    return "down" if vy > 0 else "up"
+
+
+def _two_pieces(
+    positions: torch.Tensor, times: torch.Tensor, duration: float, outside: float
+) -> Fit | None:
+    """One velocity, then another: p = start + v·t + w·max(0, t − b), linear but for the moment b.
+
+    An object that is not seen around b, because it is further than `outside` from the middle, and
+    that comes back as it went, has left the frame.
+    """
+    breaks = torch.linspace(*BREAK, 41) * duration
+    late = (times - breaks[:, None]).clamp(min=0)
+    columns = [torch.ones_like(late), times.expand_as(late), late]
+    system = torch.stack(columns, dim=-1)  # (41, T, 3)
+    squares = system.mT @ system + 1e-6 * torch.eye(3)
+    solution = torch.linalg.solve(squares, system.mT @ positions)  # (41, 3, 2)
+    law = system @ solution
+    row = int((law - positions).square().sum((1, 2)).argmin())
+    errors = errors_of(positions, law[row])
+    start, before, change = solution[row]
+    after = before + change
+    least = 0.25 / max(duration, 1e-6)  # half-widths per second
+    if before.norm() < least:
+        return None
+    velocity = (float(before[0]), float(before[1]))
+    first = _way(*velocity)
+    turned = start[0] + before[0] * breaks[row]
+    unseen = times.diff().max() > 1.5 * times.diff().min()
+    back = (before + after).norm() < 0.25 * before.norm()
+    if unseen and back and first in ("left", "right") and abs(float(turned)) > outside:
+        return Fit(f"leaving {first}", *errors, velocity)
+    then = "stops" if after.norm() < least else _way(float(after[0]), float(after[1]))
+    if "diagonal" in (first, then) or first == then:
+        return None
+    return Fit(first, *errors, velocity, then=then)
+
+
+def _circle(positions: torch.Tensor, times: torch.Tensor) -> Fit | None:
     """Constant speed round a centre c; 2 c·p + k = |p|² is linear in c and k."""
     system = torch.cat([2 * positions, torch.ones(len(positions), 1)], dim=1)
     squares = positions.square().sum(1, keepdim=True)
@@ -213,7 +297,23 @@ def _circle(positions: torch.Tensor, times: torch.Tensor) -> Law | None:
     law = center + radius * torch.stack([law_phase.cos(), law_phase.sin()], dim=1)
     speed = radius * rate
     velocity = (-speed * math.sin(start), speed * math.cos(start))
-    return Law("circling", *errors_of(positions, law), velocity=velocity)
+    return Fit("circling", *errors_of(positions, law), velocity, turning=_turning(rate))
+
+
+def _turning(rate: float) -> str:
+    return "clockwise" if rate > 0 else "counterclockwise"
+
+
+def _gravity(
+    positions: torch.Tensor, times: torch.Tensor, shape: str, radius: float, bottom: float
+) -> list[Fit | None]:
+    """Falling (and staying down), bouncing, thrown (and staying down)."""
+    floor = bottom - radius * EXTENT[shape][2]
+    return [
+        _falling(positions, times, floor),
+        _bouncing(positions, times, floor),
+        _thrown(positions, times, floor),
+    ]
 
 
 def _first_heights(positions: torch.Tensor, floor: float) -> torch.Tensor:
@@ -222,15 +322,13 @@ def _first_heights(positions: torch.Tensor, floor: float) -> torch.Tensor:
     return candidates.clamp(min=0.02)[:, None]
 
 
-def _falling(positions: torch.Tensor, times: torch.Tensor, floor: float) -> Law:
-    """A fall from rest that ends on the floor."""
+def _falling(positions: torch.Tensor, times: torch.Tensor, floor: float) -> Fit:
     heights = _first_heights(positions, floor)
     y = (floor - heights + 0.5 * GRAVITY * times**2).clamp(max=floor)
     return _vertical("falling", "bouncing", positions, times, heights, y)
 
 
-def _bouncing(positions: torch.Tensor, times: torch.Tensor, floor: float) -> Law:
-    """A fall from rest that comes back from the floor without loss, again and again."""
+def _bouncing(positions: torch.Tensor, times: torch.Tensor, floor: float) -> Fit:
     heights = _first_heights(positions, floor)
     descent = (2 * heights / GRAVITY).sqrt()  # seconds from the top to the floor
     phase = torch.remainder(times + descent, 2 * descent) - descent
@@ -245,21 +343,19 @@ def _vertical(
     times: torch.Tensor,
     heights: torch.Tensor,
     y: torch.Tensor,
-) -> Law:
+) -> Fit:
     """The best of the candidates y (heights, T) at a constant x.
 
     Until an object meets the floor, a fall and a bounce are the same.
     """
     row = int((y - positions[:, 1]).square().mean(1).argmin())
-    x = positions[:, 0].mean().expand(len(times))
-    law = torch.stack([x, y[row]], dim=1)
+    law = torch.stack([positions[:, 0].mean().expand(len(times)), y[row]], dim=1)
     fallen = 0.5 * GRAVITY * float(times[-1]) ** 2
     in_the_air = fallen < float(heights[row]) + TOLERANCE
-    return Law(motion, *errors_of(positions, law), also=(other,) if in_the_air else ())
+    return Fit(motion, *errors_of(positions, law), also=(other,) if in_the_air else ())
 
 
-def _thrown(positions: torch.Tensor, times: torch.Tensor, floor: float) -> Law | None:
-    """Upwards and sideways, then down, and at rest where it lands."""
+def _thrown(positions: torch.Tensor, times: torch.Tensor, floor: float) -> Fit | None:
     up = torch.linspace(0.6, 1.3, 71)[:, None]  # candidates for the first speed upwards
     x, y = positions[:, 0], positions[:, 1]
     height = floor - y[0].clamp(max=floor)
@@ -271,11 +367,88 @@ def _thrown(positions: torch.Tensor, times: torch.Tensor, floor: float) -> Law |
     if abs(float(vx)) <= 0.15:
         return None
     law = torch.stack([start + vx * aloft[row], law_y[row]], dim=1)
-    velocity = (float(vx), -float(up[row]))
-    return Law("thrown", *errors_of(positions, law), velocity=velocity)
+    return Fit("thrown", *errors_of(positions, law), (float(vx), -float(up[row])))
 
 
 # --------------------------------------------------------------------------------------- tools
+
+
+def rotation(
+    angles: torch.Tensor, times: torch.Tensor, period: float, most: float
+) -> tuple[float, float, float]:
+    """Fit start + rate·t to angles (T,) that are known up to whole periods, gaps or no gaps.
+
+    Args:
+        period: radians; 0 for what is round. most: radians per unit of time.
+
+    Returns:
+        Angle at time 0, rate, and the root mean square of what is left.
+    """
+    if period == 0:
+        return 0.0, 0.0, 0.0
+    rates = torch.linspace(-most, most, 241)
+    starts, left = _phases(angles, times, period, rates)
+    row = int(left.argmin())
+    wobble = math.sqrt(float(left[row]) / len(times))
+    return float(starts[row]), float(rates[row]), wobble
+
+
+def _sides(times: torch.Tensor) -> torch.Tensor | None:
+    """For each moment (n,) whether it comes after the longest gap; None where there is no gap."""
+    steps = times.diff()
+    row = int(steps.argmax())
+    after = torch.arange(len(times)) > row
+    long = steps[row] > LONG_GAP * steps.min()
+    return after if long and row >= 1 and row < len(steps) - 1 else None
+
+
+def _pauses(values: torch.Tensor, times: torch.Tensor) -> bool:
+    """Whether values (n, d) go on after a gap from where they were before it.
+
+    Both sides have one slope; the jump between them is 0 without a pause, else -slope · gap.
+    """
+    after = _sides(times)
+    if after is None:
+        return False
+    slopes = torch.zeros(values.shape[1])
+    weight = torch.tensor(0.0)
+    for side in (after, ~after):
+        from_middle = (times[side] - times[side].mean())[:, None]
+        slopes = slopes + (from_middle * values[side]).sum(0)
+        weight = weight + from_middle.square().sum()
+    slope = slopes / weight
+    level = values - slope * times[:, None]
+    jump = level[after].mean(0) - level[~after].mean(0)
+    paused = -slope * (times[after][0] - times[~after][-1])
+    part = (jump * paused).sum() / paused.square().sum().clamp(min=1e-9)
+    return bool(paused.norm() > LEAST_PAUSE and part > LEAST_PART)
+
+
+def _stops_spinning(angles: torch.Tensor, times: torch.Tensor, period: float) -> bool:
+    """Whether a rotation, which is known up to whole periods, is another one after a gap."""
+    after = _sides(times)
+    if after is None:
+        return False
+    rates = torch.linspace(-MOST_SPIN, MOST_SPIN, 241)
+    sides = [_phases(angles[side], times[side], period, rates) for side in (~after, after)]
+    row = int((sides[0][1] + sides[1][1]).argmin())
+    jump = _wrap(sides[1][0][row] - sides[0][0][row], period)
+    return float(jump.abs()) > WOBBLE
+
+
+def _phases(
+    angles: torch.Tensor, times: torch.Tensor, period: float, rates: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """For each rate the angle at time 0, and the sum of squares of what is left: (rates,)."""
+    phase = (angles - rates[:, None] * times) * 2 * math.pi / period
+    middle = torch.atan2(phase.sin().mean(1), phase.cos().mean(1)) * period / (2 * math.pi)
+    left = _wrap(angles - rates[:, None] * times - middle[:, None], period)
+    return middle, left.square().sum(1)
+
+
+def _wrap(angles: torch.Tensor, period: float) -> torch.Tensor:
+    """Angles from -period / 2 to period / 2."""
+    return torch.remainder(angles + period / 2, period) - period / 2
 
 
 def unwrap(angles: torch.Tensor, period: float) -> torch.Tensor:

@@ -50,8 +50,8 @@ from minisora.measure.physics import (
 )
 from minisora.measure.stats import fraction_of, percent
 from minisora.pipeline import MiniSora
-from minisora.world.captions import spec_of
 from minisora.world.dataset import TEST_SEEDS
+from minisora.world.parse import spec_of
 from minisora.world.render import render
 
 Table: TypeAlias = dict[str, Any]

@@ -51,8 +51,8 @@ from minisora.measure.judge import Verdict, read, verdict
 from minisora.measure.stats import Figure, fraction_of, mean_of, psnr_of
 from minisora.pipeline import MiniSora
 from minisora.show.media import as_video
-from minisora.world.captions import PromptSpec, parse, spec_of
 from minisora.world.dataset import TEST_SEEDS, sample_scene
+from minisora.world.parse import PromptSpec, parse, spec_of
 from minisora.world.render import render
 from minisora.world.scene import Scene, SceneObject
 
@@ -747,16 +747,16 @@ def measure_steps(
         "text to video" → "upsampled" or "typed" → "solo" or "pair" → number of steps → attributes;
         task of STEPPED → "generated" → number of steps → figures, and "baseline", "ground truth".
     """
-    splits = (("solo", "seen"), ("pair", "seen"))
+    chosen = {"families": ("solo", "pair"), "splits": ("seen",)}
     text_to_video: Table = {}
     for column in ("upsampled", "typed"):
         for number in steps:
             if on_part:
                 on_part(f"text to video, {column}, {number} steps")
             own = {"upsample": column == "upsampled", "num_inference_steps": number, **options}
-            table = evaluate_text_to_video(model, prompts, seed, splits=splits, **own)
+            table = evaluate_text_to_video(model, prompts, seed, **chosen, **own)
             families = text_to_video.setdefault(column, {})
-            for family, _ in splits:
+            for family in chosen["families"]:
                 families.setdefault(family, {})[str(number)] = table[family]["seen"]
     result: Table = {"text to video": text_to_video}
     for name in STEPPED:

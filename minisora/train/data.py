@@ -15,17 +15,13 @@ from tqdm.auto import tqdm
 from minisora.checkpoints import load_tensors, save_tensors
 from minisora.config import Preset
 from minisora.device import autocast, host_generator, is_gpu
-from minisora.measure.clips import test_scenes
 from minisora.text import PAD, Tokenizer
 from minisora.train.folder import Folder
 from minisora.train.workers import Chunk, Wanted, Workers, World
 from minisora.vae import VideoVAE
 from minisora.world.captions import VOCABULARY
 from minisora.world.dataset import TEST_SEEDS, ToyWorld
-from minisora.world.render import render
-from minisora.world.whole import captions as whole_captions
-from minisora.world.whole import dataset as whole
-from minisora.world.whole.rewordings import REWORDINGS
+from minisora.world.rewordings import REWORDINGS
 
 Captioned = tuple[torch.Tensor, list[list[str]]]  # videos (B, 3, T, H, W), captions of each clip
 Tokenized = tuple[torch.Tensor, torch.Tensor]  # videos (B, 3, T, H, W), ids (B, captions, S)
@@ -225,26 +221,28 @@ def draw_size(fractions: list[float], generator: torch.Generator) -> int:
 
 # ------------------------------------------------------------------------------------------ sources
 
-SAMPLE_PROMPTS = [  # drawn from one seed at every evaluation, so that the pictures can be compared
-    "a large red circle bouncing on a navy background",
-    "a small yellow star spinning on a black grid",
-    "a large green heart growing on a white gradient",
-    "a red ring hits a blue square from the left on a black background",
-]
-WHOLE_SAMPLE_PROMPTS = [
-    "a large red circle bouncing on a navy background",
-    "a yellow star moving right, then moving up on a black grid",
-    "a blue ball passes behind a wall from left to right",
-    "two pink hearts moving left on a white background",
-    "the camera pans right over a green square on navy hills",
-    "an orange triangle on black hills, the camera looks away and comes back",
-    "a red chomper takes a bite out of a yellow square from the left",
-    "a blue ring touches a lamp and it lights up",
-    "a green brush paints a line moving right on a white background",
-    "a red circle hits a blue square from the left",
-    "a pink star moving left on black stripes, cut to a white background",
-    "a cyan ball leaves to the right and comes back",
-]
+SAMPLE_PROMPTS = {  # drawn from one seed at every evaluation, so that the pictures can be compared
+    "tiny": [
+        "a large red circle bouncing on a navy background",
+        "a small yellow star spinning on a black grid",
+        "a large green heart growing on a white gradient",
+        "a red ring hits a blue square from the left on a black background",
+    ],
+    "whole": [
+        "a large red circle bouncing on a navy background",
+        "a yellow star moving right, then moving up on a black grid",
+        "a blue ball passes behind a wall from left to right",
+        "two pink hearts moving left on a white background",
+        "the camera pans right over a green square on navy hills",
+        "an orange triangle on black hills, the camera looks away and comes back",
+        "a red chomper takes a bite out of a yellow square from the left",
+        "a blue ring touches a lamp and it lights up",
+        "a green brush paints a line moving right on a white background",
+        "a red circle hits a blue square from the left",
+        "a pink star moving left on black stripes, cut to a white background",
+        "a cyan ball leaves to the right and comes back",
+    ],
+}
 
 
 class Clips(Protocol):
@@ -309,9 +307,7 @@ def world_of(
         "width": width,
         "fps": preset.fps,
     }
-    if preset.world == "whole":
-        return whole.ToyWorld(first_seed=first_seed, world="whole", **shape)
-    return ToyWorld(first_seed=first_seed, pair_fraction=preset.pair_fraction, **shape)
+    return ToyWorld(first_seed=first_seed, world=preset.world, **shape)
 
 
 def render_pool(
@@ -376,26 +372,17 @@ def world_source(preset: Preset) -> Source:
     for world, count, fraction in zip(worlds, counts(preset.cached_clips), fractions, strict=True):
         buckets.append(Bucket(WorldClips(world, preset.captions_per_clip), count, fraction))
     pool_counts = counts(preset.vae_clips)
-    if preset.world == "whole":
-        unseen = WorldClips(world_of(preset, first_seed=TEST_SEEDS), 0)
-        held_back, _ = unseen(0, HELD_BACK)
-        words, prompts = whole_captions.VOCABULARY, WHOLE_SAMPLE_PROMPTS
-        return Source(
-            words,
-            buckets,
-            pool_counts,
-            held_back,
-            prompts,
-            paired=True,
-            judged=False,
-            rewordings=REWORDINGS,
-        )
-    scenes = []
-    for family in ("solo", "pair"):
-        scenes += test_scenes(family, "seen", HELD_BACK // 2, **worlds[0].shape)
-    held_back = render(scenes, **worlds[0].shape)
+    unseen = WorldClips(world_of(preset, first_seed=TEST_SEEDS), 0)
+    held_back, _ = unseen(0, HELD_BACK)
     return Source(
-        VOCABULARY, buckets, pool_counts, held_back, SAMPLE_PROMPTS, paired=True, judged=True
+        VOCABULARY,
+        buckets,
+        pool_counts,
+        held_back,
+        SAMPLE_PROMPTS[preset.world],
+        paired=True,
+        judged=True,
+        rewordings=REWORDINGS,
     )
 
 

@@ -46,6 +46,7 @@ from minisora.train.run import (
 )
 from minisora.train.stages import train_dit, train_language, train_upsampler, train_vae
 from minisora.train.workers import Workers, count_processes
+from minisora.world.dataset import WORLDS
 
 EVALUATION_PROMPTS = 64  # of each family, judged while the transformer learns
 
@@ -306,7 +307,7 @@ def judged_figures(model: MiniSora, count: int | None = None) -> dict[str, dict]
         count: prompts of each family; `EVALUATION_PROMPTS` where None.
     """
     figures = {}
-    for family in ("solo", "pair"):
+    for family in WORLDS[model.preset.world]:
         scenes = test_scenes(family, "seen", count or EVALUATION_PROMPTS, **clip_shape(model))
         prompts = test_prompts(scenes)
         figures[family] = summarise(judge_clips(make_clips(model), prompts))

@@ -27,8 +27,9 @@ from minisora.widgets.common import (
     slider,
     table,
 )
-from minisora.world.captions import OPPOSITE, PromptSpec, parse
+from minisora.world.captions import OPPOSITE
 from minisora.world.dataset import TEST_SEEDS, sample_scene
+from minisora.world.parse import PromptSpec, parse
 from minisora.world.scene import FPS, Scene, check_choice
 
 KINDS = (

@@ -21,7 +21,7 @@ from minisora.widgets.common import (
     slider,
     table,
 )
-from minisora.world.captions import parse
+from minisora.world.parse import parse
 
 
 def word_bars(fractions: list[tuple[str, float]]) -> str:

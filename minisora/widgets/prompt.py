@@ -28,7 +28,8 @@ from minisora.widgets.common import (
     sampling_controls,
     slider,
 )
-from minisora.world.captions import PHRASES, parse
+from minisora.world.parse import parse
+from minisora.world.phrases import MOTION_WORDS
 from minisora.world.scene import BACKGROUND_COLORS, COLORS, MOTIONS, SHAPES, SIZES, TEXTURES
 
 WORDS: dict[str, Iterable[str]] = {  # menu → its words
@@ -66,7 +67,7 @@ class PromptResult(Html):
 def sentence(size: str, color: str, shape: str, motion: str, background: str, texture: str) -> str:
     """A prompt from menus, in canonical words."""
     place = f"{background} background" if texture == "plain" else f"{background} {texture}"
-    return f"a {size} {color} {shape} {PHRASES['motion'][motion][0]} on a {place}"
+    return f"a {size} {color} {shape} {MOTION_WORDS[motion][0][0]} on a {place}"
 
 
 def render_prompt(model: MiniSora, state: PromptState) -> PromptResult:

@@ -13,8 +13,9 @@ from minisora.measure.judge import Reading, read, verdict
 from minisora.show.clip import Clip
 from minisora.show.plots import figure_html, new_axes
 from minisora.widgets.common import Html, Panel, menu, page, side_by_side, slider, table
-from minisora.world.captions import caption, parse
+from minisora.world.captions import caption
 from minisora.world.dataset import is_held_out, sample_scene
+from minisora.world.parse import parse
 from minisora.world.render import render
 from minisora.world.scene import (
     BACKGROUND_COLORS,

@@ -2,10 +2,12 @@
 
     Scene ──► simulate ──► Tracks: where everything is in every frame
 
-Units: the half-width, which is half of the frame's shorter side, and the second. The middle of the
-frame is (0, 0), x points right and y points **down**, as rows of an image do; a square frame
-reaches from -1 to 1. Angles are radians, clockwise on screen. The floor is the frame's lower edge.
-A mass is its radius squared, so that what pixels show decides a collision.
+Units: the half-width, which is half of the frame's shorter side, and the second. Objects live in
+world coordinates: (0, 0) is the middle of the frame as long as the camera is still, x points right
+and y points **down**, as rows of an image do; a square frame then reaches from -1 to 1. The camera
+may move away from there and zoom: `on_screen` says where things appear. Angles are radians,
+clockwise on screen. The floor is the lower edge of the still frame. A mass is its radius squared,
+so that what pixels show decides a collision.
 """
 
 import itertools
@@ -13,22 +15,32 @@ import math
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 
 import torch
 
 SHAPES = ("circle", "square", "triangle", "star", "heart", "ring")
-COLORS = {  # Okabe and Ito's palette, with everyday names, RGB 0..255
-    "red": (213, 94, 0),
-    "orange": (230, 159, 0),
-    "yellow": (240, 228, 66),
-    "green": (0, 158, 115),
-    "blue": (0, 114, 178),
-    "cyan": (86, 180, 233),
-    "pink": (204, 121, 167),
+TOOLS = ("brush", "chomper", "lamp")  # shapes that do something, or to which something is done
+COLORS = {  # look like their names, and stay apart for red- and green-blind eyes, RGB 0..255
+    "red": (210, 38, 28),
+    "orange": (242, 145, 10),
+    "yellow": (255, 250, 50),
+    "green": (10, 172, 90),
+    "blue": (43, 100, 233),
+    "cyan": (67, 213, 255),
+    "pink": (250, 91, 170),
 }
 SIZES = {"small": (0.30, 0.33), "large": (0.40, 0.45)}  # radius in half-widths, lowest and highest
-BACKGROUND_COLORS = {"black": (17, 17, 17), "navy": (16, 22, 72), "white": (238, 238, 238)}
-TEXTURES = ("plain", "gradient", "grid")
+BACKGROUND_COLORS = {
+    "black": (17, 17, 17),
+    "navy": (16, 22, 72),
+    "gray": (88, 88, 88),
+    "white": (238, 238, 238),
+}
+TEXTURES = ("plain", "gradient", "grid", "stripes", "hills")
+LAMP_OFF = (150, 150, 165)
+LAMP_ON = (255, 226, 90)
+WALL = (130, 120, 110)
 DIRECTIONS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
 MOTIONS = (
     "still",
@@ -41,7 +53,21 @@ MOTIONS = (
     "spinning",
     "growing",
     "shrinking",
+    "leaving left",  # out of the frame, and back
+    "leaving right",
 )
+CAMERAS = (
+    "still",
+    "pans left",
+    "pans right",
+    "pans up",
+    "pans down",
+    "zooms in",
+    "zooms out",
+    "looks left and back",  # more than a frame's width away
+    "looks right and back",
+)
+VERBS = ("hits", "paints", "bites", "lights")  # what objects[0] does: to objects[1], or alone
 RELATIONS = {  # where the first object is, seen from the second
     "left of": (-1, 0),
     "right of": (1, 0),
@@ -52,7 +78,8 @@ ROUND = ("circle", "ring")  # spinning does not show in these: they are never ma
 
 GRAVITY = 1.0  # half-widths per second squared: an object falls half of the frame in 1.4 seconds
 GROWTH = (1.45, 1.60)  # growing ends the clip this much larger; shrinking this much smaller
-SPIN = (1.4, 1.7)  # radians per second; always clockwise, because no word says which way
+SPIN = (1.4, 1.7)  # radians per second; more than 0 is clockwise
+BITE = 1.03  # radius of a bite in radii of the chomper
 FPS = 8
 
 # How far an upright shape of radius 1 reaches from its centre of mass: sideways, up, down.
@@ -63,27 +90,89 @@ EXTENT = {  # as `render.py` draws them
     "star": (1.10, 1.15, 0.93),
     "heart": (1.03, 0.76, 1.12),
     "ring": (1.0, 1.0, 1.0),
+    "brush": (0.55, 1.0, 1.0),
+    "chomper": (1.0, 1.0, 1.0),
+    "lamp": (0.9, 0.9, 1.35),
 }
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What changes of an object at one moment."""
+
+    time: float  # seconds
+    vx: float = 0.0  # its velocity from then on
+    vy: float = 0.0
+    color: tuple[int, int, int] | None = None  # RGB 0..255; None: as before
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A camera's path."""
+
+    kind: str = "still"  # one of CAMERAS
+    amount: float = 0.0  # half-widths of a pan or a look; ln of the zoom
+    seconds: float = 2.0  # the length of the clip for which the path was made
+
+    def at(self, time: float) -> tuple[float, float, float]:
+        """x and y of the point that it looks at, and its zoom."""
+        part = time / self.seconds
+        if self.kind.startswith("zooms"):
+            return 0.0, 0.0, math.exp(self.amount * part)
+        if self.kind.startswith("pans"):
+            dx, dy = DIRECTIONS[self.kind.split()[1]]
+            return self.amount * part * dx, self.amount * part * dy, 1.0
+        if self.kind.startswith("looks"):
+            dx, dy = DIRECTIONS[self.kind.split()[1]]
+            away = _ease((part - LEAVES) / AWAY_IN) - _ease((part - RETURNS) / AWAY_IN)
+            return self.amount * away * dx, self.amount * away * dy, 1.0
+        return 0.0, 0.0, 1.0
+
+
+LEAVES, RETURNS, AWAY_IN = 0.12, 0.60, 0.28  # a look away: fractions of the clip
+
+
+def _ease(x: float) -> float:
+    """From 0 to 1, slowly at both ends."""
+    x = min(max(x, 0.0), 1.0)
+    return x * x * (3 - 2 * x)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """From one moment on the same objects are before another background."""
+
+    time: float  # seconds
+    background: str
+    texture: str
 
 
 @dataclass(frozen=True)
 class SceneObject:
     """One object at time 0, and what moves it from there."""
 
-    shape: str  # one of SHAPES
-    color: str  # a key of COLORS
+    shape: str  # one of SHAPES or TOOLS
+    color: str  # a key of COLORS; of a lamp, "off"
     size: str  # a key of SIZES; holds at time 0
-    motion: str  # one of MOTIONS, or "hits" and "hit" in a collision
+    motion: str  # one of MOTIONS, or "hits" and "hit" where something is done to another object
     radius: float  # half-widths
     x: float  # centre of mass, half-widths
     y: float
     vx: float = 0.0  # half-widths per second
     vy: float = 0.0
     angular_velocity: float = 0.0  # rad/s at which the velocity rotates: circling
+    angle: float = 0.0  # radians, clockwise, at time 0
     spin: float = 0.0  # rad/s at which the object itself rotates
     growth: float = 0.0  # fraction of the first radius gained per second
     gravity: float = 0.0  # GRAVITY where it falls
     restitution: float = 1.0  # fraction of speed kept at the floor: 1 bounces, 0 stays there
+    then: str | None = None  # what it does next: a direction, "stops", or a colour that it takes on
+    turn: Turn | None = None  # the change that `then`, a bite or a touch makes
+
+    @property
+    def rgb(self) -> tuple[int, int, int]:
+        """Its colour at first."""
+        return LAMP_OFF if self.color == "off" else COLORS[self.color]
 
     @property
     def mass(self) -> float:
@@ -104,26 +193,32 @@ class Scene:
     texture: str = "plain"  # one of TEXTURES
     relation: str | None = None  # where objects[0] is, seen from objects[1]; a key of RELATIONS
     seed: int | None = None
-
-    @property
-    def family(self) -> str:
-        return "solo" if len(self.objects) == 1 else "pair"
+    verb: str | None = None  # one of VERBS
+    camera: Camera = Camera()
+    wall: float = 0.0  # half of the width of a wall in front, across the middle; 0: none
+    cut: Cut | None = None
+    family: str = "solo"  # one of `families.FAMILIES`
 
     @property
     def collides(self) -> bool:
-        return self.objects[0].motion == "hits"
+        return self.verb == "hits"
 
 
 @dataclass(frozen=True)
 class Tracks:
-    """What is true of each frame (T) and object (K).
+    """What is true of each frame (T) and object (K), in world coordinates."""
 
-    Positions are (T, K, 2) as x, y; radii and angles are (T, K).
-    """
+    positions: torch.Tensor  # (T, K, 2): x and y
+    radii: torch.Tensor  # (T, K)
+    angles: torch.Tensor  # (T, K)
+    colors: torch.Tensor  # (T, K, 3) RGB 0..255
+    camera: torch.Tensor  # (T, 3): x, y, zoom
+    bites: torch.Tensor  # (T, K, 3): x, y and radius of the disc that is missing; radius 0: none
 
-    positions: torch.Tensor
-    radii: torch.Tensor
-    angles: torch.Tensor
+    def on_screen(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Positions (T, K, 2) and radii (T, K) as the camera shows them."""
+        zoom = self.camera[:, 2:]
+        return (self.positions - self.camera[:, None, :2]) * zoom[..., None], self.radii * zoom
 
 
 # ------------------------------------------------------------------------------------- physics
@@ -135,8 +230,8 @@ SEARCH_STEP = 1 / 256  # seconds between the moments at which a meeting is looke
 def simulate(scene: Scene, num_frames: int = 17, fps: float = FPS, bottom: float = 1.0) -> Tracks:
     """Move the scene's objects exactly: closed forms between events, and events where they happen.
 
-    An event is an object under gravity that meets the floor, or two objects that meet: discs that
-    collide elastically along the line of centres.
+    An event is an object under gravity that meets the floor, an object's turn, or two objects that
+    meet: discs that collide elastically along the line of centres.
 
     Args:
         num_frames: T ≥ 1. fps: frames per second. bottom: y of the lower edge, 1 in a square frame.
@@ -145,35 +240,64 @@ def simulate(scene: Scene, num_frames: int = 17, fps: float = FPS, bottom: float
         Tracks in float64, frame 0 at time 0.
     """
     bodies = [
-        _Body(o, o.floor - 1.0 + bottom, o.x, o.y, o.vx, o.vy, o.gravity) for o in scene.objects
+        _Body(o, o.floor - 1.0 + bottom, o.x, o.y, o.vx, o.vy, o.gravity, o.turn)
+        for o in scene.objects
     ]
+    solid = scene.verb in (None, "hits")
     positions = []
     now = 0.0
     for frame in range(num_frames):
         target = frame / fps
         for _ in range(MAX_EVENTS):
-            event = _next_event(bodies, now, target - now)
+            event = _next_event(bodies, now, target - now, solid)
             if event is None or now + event.wait > target:
                 break
             _advance(bodies, event.wait)
             now += event.wait
-            if event.other is None:
-                _hit_floor(event.body)
-            else:
-                _collide(event.body, event.other)
+            _happen(event)
         _advance(bodies, target - now)
         now = target
         positions.append([(body.x, body.y) for body in bodies])
 
-    times = torch.arange(num_frames, dtype=torch.float64)[:, None] / fps
+    times = [frame / fps for frame in range(num_frames)]
+    clock = torch.tensor(times, dtype=torch.float64)[:, None]
     radii = torch.tensor([o.radius for o in scene.objects], dtype=torch.float64)
     growth = torch.tensor([o.growth for o in scene.objects], dtype=torch.float64)
     spin = torch.tensor([o.spin for o in scene.objects], dtype=torch.float64)
+    angles = torch.tensor([o.angle for o in scene.objects], dtype=torch.float64)
+    colors = [[_color(o, time) for o in scene.objects] for time in times]
     return Tracks(
-        positions=torch.tensor(positions, dtype=torch.float64).view(num_frames, -1, 2),
-        radii=radii * (1 + growth * times),
-        angles=spin * times,
+        positions=torch.tensor(positions, dtype=torch.float64).view(
+            num_frames, len(scene.objects), 2
+        ),
+        radii=radii * (1 + growth * clock),
+        angles=angles + spin * clock,
+        colors=torch.tensor(colors, dtype=torch.float64).view(num_frames, len(scene.objects), 3),
+        camera=torch.tensor([scene.camera.at(time) for time in times], dtype=torch.float64),
+        bites=_bites(scene, times),
     )
+
+
+def _color(thing: SceneObject, time: float) -> tuple[int, int, int]:
+    turn = thing.turn
+    if turn and turn.color and time >= turn.time:
+        return turn.color
+    return thing.rgb
+
+
+def _bites(scene: Scene, times: list[float]) -> torch.Tensor:
+    """Where the chomper has been, up to its deepest point, objects[1] is missing: (T, K, 3)."""
+    bites = torch.zeros(len(times), len(scene.objects), 3, dtype=torch.float64)
+    if scene.verb != "bites":
+        return bites
+    chomper = scene.objects[0]
+    assert chomper.turn is not None, "a chomper turns back"
+    for row, time in enumerate(times):
+        going = min(time, chomper.turn.time)
+        bites[row, 1, 0] = chomper.x + chomper.vx * going
+        bites[row, 1, 1] = chomper.y + chomper.vy * going
+        bites[row, 1, 2] = chomper.radius * BITE
+    return bites
 
 
 @dataclass
@@ -187,15 +311,28 @@ class _Body:
     vx: float
     vy: float
     gravity: float
+    turn: Turn | None = None  # yet to come
 
 
 @dataclass(frozen=True)
 class _Event:
-    """In `wait` seconds, `body` meets `other`, or the floor where there is no other."""
+    """In `wait` seconds, `body` turns, or meets `other`, or the floor where there is no other."""
 
     wait: float
     body: _Body
     other: _Body | None = None
+    turn: Turn | None = None
+
+
+def _happen(event: _Event) -> None:
+    """Let an event change velocities."""
+    if event.turn:
+        event.body.vx, event.body.vy = event.turn.vx, event.turn.vy
+        event.body.turn = None
+    elif event.other:
+        _collide(event.body, event.other)
+    else:
+        _hit_floor(event.body)
 
 
 def _after(body: _Body, dt: float) -> tuple[float, float, float, float]:
@@ -220,19 +357,21 @@ def _advance(bodies: list[_Body], dt: float) -> None:
         body.x, body.y, body.vx, body.vy = _after(body, dt)
 
 
-def _next_event(bodies: list[_Body], now: float, horizon: float) -> _Event | None:
+def _next_event(
+    bodies: list[_Body], now: float, horizon: float, solid: bool = True
+) -> _Event | None:
     """The first event, or None where there is none; meetings count only up to `horizon` seconds."""
-    first = None
+    events = []
     for body in bodies:
+        if body.turn:
+            events.append(_Event(max(0.0, body.turn.time - now), body, turn=body.turn))
         if body.gravity > 0:
-            wait = _floor_time(body)
-            if first is None or wait < first.wait:
-                first = _Event(wait, body)
-    for a, b in itertools.combinations(bodies, 2):
+            events.append(_Event(_floor_time(body), body))
+    for a, b in itertools.combinations(bodies, 2) if solid else ():
         wait = _meeting_time(a, b, now, horizon)
-        if wait < math.inf and (first is None or wait < first.wait):
-            first = _Event(wait, a, b)
-    return first
+        if wait < math.inf:
+            events.append(_Event(wait, a, b))
+    return min(events, key=attrgetter("wait"), default=None)
 
 
 def _floor_time(body: _Body) -> float:

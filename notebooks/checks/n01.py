@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import torch
 
-from minisora.world.captions import OPPOSITE, ObjectSpec, PromptSpec, parse, spec_of
+from minisora.world.captions import OPPOSITE
 from minisora.world.dataset import TEST_SEEDS, ToyWorld, sample_scene
+from minisora.world.parse import ObjectSpec, PromptSpec, parse, spec_of
 from minisora.world.render import background_image, pixel_grid, render
 from minisora.world.scene import (
     BACKGROUND_COLORS,

@@ -8,8 +8,9 @@ import torch.nn.functional as F
 
 from minisora.sampling import guided
 from minisora.text import EOS, TextVideoPair, Tokenizer
-from minisora.world.captions import VOCABULARY, parse
+from minisora.world.captions import VOCABULARY
 from minisora.world.dataset import is_held_out
+from minisora.world.parse import parse
 
 from .common import Function, called, number, same, same_number, say
 

@@ -3,9 +3,9 @@
 import difflib
 from collections.abc import Collection, Sequence
 
-from minisora.world.whole import phrases
-from minisora.world.whole.captions import POSITION_WORDS
-from minisora.world.whole.scene import BACKGROUND_COLORS, COLORS, DIRECTIONS, SHAPES, TOOLS
+from minisora.world import phrases
+from minisora.world.captions import POSITION_WORDS
+from minisora.world.scene import BACKGROUND_COLORS, COLORS, DIRECTIONS, SHAPES, TOOLS
 
 DENIALS = ("not", "no", "without", "never", "isn", "doesn", "don", "aren", "nothing", "none")
 ARTICLES = ("a", "an", "the", "one", "two", "three", "and")

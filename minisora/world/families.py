@@ -11,7 +11,7 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from minisora.world.whole.scene import (
+from minisora.world.scene import (
     BACKGROUND_COLORS,
     CAMERAS,
     COLORS,

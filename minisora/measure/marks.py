@@ -9,10 +9,10 @@ from dataclasses import replace
 
 import torch
 
-from minisora.measure.whole.laws import CONTACT
-from minisora.measure.whole.shapes import Fit, fit_open
-from minisora.world.whole.render import LINE, coverage, pixel_grid
-from minisora.world.whole.scene import BITE, DIRECTIONS
+from minisora.measure.laws import CONTACT
+from minisora.measure.shapes import Fit, fit_open
+from minisora.world.render import LINE, coverage, pixel_grid
+from minisora.world.scene import BITE, DIRECTIONS
 
 STROKE_STEP = 1 / 32  # half-widths between two drawn lengths of a line
 LONGEST = 1.6  # half-widths

@@ -15,10 +15,10 @@ from operator import attrgetter
 import torch
 import torch.nn.functional as F
 
-from minisora.measure.whole.laws import PERIOD, fit_line, rotation, unwrap
-from minisora.measure.whole.regions import RIPPLE, centers_of
-from minisora.world.whole.render import KINDS, coverage
-from minisora.world.whole.scene import ROUND, SHAPES
+from minisora.measure.laws import PERIOD, fit_line, rotation, unwrap
+from minisora.measure.regions import RIPPLE, centers_of
+from minisora.world.render import KINDS, coverage
+from minisora.world.scene import ROUND, SHAPES
 
 AREA = {  # at radius 1
     "circle": math.pi,

@@ -15,9 +15,9 @@ from functools import lru_cache
 
 import torch
 
-from minisora.measure.whole.laws import fit_line
-from minisora.world.whole.render import draw, pixel_grid, prepare
-from minisora.world.whole.scene import (
+from minisora.measure.laws import fit_line
+from minisora.world.render import draw, pixel_grid, prepare
+from minisora.world.scene import (
     BACKGROUND_COLORS,
     DIRECTIONS,
     LAMP_OFF,

@@ -3,7 +3,7 @@
 Two places read these tables: `captions.py` chooses from them, and the parser looks phrases up.
 """
 
-from minisora.world.whole.scene import BACKGROUND_COLORS, COLORS, SHAPES
+from minisora.world.scene import BACKGROUND_COLORS, COLORS, SHAPES
 
 Words = dict[str, tuple[str, ...]]
 

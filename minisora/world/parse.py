@@ -14,18 +14,11 @@ from dataclasses import dataclass, field, replace
 
 from minisora.inputs import reword
 from minisora.text import words_of
-from minisora.world.whole import phrases
-from minisora.world.whole.captions import (
-    OPPOSITE,
-    POSITION_WORDS,
-    WHEN,
-    plural,
-    speed_of,
-    turning_of,
-)
-from minisora.world.whole.rewordings import REWORDINGS
-from minisora.world.whole.scene import COLORS, DIRECTIONS, ROUND, SHAPES, Scene
-from minisora.world.whole.unknown import explain, mended
+from minisora.world import phrases
+from minisora.world.captions import OPPOSITE, POSITION_WORDS, WHEN, plural, speed_of, turning_of
+from minisora.world.rewordings import REWORDINGS
+from minisora.world.scene import COLORS, DIRECTIONS, ROUND, SHAPES, Scene
+from minisora.world.unknown import explain, mended
 
 CELL = r"x(\d+) y(\d+)"
 PATH = re.compile(  # where an object is at the five moments, or all the time
@@ -553,6 +546,36 @@ def _cut_of(said: dict[str, str] | None) -> tuple[tuple[str, ...], str] | None:
         return None
     colors, texture = _background_of(said)
     return (colors or tuple(phrases.BACKGROUND_WORDS), texture or "plain")
+
+
+def check_known(spec: PromptSpec, world: str) -> None:
+    """Refuse what the clips of a world never show.
+
+    Args:
+        world: one of `dataset.WORLDS`.
+
+    Raises:
+        ValueError: what it is, and which model knows it.
+    """
+    if world == "whole":
+        return
+    motions = [str(thing.motion) for thing in spec.objects]
+    asked = {
+        "camera motion": spec.camera not in (None, ("still",)),
+        "walls": spec.wall,
+        "cuts": spec.cut is not None,
+        "brushes, bites and lamps": spec.verb not in (None, "hits"),
+        "a second event": any(thing.then for thing in spec.objects),
+        "objects that leave and come back": any(map(_leaves, motions)),
+        "three objects": len(spec.objects) > 2,
+    }
+    for name, wanted in asked.items():
+        if wanted:
+            raise ValueError(f"this model never saw {name}; ask for --model base")
+
+
+def _leaves(motion: str) -> bool:
+    return motion.startswith("leaving")
 
 
 # ------------------------------------------------------------------------------ prompts and scenes

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import torch
 
-from minisora.world.whole.render import pixel_grid
-from minisora.world.whole.scene import COLORS, LAMP_OFF, LAMP_ON
+from minisora.world.render import pixel_grid
+from minisora.world.scene import COLORS, LAMP_OFF, LAMP_ON
 
 PALETTE = COLORS | {"off": LAMP_OFF, "on": LAMP_ON}
 DIFFERENT = 0.03  # difference to the empty background below which a pixel is not looked at

@@ -8,8 +8,8 @@ short prompts with a language model for the same reason.) No phrase that a capti
 by another one.
 """
 
-from minisora.world.whole.phrases import PLURALS
-from minisora.world.whole.scene import COLORS
+from minisora.world.phrases import PLURALS
+from minisora.world.scene import COLORS
 
 WAYS = ("left", "right", "up", "down")
 NOUNS = {
