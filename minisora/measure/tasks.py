@@ -747,17 +747,19 @@ def measure_steps(
         "text to video" → "upsampled" or "typed" → "solo" or "pair" → number of steps → attributes;
         task of STEPPED → "generated" → number of steps → figures, and "baseline", "ground truth".
     """
-    chosen = {"families": ("solo", "pair"), "splits": ("seen",)}
+    families = ("solo", "pair")
     text_to_video: Table = {}
     for column in ("upsampled", "typed"):
         for number in steps:
             if on_part:
                 on_part(f"text to video, {column}, {number} steps")
             own = {"upsample": column == "upsampled", "num_inference_steps": number, **options}
-            table = evaluate_text_to_video(model, prompts, seed, **chosen, **own)
-            families = text_to_video.setdefault(column, {})
-            for family in chosen["families"]:
-                families.setdefault(family, {})[str(number)] = table[family]["seen"]
+            table = evaluate_text_to_video(
+                model, prompts, seed, families=families, splits=("seen",), **own
+            )
+            found = text_to_video.setdefault(column, {})
+            for family in families:
+                found.setdefault(family, {})[str(number)] = table[family]["seen"]
     result: Table = {"text to video": text_to_video}
     for name in STEPPED:
         if on_part:
