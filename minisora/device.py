@@ -106,7 +106,7 @@ def autocast(
 def can_compile(device: str = "cpu") -> bool:
     """Whether `torch.compile` works on this machine: it is tried once, where there is a compiler.
 
-    A CPU needs a C++ compiler on the PATH. Where it is there and compiling fails, a warning says so.
+    A CPU needs a C++ compiler on the PATH; where that is there and fails, a warning is given.
     """
     if device == "cpu" and not any(map(shutil.which, ("c++", "g++", "clang++", "cl"))):
         return False
