@@ -88,7 +88,6 @@ def test_collisions_keep_momentum_and_order():
         figures[name]["value"] == 1
         for name in ("law", "the hit one moves", "touch, then move", "momentum kept")
     )
-    assert figures["momentum ratio"]["mean"] == pytest.approx(1, abs=0.05)
     through = [
         replace(s, objects=(s.objects[0], replace(s.objects[1], x=-9.0, y=-9.0))) for s in scenes
     ]  # nothing there to hit

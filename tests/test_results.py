@@ -38,7 +38,15 @@ def test_the_readmes_seconds_are_what_was_measured():
     assert f"one clip takes {quiet:.2f} s, and {busy:.2f} s while two other programs" in text
     assert f"a minute of video takes {minute:.1f} s" in text
     compressor = read("tiny")["compressor"]["solo"]["seen"]["psnr"]["mean"]
-    assert f"one object back with {compressor:.1f} dB" in text
+    assert f"reconstructs clips of one object with {compressor:.1f} dB" in text
+
+
+def test_the_readme_says_how_good_prompts_as_typed_are():
+    typed = read("tiny_typed")
+    text = " ".join(FRONT.split())
+    value = typed["solo"]["seen"]["all"]["value"]
+    prompts = typed["settings"]["prompts"]
+    assert f"20 steps, {prompts} prompts), {value:.0%} of clips".replace("%", " %") in text
 
 
 def test_the_two_trainings_of_masks_differ_in_nothing_else():

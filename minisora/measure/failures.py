@@ -163,7 +163,7 @@ def collision_figures(videos: torch.Tensor, prompts: Sequence[str], fps: float =
     Returns:
         "law": the judge sees the asked collision; "the hit one moves"; "touch, then move": it does
         not move before it is touched; "momentum kept": to a quarter, a mass being radius²;
-        "momentum ratio": after over before; "outline".
+        "outline".
     """
     flags = _empty("law", "outline", "the hit one moves", "touch, then move")
     ratios: list[float] = []
@@ -180,7 +180,6 @@ def collision_figures(videos: torch.Tensor, prompts: Sequence[str], fps: float =
             ratios += _momentum_ratio(*pair)
     table = _fractions(flags)
     table["momentum kept"] = fraction_of([abs(ratio - 1) < 0.25 for ratio in ratios])
-    table["momentum ratio"] = mean_of(ratios)
     return table
 
 
