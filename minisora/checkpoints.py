@@ -26,10 +26,10 @@ from minisora.config import Preset
 
 MAX_JSON = 2**20  # bytes of a model.json
 MAX_TENSORS = 2**32  # bytes of a file of tensors
-PARTS = ("vae", "text", "dit", "upsampler")
+PARTS = ("vae", "text", "dit", "upsampler")  # of a model, each with a file of its own
 
 
-DAMAGE = (  # what reading ends in where bytes are not as they were written
+DAMAGE = (  # exceptions that readers raise where bytes are not as they were written
     SafetensorError,
     ValueError,
     TypeError,
@@ -50,7 +50,7 @@ class CheckpointError(ValueError):
 def write_bytes(path: str | Path, data: bytes) -> None:
     """Write a file atomically: a kill at any moment leaves the old file or the new one.
 
-    Its permissions are as the umask says. What killed writes of it have left beside it is removed.
+    Its permissions are as the umask says. Scratch files that killed processes left are removed.
 
     Raises:
         ValueError: the path is a link, or something else that is not a file.
@@ -84,7 +84,10 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def refuse_link(path: Path) -> None:
-    """Refuse to write where a link is: neither it nor what it leads to may be meant."""
+    """Raise ValueError where a path is a link, or exists and is not a file.
+
+    Of a link it is not clear whether the link is to be replaced, or the file that it leads to.
+    """
     if path.is_symlink():
         raise ValueError(f"{path} is a link to {os.readlink(path)}; name that itself")
     if path.exists() and not path.is_file():
@@ -92,7 +95,7 @@ def refuse_link(path: Path) -> None:
 
 
 def _scratch_stem(path: Path) -> str:
-    return f".{path.name[:80]}"  # the whole name may be as long as a name can be
+    return f".{path.name[:80]}"  # cut, because names have a greatest length
 
 
 def _remove_scratch(path: Path) -> None:
@@ -107,7 +110,7 @@ def _remove_scratch(path: Path) -> None:
 
 def _is_running(process: int) -> bool:
     if os.name != "posix":
-        return False  # an open file cannot be removed there, so that trying is harmless
+        return False  # on Windows an open file cannot be removed, so that trying is harmless
     try:
         os.kill(process, 0)
     except ProcessLookupError:
@@ -157,7 +160,10 @@ def load_tensors(
     """Read what `save_tensors` wrote, into memory of its own.
 
     Args:
-        sha256: of the file, where another file says what it has to be.
+        sha256: that the file has to have, as model.json says; None is any.
+
+    Returns:
+        The tensors, and the note.
 
     Raises:
         CheckpointError: missing, truncated or altered.
@@ -190,7 +196,7 @@ def load_tensors(
 
 
 def checksum(tensors: dict[str, torch.Tensor]) -> str:
-    """SHA-256 over names, types, shapes and numbers."""
+    """SHA-256 over names, types, shapes and numbers of tensors."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         digest.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)}".encode())
@@ -204,11 +210,16 @@ def checksum(tensors: dict[str, torch.Tensor]) -> str:
 def save_parts(folder: str | Path, parts: dict[str, torch.nn.Module], about: dict) -> None:
     """Write a model's parts (float16) and its `model.json`; at any moment one whole model is there.
 
-    Parts never overwrite those of the model that is there: they get the other of two names. The
-    new model.json, which is written last, replaces all of them at once.
+    Parts never overwrite those of the model that is there: each part has two file names, and gets
+    the one that is not in use. The new model.json, which is written last, replaces all at once.
+
+    Args:
+        parts: name → network.
+        about: preset, vocabulary, rewordings and metadata, as JSON can hold them.
 
     Raises:
-        CheckpointError: weights that are not finite. ValueError, OSError: as `write_bytes`.
+        CheckpointError: weights that are not finite.
+        ValueError, OSError: as `write_bytes`.
     """
     folder = Path(folder)
     if folder.is_symlink():
@@ -224,7 +235,7 @@ def save_parts(folder: str | Path, parts: dict[str, torch.nn.Module], about: dic
     }
     text = json.dumps({**about, "files": files, "sha256": checksums}, indent=1, ensure_ascii=False)
     write_text(folder / "model.json", text + "\n")
-    for part in (*PARTS, "expander"):
+    for part in (*PARTS, "expander"):  # the old name of the upsampler
         for name in (f"{part}.safetensors", f"{part}.2.safetensors"):
             if name not in files.values():
                 with contextlib.suppress(OSError):  # the next save tries again
@@ -232,6 +243,7 @@ def save_parts(folder: str | Path, parts: dict[str, torch.nn.Module], about: dic
 
 
 def _half(part: str, module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """The weights of a part in float16, all finite."""
     tensors = {name: tensor.half() for name, tensor in module.state_dict().items()}
     _check_finite(part, tensors)
     return tensors
@@ -246,7 +258,11 @@ def _files_in_use(folder: Path) -> set[str]:
 
 
 def read_about(folder: Path) -> dict:
-    """The `model.json` of a folder: preset, vocabulary, files, sizes of them, sha256, metadata.
+    """Read the `model.json` of a folder.
+
+    Returns:
+        preset (a `Preset`), vocabulary, rewordings, metadata; and of each part: files (its name),
+        sizes (in bytes), sha256.
 
     Raises:
         CheckpointError: missing, no JSON of the right kind, or numbers that no model can have.
@@ -265,7 +281,10 @@ def read_about(folder: Path) -> dict:
 
 
 def load_part(folder: Path, part: str, about: dict, module: torch.nn.Module) -> None:
-    """Fill one part of a model with its weights.
+    """Fill `module`, one part of a model, with its weights.
+
+    Args:
+        about: as from `read_about`.
 
     Raises:
         CheckpointError: the file is damaged, of another training, or does not fit the preset.
@@ -296,26 +315,12 @@ def _check_finite(where: str, tensors: dict[str, torch.Tensor]) -> None:
 
 # ---------------------------------------- what a model.json may say
 
-WHOLE = {  # whole numbers of a preset, and the largest that is believed
-    "hidden_size": 4096,
-    "depth": 64,
-    "encoder_depth": 64,
-    "num_heads": 64,
-    "text_size": 4096,
-    "latent_channels": 256,
-    "max_length": 1024,
-    "window": 1024,
-    "patch_size": 16,
-    "num_frames": 4096,
-    "height": 1024,
-    "width": 1024,
-    "other_sizes": 4096,
-}
-REAL = {"mlp_ratio": (0.1, 16), "fps": (0.1, 240), "shift": (0.01, 100)}
-
 
 def _check_about(about: dict) -> None:
-    """Raise ValueError for numbers that would make a network of any size, or none that works."""
+    """Raise ValueError for words that are none, or for networks that are larger than their files.
+
+    `Preset` has checked its own numbers.
+    """
     preset, vocabulary = about["preset"].to_dict(), about["vocabulary"]
     if not isinstance(vocabulary, list) or not all(isinstance(word, str) for word in vocabulary):
         raise ValueError("the vocabulary is not a list of words")
@@ -326,10 +331,7 @@ def _check_about(about: dict) -> None:
         raise ValueError("rewordings are not phrases for phrases")
     if not isinstance(about["metadata"], dict):
         raise ValueError("metadata is no dictionary")
-    _check_numbers(preset)
-    vae, text, dit = preset["vae"], preset["text"], preset["dit"]
-    if (dit["text_size"], dit["latent_channels"]) != (text["hidden_size"], vae["latent_channels"]):
-        raise ValueError("the transformer does not fit the text encoder or the compressor")
+    vae, dit = preset["vae"], preset["dit"]
     inputs = {
         "vae": 3 * math.prod(vae["patch_size"]),
         "text": len(vocabulary),
@@ -337,38 +339,9 @@ def _check_about(about: dict) -> None:
         "upsampler": len(vocabulary),
     }
     for part, size in about["sizes"].items():
-        D, depth, heads = (preset[part][k] for k in ("hidden_size", "depth", "num_heads"))
-        if D % (2 * heads):
-            raise ValueError(f"{part}: hidden_size={D} is no multiple of twice num_heads={heads}")
+        D, depth = preset[part]["hidden_size"], preset[part]["depth"]
         if 2 * D * (4 * depth * D + inputs[part]) > size:  # the least that float16 takes
             raise ValueError(f"{part} is larger in the preset than in its file")
-
-
-def _check_numbers(values: dict) -> None:
-    for name, value in values.items():
-        if isinstance(value, dict):
-            _check_numbers(value)
-            continue
-        if name == "world":  # a word, which `Preset` has checked
-            continue
-        for number in _leaves(value):
-            whole = isinstance(number, int) and not isinstance(number, bool)
-            if name in WHOLE:
-                if not whole or not 1 <= number <= WHOLE[name]:
-                    raise ValueError(f"{name} has {number!r:.40}, not 1 to {WHOLE[name]}")
-            elif number is not None or name in REAL:
-                low, high = REAL.get(name, (-1e12, 1e12))
-                if not (whole or isinstance(number, float)) or not low <= number <= high:
-                    raise ValueError(f"{name} has {number!r:.40}, not {low:g} to {high:g}")
-
-
-def _leaves(value: Any) -> list:
-    if not isinstance(value, (list, tuple)):
-        return [value]
-    leaves: list = []
-    for part in value:
-        leaves += _leaves(part)
-    return leaves
 
 
 # ---------------------------------------- names of earlier versions
@@ -404,10 +377,10 @@ def _upgraded(about: dict, folder: Path) -> dict:
 
 
 def upgrade_note(note: Any) -> dict[str, Any]:
-    """A `model.json` of any version as this version writes it.
+    """Rewrite a `model.json` of any version as this version writes it.
 
     Raises:
-        ValueError: what is not a model's note at all.
+        ValueError: a value that is no `model.json`.
     """
     if not isinstance(note, dict) or not isinstance(note.get("preset"), dict):
         raise ValueError("it has no preset")
@@ -429,7 +402,7 @@ def _renamed(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def upgrade_tensors(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Weights of any version under the names of this version."""
+    """Give weights of any version the names of this version."""
     # the prompt upsampler was a text encoder once; now it has one
     old_upsampler = "head.weight" in tensors and "embed.weight" in tensors
     upgraded = {}

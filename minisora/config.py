@@ -1,8 +1,8 @@
 """Every number that decides a model or a training, and the bounds of each.
 
 A `Preset` is one whole choice: the sizes of the clips, of the four networks, and of the four
-trainings. notebooks/glossary.md explains the words. A value that no model can have is refused when
-it is set.
+training stages. notebooks/glossary.md explains the words. A value that no model can have is refused
+when it is set.
 """
 
 import difflib
@@ -10,20 +10,24 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 GUIDANCE_SCALE = 2.0  # 1 is the prompt alone; data/LOG.md has the comparison
-STEPS = {"upsampled": 4, "typed": 20, "conditioned": 2}  # the less is left open, the fewer steps
+# default sampling steps, see `MiniSora.default_steps`: for prompts with positions, without them,
+# and with conditioning frames; the less a condition leaves open, the fewer steps a clip needs
+STEPS = {"upsampled": 4, "typed": 20, "conditioned": 2}
 
 WORLDS = ("tiny", "whole")  # what of the toy world is learned: see world/dataset.py
 
 
 @dataclass(frozen=True)
 class VAEConfig:
+    """The time-space compressor, vae.py."""
+
     patch_size: tuple[int, int, int] = (4, 4, 4)  # frames, rows, columns of one latent cell
-    latent_channels: int = 12  # numbers a cell
+    latent_channels: int = 12  # numbers in a latent cell
     hidden_size: int = 128
     encoder_depth: int = 2  # residual MLPs in the encoder
     depth: int = 4  # transformer blocks in the decoder
     num_heads: int = 4
-    window: int = 3  # latent frames that a frame attends to: itself and the two before it
+    window: int = 3  # latent frames that one attends to: with 3, itself and the two before it
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -31,6 +35,8 @@ class VAEConfig:
 
 @dataclass(frozen=True)
 class TextConfig:
+    """A text encoder, text.py; the prompt upsampler has one, too."""
+
     hidden_size: int = 128
     depth: int = 2
     num_heads: int = 4
@@ -42,12 +48,14 @@ class TextConfig:
 
 @dataclass(frozen=True)
 class DiTConfig:
+    """The diffusion transformer, dit.py."""
+
     patch_size: tuple[int, int, int] = (1, 2, 2)  # latent frames, rows, columns of one token
-    latent_channels: int = 12
+    latent_channels: int = 12  # VAEConfig.latent_channels
     hidden_size: int = 256
     depth: int = 6
     num_heads: int = 4
-    mlp_ratio: float = 4.0  # numbers inside an MLP for each that goes in
+    mlp_ratio: float = 4.0  # hidden size inside an MLP, over `hidden_size`
     text_size: int = 128  # TextConfig.hidden_size
 
     def __post_init__(self) -> None:
@@ -61,11 +69,12 @@ class TrainConfig:
     minutes: float = 5.0
     steps: int | None = None
     batch_size: int = 64
-    gpu_batch_size: int | None = None  # on a GPU; the rate is the same, as Muon's steps are as long
+    # on a GPU; the learning rate stays, because a step of Muon has the same length for every batch
+    gpu_batch_size: int | None = None
     learning_rate: float = 1e-3  # the peak, after `warmup_steps` and before the cooldown
     warmup_steps: int = 100
     cooldown_fraction: float = 0.4  # the last part of the stage, in which the rate falls to zero
-    ema_decay: float = 0.995  # of the averaged weights, which are shipped: about the last 200 steps
+    ema_decay: float = 0.995  # of the averaged weights, which are shipped; about the last 200 steps
     save_every: float = 60.0  # seconds between checkpoints
     seed: int = 0
 
@@ -75,12 +84,14 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class Preset:
+    """One model and its training: clips, captions, losses, networks, training stages."""
+
     num_frames: int = 17  # 4k + 1
     height: int = 32
     width: int = 32
     fps: int = 8
     world: str = "tiny"  # what of the toy world it learns: one of WORLDS
-    vae_clips: int = 6_000  # clips that the compressor learns from
+    vae_clips: int = 6_000  # clips that the VAE learns from
     cached_clips: int = 14_000  # clips that the later stages learn from, as stored latents
     gpu_vae_clips: int | None = None  # on a GPU, which sees more clips in a minute
     gpu_cached_clips: int | None = None
@@ -90,15 +101,16 @@ class Preset:
         (17, 24, 40),
         (17, 40, 24),
     )
-    other_fraction: float = 0.05  # of the compressor's and the transformer's steps, for each size
-    captions_per_clip: int = 4  # in pairs: a caption, and the same one with positions
-    detailed_fraction: float = 0.4  # of the transformer's captions: those with positions
-    kl_weight: float = 1e-2  # per number of a clip, against a mean squared error
-    curriculum_steps: int = 5_000  # first steps of the transformer: text to video in one size only
+    other_fraction: float = 0.05  # of the VAE's and the transformer's steps, for each size
+    captions_per_clip: int = 4  # even: each caption comes without and with positions
+    detailed_fraction: float = 0.4  # of the transformer's captions, those with positions
+    kl_weight: float = 1e-2  # of the KL per number of a clip, beside the mean squared error
+    curriculum_steps: int = 5_000  # the transformer's first: text to video in one size only
     curriculum_detailed_fraction: float = 0.8  # `detailed_fraction` in these steps
-    prompt_dropout_prob: float = 0.1
-    shift: float = 3.0  # moves noise levels towards noise, which decides positions and motion
-    noise_augmentation: float = 0.1  # most noise on conditioning tokens, which still count as clean
+    prompt_dropout_prob: float = 0.1  # of the null prompt in place of a caption, for guidance
+    shift: float = 3.0  # s of `flow.shift_sigma`: more high noise levels, which decide the motion
+    # in training, the highest noise level of conditioning tokens; the network is told level 0
+    noise_augmentation: float = 0.1
     vae: VAEConfig = field(default_factory=VAEConfig)
     text: TextConfig = field(default_factory=TextConfig)
     dit: DiTConfig = field(default_factory=lambda: DiTConfig(hidden_size=160))
@@ -153,7 +165,7 @@ class Preset:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Preset":
-        """Undo `to_dict`, also after JSON has turned tuples into lists.
+        """Build a preset from what `to_dict` gave, also after JSON has turned tuples into lists.
 
         Raises:
             ValueError: an unknown name, or a value that no model can have.
@@ -238,11 +250,16 @@ BOUNDS: dict[str, tuple[float, float]] = {  # least and largest value of every f
     "save_every": (0, 10**9),
     "seed": (0, 2**63 - 1),
 }
-MOST_WEIGHTS = 10**8  # depth × hidden_size²; about 1.5 billion weights
+# largest depth × hidden_size², with which a transformer has about 1.5 billion weights
+MOST_WEIGHTS = 10**8
 
 
 def check_number(name: str, value: Any, whole: bool = True) -> None:
-    """Refuse what is not a number within the bounds of its field; NaN is within no bounds."""
+    """Raise ValueError for what is not a number within its field's BOUNDS; NaN never is.
+
+    Args:
+        whole: whether it has to be a whole number.
+    """
     least, most = BOUNDS[name]
     right_type = isinstance(value, int) if whole else isinstance(value, (int, float))
     if isinstance(value, bool) or not right_type or not least <= value <= most:
@@ -251,7 +268,11 @@ def check_number(name: str, value: Any, whole: bool = True) -> None:
 
 
 def check_fields(config: Any) -> None:
-    """Check every number of one configuration, and that its sizes fit together."""
+    """Check every number of one configuration, and that its sizes fit together.
+
+    Raises:
+        ValueError: what is wrong, and what would do.
+    """
     for f in fields(config):
         value = getattr(config, f.name)
         if f.name == "patch_size":
@@ -323,7 +344,7 @@ def _check_size(name: str, size: Any, bounds: tuple[str, str, str]) -> None:
 
 
 def _check_clip(preset: Preset, size: tuple[int, int, int]) -> None:
-    """A clip has 4k + 1 frames, and sides that a token divides."""
+    """Raise ValueError unless a clip has 4k + 1 frames, and sides that a token divides."""
     frames, *sides = size
     cell, token = preset.vae.patch_size, preset.dit.patch_size
     if (frames - 1) % cell[0]:

@@ -1,7 +1,8 @@
-"""Where tensors live, how precise products are, how many threads work, and what is compiled.
+"""Where tensors live, how precise matrix products are, what is compiled, and random generators.
 
-Each is chosen from what the hardware says of itself, never by a stopwatch, so that the same command
-gives the same clip on the same machine; an argument or an environment variable fixes it.
+Device and precision are chosen from what the hardware says of itself, never by a stopwatch, so that
+the same command gives the same clip on the same machine; an argument or an environment variable
+fixes them. Threads are chosen in threads.py.
 """
 
 import contextlib
@@ -20,11 +21,11 @@ from minisora.inputs import Generators
 Module = TypeVar("Module", bound=torch.nn.Module)
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 COMPILE_FROM = {"cpu": 4.0, "cuda": 1.0}  # minutes of a training stage from which compiling pays
-COMPILED_SHAPES = 64  # of the inputs of a block; torch gives up after 8 by itself
+COMPILED_SHAPES = 64  # of the inputs of a block; by itself torch compiles no more than 8
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """The device of a name; "auto" is a GPU, else an Apple device, else the CPU.
+    """Find the device of a name; "auto" is a CUDA GPU, else an Apple GPU, else the CPU.
 
     Raises:
         ValueError: a device that this machine does not have.
@@ -47,10 +48,10 @@ def choose_device(name: str = "auto") -> torch.device:
 
 @cache
 def has_fast_bf16(device: torch.device) -> bool:
-    """Whether a device has instructions for products in bfloat16.
+    """Whether a device has instructions for matrix products in bfloat16.
 
-    On processors with AVX512-BF16 or AMX they are two to four times as fast as float32 on most, and
-    slower on some; MINISORA_DTYPE=float32 is for those.
+    With AVX512-BF16 or AMX these products are two to four times as fast as in float32 on most
+    processors, and slower on some; MINISORA_DTYPE=float32 is for those.
     """
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device)[0] >= 8
@@ -61,7 +62,7 @@ def has_fast_bf16(device: torch.device) -> bool:
 
 
 def choose_dtype(device: torch.device | str, name: str | None = None) -> torch.dtype:
-    """What matrix products run in.
+    """Choose the type in which matrix products run.
 
     Args:
         name: "float32" or "bfloat16"; None is what the environment variable MINISORA_DTYPE says,
@@ -79,7 +80,10 @@ def choose_dtype(device: torch.device | str, name: str | None = None) -> torch.d
 
 
 def fast_float32(device: torch.device | str) -> None:
-    """Let float32 products run in TF32 on a GPU, as training may: with 10 bits instead of 23."""
+    """Let float32 products run in TF32 on a GPU: fractions have 10 bits instead of 23.
+
+    Only training calls it.
+    """
     if torch.device(device).type == "cuda":
         torch.set_float32_matmul_precision("high")
 
@@ -87,7 +91,7 @@ def fast_float32(device: torch.device | str) -> None:
 def autocast(
     device: torch.device | str, dtype: torch.dtype | None = None
 ) -> contextlib.AbstractContextManager[None]:
-    """A context in which matrix products run in a dtype; None is `choose_dtype`'s."""
+    """Make a context in which matrix products run in a dtype; None is `choose_dtype`'s."""
     if dtype is None:
         dtype = choose_dtype(device)
     if dtype == torch.float32:
@@ -102,7 +106,7 @@ def autocast(
 def can_compile(device: str = "cpu") -> bool:
     """Whether `torch.compile` works on this machine: it is tried once, where there is a compiler.
 
-    On a CPU that is a C++ compiler; one that is on the PATH and broken is told in a warning.
+    A CPU needs a C++ compiler on the PATH; where that is there and fails, a warning is given.
     """
     if device == "cpu" and not any(map(shutil.which, ("c++", "g++", "clang++", "cl"))):
         return False
@@ -119,11 +123,11 @@ def can_compile(device: str = "cpu") -> bool:
 
 
 def compiled(module: Module, wanted: bool = True) -> Module:
-    """The module itself, or a twin on the same weights whose `blocks` are compiled.
+    """Return the module itself, or a twin with the same weights whose `blocks` are compiled.
 
-    With its small operations fused, a training step takes half to two thirds of the time. Blocks
-    are the same code over and over, which is compiled once for every shape of its input. What is
-    around them stays as it is: compiling the whole takes more than twice as long.
+    With its small operations fused, a training step takes half to two thirds of the time. All
+    blocks run the same code, which is compiled once for every shape of its input. What is around
+    them is not compiled: compiling the whole module takes more than twice as long.
     """
     if not wanted or not can_compile(next(module.parameters()).device.type):
         return module
@@ -137,11 +141,14 @@ def compiled(module: Module, wanted: bool = True) -> Module:
     return twin
 
 
-# ---------------------------------------- a GPU that nobody waits for
+# ---------------------------------------- copies to a GPU
 
 
 def is_gpu(device: torch.device | str) -> bool:
-    """Whether the device works through a queue, so that asking it for a number means to wait."""
+    """Whether a device is a CUDA GPU.
+
+    It works through a queue, so that the program waits whenever it reads a number from it.
+    """
     return torch.device(device).type == "cuda"
 
 
@@ -156,11 +163,11 @@ def to_device(x: torch.Tensor, device: torch.device | str) -> torch.Tensor:
 
 
 def host_generator(generator: torch.Generator) -> torch.Generator:
-    """A source for draws that decide what is done next, which the CPU has to know.
+    """Return a generator on the CPU, for draws that decide what Python does next.
 
     Returns:
-        The generator itself where it draws on the CPU. A GPU would have to be waited for, so its
-        generator has a substitute, with the same seed.
+        The generator itself where it is on the CPU; else a new one with the same seed, so that
+        nothing waits for the GPU.
     """
     if generator.device.type == "cpu":
         return generator
@@ -168,7 +175,10 @@ def host_generator(generator: torch.Generator) -> torch.Generator:
 
 
 def copy_generators(generator: Generators) -> Generators:
-    """Generators in the same state, so that what is drawn from them moves no noise; on the CPU."""
+    """Copy generators, to the CPU, so that draws from the copies leave the originals as they are.
+
+    None is torch's own generator; a list gives a list.
+    """
     if generator is None:
         return _copy_generator(torch.default_generator)
     if isinstance(generator, torch.Generator):

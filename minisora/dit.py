@@ -6,7 +6,7 @@
 A DiT (arXiv:2212.09748, figure 3) with three changes that video models made since:
 
 - The noise level belongs to a token, not to a clip (arXiv:2407.01392).
-- Positions are explicit: rotary in attention, and added to the tokens.
+- Positions are explicit: rotary in attention, and embedded and added to the tokens.
 - One matrix computes the modulation of all blocks, and each block adds a small table of its own
   (adaLN-single, arXiv:2310.00426, section 2.3; the video model Wan does the same). Modulation is
   how the noise level takes part: it decides how the input of a layer is shifted and scaled, and by
@@ -33,8 +33,8 @@ from minisora.layers import (
     rotary_angles,
 )
 
-# frame, row, column: words say positions more finely than a patch is wide, so that in
-# cross-attention rows and columns are counted in quarters of a patch
+# of frame, row and column in cross-attention: words say positions more finely than a patch is wide,
+# so rows and columns are counted in quarters of a patch
 CROSS_SCALE = (1.0, 4.0, 4.0)
 
 
@@ -46,7 +46,7 @@ def modulate(x: torch.Tensor, shift: torch.Tensor, scale: torch.Tensor) -> torch
 class DiTBlock(nn.Module):
     """Self-attention among tokens, cross-attention to the prompt, MLP.
 
-    The noise level shifts, scales and gates the first and the last.
+    The noise level shifts, scales and gates self-attention and MLP, but not cross-attention.
     """
 
     def __init__(self, config: DiTConfig):
@@ -74,15 +74,15 @@ class DiTBlock(nn.Module):
         """x (B, N, D) → (B, N, D).
 
         Args:
-            modulation: (B, N, 6·D), or (B, 1, 6·D) where all tokens of a row have one level.
+            modulation: (B, N, 6·D), or (B, 1, 6·D) where all tokens of a clip have one level.
             prompt_embeds: (B, S, D_text).
-            self_mask, cross_mask: as `mask` in `attention`.
-            rotary: of the tokens, among tokens.
-            cross_rotary, word_rotary: of the tokens and of the words, in cross-attention.
+            self_mask, cross_mask: as `mask` in `attention`, with N and with S keys.
+            rotary: angles of the tokens' positions, for self-attention.
+            cross_rotary, word_rotary: angles of the tokens and of the words, for cross-attention.
         """
         table = self.scale_shift_table.to(modulation.dtype)
-        six = (modulation + table).chunk(6, dim=-1)  # (B, N, D) each
-        shift1, scale1, gate1, shift2, scale2, gate2 = six
+        # (B, N, D) each, or (B, 1, D)
+        shift1, scale1, gate1, shift2, scale2, gate2 = (modulation + table).chunk(6, dim=-1)
         h = modulate(self.norm1(x), shift1, scale1)
         x = x + gate1 * self.attention(h, mask=self_mask, rotary=rotary)
         h = self.norm2(x)
@@ -102,7 +102,7 @@ class FinalLayer(nn.Module):
         self.modulation = nn.Sequential(nn.SiLU(), nn.Linear(D, 2 * D))
 
     def forward(self, x: torch.Tensor, noise_embeds: torch.Tensor) -> torch.Tensor:
-        """x and noise_embeds (B, N, D) → (B, N, P)."""
+        """x (B, N, D), noise_embeds (B, N, D) or (B, 1, D) → (B, N, P)."""
         shift, scale = self.modulation(noise_embeds).chunk(2, dim=-1)
         return self.linear(modulate(self.norm(x), shift, scale))
 
@@ -133,7 +133,7 @@ class DiT(nn.Module):
         | ------------------------------ | ---------------------- | ------------------------------ |
         | linear                         | Xavier uniform, bias 0 | keeps the size of the values   |
         | t_embedder                     | normal, std 0.02       | as DiT                         |
-        | modulation                     | zero                   | a block starts as the identity |
+        | modulation, scale_shift_table  | zero                   | a block starts as the identity |
         | last of cross-attention        | zero                   | the same                       |
         | final layer                    | zero                   | the first velocity is zero     |
 
@@ -165,16 +165,20 @@ class DiT(nn.Module):
         prompt_positions: torch.Tensor | None = None,
         self_mask: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Predict the velocity of every token: noise − x_0, the clean tokens.
+        """Predict the velocity of every token: noise − x_0, where x_0 is the clean token.
 
         Args:
             tokens: (B, N, P), each at its noise level.
-            sigma: (B, N) in [0, 1]; 0 marks a conditioning token. (B, 1) where a row has one level.
-            positions: (N, 3) or (B, N, 3) as frame, row, column; any real numbers.
+            sigma: (B, N) in [0, 1]; 0 marks a conditioning token. (B, 1) where all tokens of a clip
+                have one level.
+            positions: (N, 3) or (B, N, 3) as frame, row, column, in tokens; any real numbers.
             prompt_embeds: (B, S, D_text).
-            attention_mask: (B, S), True for words; or (B, N, S), the words for each token.
-            prompt_positions: (B, S, 3), of the words; None is zero for all.
-            self_mask: (B, N, N), True where a token may attend to another; None is True for all.
+            attention_mask: (B, S), True for words and EOS; or (B, N, S), True where a token (row)
+                may attend to a word (column).
+            prompt_positions: (B, S, 3), of the words, as from `TextEncoder.positions`; None is zero
+                for all.
+            self_mask: (B, N, N), True where a token (row) may attend to another (column); None is
+                True for all.
 
         Returns:
             velocity (B, N, P).
@@ -188,7 +192,7 @@ class DiT(nn.Module):
         cross_mask = attention_mask.view(B, 1, -1, S)  # (B, 1, 1 or N, S)
 
         rotary = rotary_angles(positions, head_size)
-        # half of each head's pairs compare positions; the other half compare meanings
+        # half of each head's channel pairs compare positions; the other half is not rotated
         cross_rotary = rotary_angles(positions * self.cross_scale, head_size, fraction=0.5)
         word_rotary = rotary_angles(prompt_positions * self.cross_scale, head_size, fraction=0.5)
 

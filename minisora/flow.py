@@ -1,4 +1,4 @@
-"""Rectified flow: the way from data to noise, and what a network has to learn about it.
+"""Rectified flow: the straight line from data to noise, and what a network learns about it.
 
     x_t = (1 − σ) x_0 + σ noise        x_0 clean; sigma (σ) is the noise level, one for every token
     velocity = dx_t / dσ = noise − x_0
@@ -19,13 +19,17 @@ def add_noise(x_0: torch.Tensor, noise: torch.Tensor, sigma: torch.Tensor) -> to
     """Mix clean values and noise: x_t = (1 − σ) x_0 + σ noise. Eq. (13), arXiv:2403.03206.
 
     Args:
-        sigma: in [0, 1], broadcasts against x_0 and noise.
+        x_0, noise: one shape, as (B, N, P).
+        sigma: in [0, 1], broadcasts against them, as (B, N, 1).
+
+    Returns:
+        x_t, of the shape of x_0.
     """
     return (1 - sigma) * x_0 + sigma * noise
 
 
 def velocity_of(x_0: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-    """The velocity of the straight way from x_0 to noise, which a network learns: noise − x_0."""
+    """The velocity of the straight line from x_0 to noise, which a network learns: noise − x_0."""
     return noise - x_0
 
 
@@ -54,7 +58,14 @@ def shift_sigma(sigma: torch.Tensor, shift: float) -> torch.Tensor:
 def sigma_schedule(
     num_inference_steps: int, shift: float = 1.0, device: torch.device | None = None
 ) -> torch.Tensor:
-    """Noise levels from 1 down to 0, (steps + 1,), evenly spaced and then shifted.
+    """Give noise levels from 1 down to 0, evenly spaced and then shifted.
+
+    Args:
+        num_inference_steps: 1 to 1000.
+        shift: s of `shift_sigma`, above 0.
+
+    Returns:
+        sigmas (steps + 1,).
 
     Raises:
         ValueError: a number of steps outside of 1 to 1000, or a shift that is not a number above 0.
@@ -73,11 +84,12 @@ def sigma_schedule(
 def flow_loss(
     velocity: torch.Tensor, x_0: torch.Tensor, noise: torch.Tensor, sigma: torch.Tensor
 ) -> torch.Tensor:
-    """Mean squared error of the velocity of every token. Eq. (1) of arXiv:2209.03003.
+    """Mean squared error of the predicted velocity, one per token. Eq. (1) of arXiv:2209.03003.
 
     Args:
-        velocity, x_0, noise: (B, N, P).
-        sigma: (B, N).
+        velocity: (B, N, P), predicted.
+        x_0, noise: (B, N, P).
+        sigma: (B, N), the noise levels.
 
     Returns:
         (B, N), zero for conditioning tokens, which are clean already.

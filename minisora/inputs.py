@@ -27,12 +27,12 @@ Generators: TypeAlias = torch.Generator | Sequence[torch.Generator] | None
 
 MAX_STEPS = 1000
 MAX_GUIDANCE = 100.0
-MAX_CELLS = 8192  # latent cells of one clip; attention needs memory for every pair of them
-MAX_PIXELS = 2**26  # of a long video, 0.8 GB: at 32×32 more than two hours
+MAX_CELLS = 8192  # latent cells of a clip alone; attention needs memory for every two of them
+MAX_PIXELS = 2**26  # of a long video in float32, 0.8 GB: at 32×32 and 8 fps more than two hours
 
 
 def reword(words: Sequence[str], rewordings: Mapping[str, str]) -> list[str]:
-    """Replace phrases (keys) by what the model knows (values), the longest that fits first."""
+    """Replace phrases (keys) by words that the model knows (values), the longest phrases first."""
     if not rewordings:
         return list(words)
     phrases = _phrases(tuple(rewordings))
@@ -41,18 +41,19 @@ def reword(words: Sequence[str], rewordings: Mapping[str, str]) -> list[str]:
 
 @lru_cache
 def _phrases(rewordings: tuple[str, ...]) -> re.Pattern[str]:
+    """A pattern that finds any of the phrases as whole words."""
     longest_first = sorted(map(re.escape, rewordings), key=len, reverse=True)
     return re.compile(rf"(?<!\S)(?:{'|'.join(longest_first)})(?!\S)")
 
 
 def shown(value: object) -> str:
-    """A value in a message: on one line, and short."""
+    """Write a value for a message: on one line, at most about 60 characters."""
     text = " ".join(repr(value).split())
     return text if len(text) <= 60 else f"{text[:60]} …"
 
 
 def whole_number(name: str, value: Any, low: int, high: int) -> int:
-    """A whole number within its bounds, whatever kind of number it came as."""
+    """Return a whole number as an int; ValueError where it is none, or not from low to high."""
     try:
         number = operator.index(value)
     except TypeError:
@@ -67,7 +68,7 @@ def whole_number(name: str, value: Any, low: int, high: int) -> int:
 
 
 def real_number(name: str, value: Any, low: float, high: float) -> float:
-    """A number within its bounds, and so neither NaN nor infinite."""
+    """Return a number as a float; ValueError where it is none, NaN, or not from low to high."""
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError, RuntimeError):
@@ -78,7 +79,7 @@ def real_number(name: str, value: Any, low: float, high: float) -> float:
 
 
 def check_length(num_frames: int, height: int, width: int, count: int = 1) -> None:
-    """Refuse long videos that memory would not hold, before the first frame is made."""
+    """Raise ValueError for `count` videos that together have more than MAX_PIXELS pixels."""
     most = MAX_PIXELS // (count * height * width)
     if num_frames > most:
         raise ValueError(
@@ -87,7 +88,13 @@ def check_length(num_frames: int, height: int, width: int, count: int = 1) -> No
 
 
 def check_cells(size: Size, cells: int, count: int) -> None:
-    """Refuse clips whose attention would take too much memory: count × cells² numbers."""
+    """Raise ValueError where attention takes too much memory: count × cells² > MAX_CELLS².
+
+    Args:
+        size: (T, H, W) in pixels, for the message.
+        cells: latent cells of a clip.
+        count: clips in a batch.
+    """
     num_frames, height, width = size
     most = int(MAX_CELLS / count**0.5)
     if cells > most:
@@ -98,7 +105,7 @@ def check_cells(size: Size, cells: int, count: int) -> None:
 
 
 def sentences(name: str, value: str | Sequence[str]) -> list[str]:
-    """One sentence or several, as a list of at least one."""
+    """Return one sentence or several as a list; ValueError for an empty list or anything else."""
     prompts = [value] if isinstance(value, str) else value
     if not isinstance(prompts, (list, tuple)) or not all(isinstance(p, str) for p in prompts):
         raise ValueError(f"{name} is a sentence or a list of sentences, not {shown(value)}")
@@ -108,7 +115,11 @@ def sentences(name: str, value: str | Sequence[str]) -> list[str]:
 
 
 def one_each(name: str, value: str | Sequence[str], count: int) -> list[str]:
-    """A sentence for each of `count` clips: the same for all, or one each."""
+    """Return a sentence for each of `count` clips: the same for all, or one each.
+
+    Raises:
+        ValueError: no sentences, or another number of them than clips.
+    """
     prompts = sentences(name, value)
     if isinstance(value, str):
         return prompts * count
@@ -121,7 +132,7 @@ def one_each(name: str, value: str | Sequence[str], count: int) -> list[str]:
 
 
 def check_generators(generator: Generators, count: int) -> None:
-    """One generator for the whole batch, or a list of one for each clip."""
+    """Raise ValueError unless there is one generator for the batch, one for each clip, or None."""
     if generator is None or isinstance(generator, torch.Generator):
         return
     if not isinstance(generator, (list, tuple)) or not all(
@@ -135,7 +146,11 @@ def check_generators(generator: Generators, count: int) -> None:
 
 
 def check_options(count: int, options: Mapping[str, Any], samplers: Sequence[str]) -> None:
-    """Raise ValueError where options of `MiniSora.denoise` do not fit `count` clips."""
+    """Raise ValueError where options of `MiniSora.denoise` do not fit `count` clips.
+
+    Args:
+        samplers: names of all samplers.
+    """
     one_each("negative_prompt", options.get("negative_prompt", ""), count)
     check_generators(options.get("generator"), count)
     guidance_scale = options.get("guidance_scale", 1.0)
@@ -151,7 +166,7 @@ def check_options(count: int, options: Mapping[str, Any], samplers: Sequence[str
 
 
 def check_latents(latents: torch.Tensor, sigma: torch.Tensor, channels: int) -> None:
-    """Raise ValueError where latents or their noise levels are none."""
+    """Raise ValueError unless latents are (B, channels, Tz, Hz, Wz) and sigma is (Tz, Hz, Wz)."""
     good = isinstance(latents, torch.Tensor) and latents.ndim == 5
     if not good or latents.shape[1] != channels or not latents.isfinite().all():
         raise ValueError(
@@ -166,7 +181,7 @@ def check_latents(latents: torch.Tensor, sigma: torch.Tensor, channels: int) -> 
 
 
 def video_batch(source: Pictures, name: str = "video") -> torch.Tensor:
-    """Videos of any kind as float32 (B, 3, T, H, W) in [-1, 1].
+    """Turn videos of any kind into float32 (B, 3, T, H, W) in [-1, 1].
 
     Args:
         source: (3, T, H, W) or (T, H, W, 3), with or without a batch before it, as a tensor or a
@@ -182,11 +197,12 @@ def video_batch(source: Pictures, name: str = "video") -> torch.Tensor:
 
 
 def image_batch(source: Pictures, name: str = "image") -> torch.Tensor:
-    """Images of any kind as float32 (B, 3, H, W) in [-1, 1]; as `video_batch`, without T."""
+    """Turn images of any kind into float32 (B, 3, H, W) in [-1, 1]; as `video_batch`, without T."""
     return _batch(source, 4, name)
 
 
 def _batch(source: Pictures, ndim: int, name: str) -> torch.Tensor:
+    """A batch of `ndim` axes in [-1, 1], colours in the second: 4 for images, 5 for videos."""
     if isinstance(source, (list, tuple)):
         x = _stacked([_pixels(part, name) for part in source], name)
     else:
@@ -214,7 +230,7 @@ def _stacked(parts: list[torch.Tensor], name: str) -> torch.Tensor:
 
 
 def _pixels(source: Pictures, name: str) -> torch.Tensor:
-    """One tensor, array or PIL image as float32; uint8 goes from 0 … 255 to -1 … 1."""
+    """One tensor, array or PIL image as float32; 0 … 255 of uint8 become -1 … 1."""
     if isinstance(source, Image.Image):
         if source.mode not in ("RGB", "L"):
             raise ValueError(
@@ -241,7 +257,18 @@ def _pixels(source: Pictures, name: str) -> torch.Tensor:
 
 
 def noise_levels(sigma: float | torch.Tensor, shape: Size) -> torch.Tensor:
-    """Noise levels of any shape for each latent cell: (Tz, Hz, Wz)."""
+    """Expand noise levels to one for each latent cell.
+
+    Args:
+        sigma: as in `tasks.denoise_video`.
+        shape: (Tz, Hz, Wz).
+
+    Returns:
+        (Tz, Hz, Wz) float32 in [0, 1].
+
+    Raises:
+        ValueError: a shape that does not broadcast, or a level outside of [0, 1].
+    """
     try:
         levels = torch.as_tensor(sigma, dtype=torch.float32)
         levels = levels[:, None, None] if levels.ndim == 1 else levels
@@ -264,7 +291,18 @@ def missing_pixels(
     frames: Sequence[int] | None,
     region: Sequence[int] | torch.Tensor | None,
 ) -> torch.Tensor:
-    """Which pixels of a clip are to be generated: (T, H, W) bool."""
+    """Find which pixels of a clip are to be generated.
+
+    Args:
+        shape: (T, H, W).
+        frames, region: as in `tasks.inpaint`.
+
+    Returns:
+        (T, H, W) bool, True where missing.
+
+    Raises:
+        ValueError: frames or a region that are not understood, or not in the clip.
+    """
     T, H, W = shape
     if frames is None and region is None:
         raise ValueError("nothing is missing; name frames or a region")
@@ -318,7 +356,15 @@ def _region_pixels(
 
 
 def script_parts(script: Script, seconds: float) -> tuple[list[float], list[list[str]]]:
-    """The seconds of every part of a script, and its sentences, as many in all parts."""
+    """Return the seconds and the sentences of every part of a script.
+
+    Args:
+        script: as in `tasks.long_video`.
+        seconds: of a script that is one sentence.
+
+    Returns:
+        A number of seconds for each part, and a list of B sentences for each part.
+    """
     parts = [(seconds, script)] if isinstance(script, str) else script
     try:
         pairs = [(length, text) for length, text in parts]
@@ -326,13 +372,14 @@ def script_parts(script: Script, seconds: float) -> tuple[list[float], list[list
         pairs = []
     if not pairs:
         raise ValueError(f"a script is a list of (seconds, sentence), not {shown(script)}")
+    # the upper bound is for infinity; `check_length` refuses what is too long
     lengths = [real_number("seconds", length, 1e-3, MAX_PIXELS) for length, _ in pairs]
     count = max(len(sentences("script", text)) for _, text in pairs)
     return lengths, [one_each("script", text, count) for _, text in pairs]
 
 
 def check_joint(first: torch.Tensor, last: torch.Tensor, num_frames: int, patch: int) -> None:
-    """Refuse two videos (B, 3, T, H, W) that `num_frames` frames cannot connect.
+    """Raise ValueError for two videos (B, 3, T, H, W) that `num_frames` frames cannot connect.
 
     Args:
         patch: frames in a latent frame.

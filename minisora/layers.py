@@ -1,10 +1,10 @@
 """The parts of every transformer here: norm, attention, MLP, rotary positions, and embedders.
 
-    x (B, N, D) ── Attention, MLP ──► (B, N, D)        N tokens: patches, cells or words
+    x (B, N, D) ── Attention, MLP ──► (B, N, D)        N tokens: patches, latent cells or words
 
 Sources: attention, Eq. (1) of arXiv:1706.03762; RMSNorm, Eq. (4) of arXiv:1910.07467; normalised
 queries and keys, arXiv:2302.05442; rotary positions, Eq. (34) of arXiv:2104.09864, here along three
-axes.
+axes, and with channels i and i + d/2 as a pair where the paper has neighbours.
 """
 
 import math
@@ -61,7 +61,10 @@ def attention(
 
 
 class DotProductAttention(nn.Module):
-    """`attention` as a module, so that a forward hook can see the map. A GPU has it built in."""
+    """`attention` as a module, so that a forward hook can see the map.
+
+    On a GPU, where no hook asks for the map, torch's fused function computes the same averages.
+    """
 
     def forward(
         self,
@@ -72,11 +75,11 @@ class DotProductAttention(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         if not query.is_cuda or self._forward_hooks:
             return attention(query, key, value, mask)
-        # one kernel that never holds the map; an empty one stands for it
         if mask is not None:
+            # as in `attention`: a bool mask would give NaN in a row that may attend to nothing
             mask = (~mask).to(query.dtype) * -1e4
         out = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-        return out, out.new_empty(0)
+        return out, out.new_empty(0)  # the fused function makes no map; an empty one stands for it
 
 
 class Attention(nn.Module):
@@ -107,15 +110,16 @@ class Attention(nn.Module):
     ) -> torch.Tensor:
         """Let the tokens x attend to each other, or to a context.
 
-        If the context has positions, its values are rotated by them too, and the average that a
-        token reads is rotated back by the token's own position. So a value also says how far away
-        it was read, and in which direction (arXiv:2310.10375, section 3).
+        If the context has positions, its values are rotated by them, as its keys are, and the
+        average that a token receives is rotated back by the token's own position. So what a value
+        brings depends on how far away it is, and in which direction (arXiv:2310.10375, section 3).
 
         Args:
             x: (B, N, D).
             context: (B, M, C); None is x itself.
             mask: as in `attention`.
-            rotary, context_rotary: of the positions of x and of the context.
+            rotary, context_rotary: angles of the positions of x and of the context; without a
+                context, `rotary` is for both queries and keys, and values are not rotated.
 
         Returns:
             (B, N, D).
@@ -134,7 +138,7 @@ class Attention(nn.Module):
         out, _ = self.attention(q, k, v, mask)  # (B, heads, N, d)
         if rotary is not None and context_rotary is not None:
             cos, sin = rotary
-            out = rotate(out, cos, -sin)  # back
+            out = rotate(out, cos, -sin)  # the opposite angle: back
         return self.to_out(rearrange(out, "b h n d -> b n (h d)"))
 
 
@@ -143,7 +147,8 @@ def record_attention(network: nn.Module) -> Iterator[dict[str, torch.Tensor]]:
     """Collect the map of every attention layer while the network runs, through forward hooks.
 
     Use it as `with record_attention(dit) as maps:`. What runs inside fills the dict: the name of a
-    layer, as "blocks.0.attention" → its map (B, heads, N, M), whose rows sum to one.
+    layer, as "blocks.0.attention" → the map of its last call (B, heads, N, M), whose rows sum to
+    one.
     """
     maps: dict[str, torch.Tensor] = {}
 
@@ -197,15 +202,15 @@ def rotary_angles(
 ) -> Rotary:
     """Turn positions into angles by which channel pairs are rotated: position × frequency.
 
-    Each axis has some of the pairs. Their frequencies fall from a quarter turn a token to 1/theta
-    of that. Scores of attention then depend on differences of positions alone, so nothing is tied
-    to a frame size.
+    The pairs are divided among the axes. Along each axis the frequencies fall from a quarter turn
+    per token to nearly 1/theta of that. Scores of attention then depend on differences of positions
+    alone, so nothing is tied to a frame size.
 
     Args:
         positions: (..., N, axes) in tokens; any real numbers.
         head_size: d, even.
-        theta: the highest frequency over the lowest.
-        fraction: of the pairs that are rotated; the others have nothing to do with positions.
+        theta: the highest frequency over the lowest, which is just not reached.
+        fraction: of the pairs that are rotated, in [0, 1]; the others keep the angle 0.
 
     Returns:
         cos and sin, each (..., N, d / 2).
@@ -223,7 +228,7 @@ def rotary_angles(
 
 
 def _pairs_of_axes(pairs: int, axes: int) -> list[int]:
-    """Channel pairs of each axis. Of frame, row and column, the frame has a quarter."""
+    """How many channel pairs each axis has. Of frame, row and column, the frame has a quarter."""
     if axes == 3:
         frame = pairs // 4
         first = [frame, (pairs - frame) // 2]
@@ -238,8 +243,11 @@ def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tenso
     Args:
         x: (B, heads, N, d).
         cos, sin: (N, d / 2) or (B, N, d / 2), as from `rotary_angles`.
+
+    Returns:
+        (B, heads, N, d).
     """
-    if cos.ndim == 3:
+    if cos.ndim == 3:  # a batch of positions, the same for all heads
         cos = cos[:, None]
         sin = sin[:, None]
     cos = cos.to(x.dtype)
@@ -253,7 +261,11 @@ def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tenso
 class NoiseEmbedder(nn.Module):
     """Noise levels → vectors: sines and cosines of 1000 σ at many frequencies, then a small MLP.
 
-    DiT calls it `t_embedder`, because its noise level is a timestep t from 0 to 1000.
+    DiT calls it `t_embedder`, because its noise level is one of 1000 timesteps t.
+
+    Args:
+        hidden_size: D.
+        frequency_size: how many cosines and sines, even.
     """
 
     def __init__(self, hidden_size: int, frequency_size: int = 128):
@@ -277,19 +289,24 @@ class PositionEmbedder(nn.Module):
 
     Rotary positions say how far apart two tokens are. This one says where a token is, which matters
     in a small frame: at the floor, at the border, in the first latent frame.
+
+    Args:
+        hidden_size: D.
+        axes: numbers in a position.
+        frequencies: how many; the highest is a quarter turn per token, each next one is half of it.
     """
 
     frequencies: torch.Tensor
 
     def __init__(self, hidden_size: int, axes: int = 3, frequencies: int = 6):
         super().__init__()
-        powers = math.pi / 2 * 0.5 ** torch.arange(frequencies)
-        self.register_buffer("frequencies", powers, persistent=False)
+        halving = math.pi / 2 * 0.5 ** torch.arange(frequencies)
+        self.register_buffer("frequencies", halving, persistent=False)
         self.linear = nn.Linear(2 * axes * frequencies, hidden_size)
 
     def forward(self, positions: torch.Tensor) -> torch.Tensor:
         """positions (..., N, axes), any real numbers → (..., N, D)."""
-        angles = positions[..., None].float() * self.frequencies
+        angles = positions[..., None].float() * self.frequencies  # (..., N, axes, frequencies)
         angles = angles.flatten(-2)  # (..., N, axes · frequencies)
         waves = torch.cat([angles.cos(), angles.sin()], dim=-1)
         return self.linear(waves)

@@ -3,8 +3,8 @@
     grid (t, h, w), one mask for each clip ── draw_sigma ──► sigma (B, N): 0 clean, 1 noise
 
 Training on many masks is what lets one network serve every task. A conditioning mask marks tokens
-that start clean (level 0); all other tokens of the clip are to be generated. Levels of their own
-for parts of a clip are diffusion forcing, arXiv:2407.01392.
+that start clean (level 0); all other tokens of the clip are to be generated. That the tokens of one
+clip have different noise levels is diffusion forcing, arXiv:2407.01392.
 """
 
 import random
@@ -27,7 +27,7 @@ MASKS = {  # mask → fraction of the training clips
 }
 
 
-# ------------------------------- conditioning masks, (t, h, w) bool, True where clean
+# ------- conditioning masks: grid → (t, h, w) bool, True where a token is clean; rng draws its size
 
 
 def none(grid: Size, rng: random.Random) -> torch.Tensor:
@@ -50,7 +50,10 @@ def end(grid: Size, rng: random.Random) -> torch.Tensor:
 
 
 def both_ends(grid: Size, rng: random.Random) -> torch.Tensor:
-    """The first frame or two and the last one are clean (connect, loop). It takes three frames."""
+    """The first frame or two and the last one are clean (connect, loop).
+
+    A clip of fewer than three latent frames has the mask `start`.
+    """
     if grid[0] < 3:
         return start(grid, rng)
     clean = none(grid, rng)
@@ -81,7 +84,7 @@ def box(grid: Size, rng: random.Random) -> torch.Tensor:
 
 
 def _frame_count(grid: Size, rng: random.Random) -> int:
-    """How many latent frames are clean: one in half of the cases, else any number that leaves one.
+    """Draw how many latent frames are clean: 1 in half of the cases, else any number up to t − 1.
 
     A clip of one frame has none, because something must be left to generate.
     """
@@ -101,7 +104,7 @@ CLEAN_TOKENS: dict[str, Callable[[Size, random.Random], torch.Tensor]] = {
     "box": box,
 }
 
-# ------------------------------------------------------------------------ the draw
+# ------------------------------------------------------------------------ noise levels
 
 
 def draw_sigma(
@@ -114,9 +117,11 @@ def draw_sigma(
     """Draw a mask for each clip, and the noise levels of its tokens.
 
     Args:
-        grid: (t, h, w) tokens of a clip.
-        shift: as in `shift_sigma`.
-        masks: mask → fraction of the clips.
+        batch_size: B.
+        grid: (t, h, w), how many tokens a clip has along each axis.
+        generator: source of all draws; sigma is on its device.
+        shift: s of `shift_sigma`.
+        masks: mask → fraction of the clips; fractions that do not sum to 1 are scaled.
 
     Returns:
         sigma (B, N) in [0, 1], in the token order of `patchify`. At least one token of each clip is
@@ -134,7 +139,7 @@ def draw_sigma(
     rng = random.Random(int(seed))
     names = rng.choices(list(masks), weights=list(masks.values()), k=batch_size)
     clean = torch.stack([CLEAN_TOKENS[name](grid, rng) for name in names])  # (B, t, h, w)
-    # in (0, 1], because 0 would mean clean
+    # 1 − rand is in (0, 1]: level 0 would mark a clean token
     level = 1 - torch.rand(batch_size, t, generator=generator, device=device)
     independent = torch.tensor([name == "independent levels" for name in names])
     level = torch.where(to_device(independent, device)[:, None], level, level[:, :1])  # (B, t)

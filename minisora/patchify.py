@@ -1,7 +1,7 @@
 """Video-shaped tensors to tokens and back, and the position of every token.
 
     (B, C, T, H, W) ── patchify ──► tokens (B, N, P) ── unpatchify ──► (B, C, T, H, W)
-    P = C·p_t·p_h·p_w numbers in a token
+    N = t·h·w tokens on a grid of T/pt, H/ph, W/pw; each has P = C·pt·ph·pw numbers
 
 The VAE cuts pixels into cells, and the transformer cuts latents into tokens, with the same two
 functions. Spacetime patches: section 3.2.4 of the review, arXiv:2402.17177; arXiv:2103.15691 calls
@@ -13,11 +13,18 @@ from collections.abc import Sequence
 import torch
 from einops import rearrange
 
-Size = tuple[int, int, int]
+Size = tuple[int, int, int]  # along frames, rows and columns
 
 
 def grid_of(shape: Sequence[int], patch_size: Size) -> Size:
     """Count the patches along frames, rows and columns.
+
+    Args:
+        shape: (T, H, W).
+        patch_size: (pt, ph, pw).
+
+    Returns:
+        (t, h, w) = (T / pt, H / ph, W / pw).
 
     Raises:
         ValueError: a side that the patch does not divide; the nearest sides that fit are named.
@@ -36,20 +43,28 @@ def grid_of(shape: Sequence[int], patch_size: Size) -> Size:
 
 
 def patchify(x: torch.Tensor, patch_size: Size) -> torch.Tensor:
-    """Cut x (B, C, T, H, W) into tokens (B, N, P): frames first, then rows, then columns."""
+    """Cut x (B, C, T, H, W) into tokens (B, N, P), ordered by frame, then row, then column.
+
+    Raises:
+        ValueError: as `grid_of`.
+    """
     grid_of(x.shape[2:], patch_size)
     pt, ph, pw = patch_size
     return rearrange(x, "b c (t pt) (h ph) (w pw) -> b (t h w) (c pt ph pw)", pt=pt, ph=ph, pw=pw)
 
 
 def highest_in_patches(x: torch.Tensor, patch_size: Size) -> torch.Tensor:
-    """The highest value in every patch of x (T, H, W): (t, h, w)."""
+    """Find the highest value in every patch of x (T, H, W); returns (t, h, w)."""
     grid = grid_of(x.shape, patch_size)
     return patchify(x[None, None], patch_size).amax(-1).view(grid)
 
 
 def unpatchify(tokens: torch.Tensor, grid: Size, patch_size: Size) -> torch.Tensor:
-    """Undo `patchify`: tokens (B, N, P) on a grid (t, h, w), N = t·h·w → (B, C, T, H, W)."""
+    """Undo `patchify`: tokens (B, N, P) on a grid (t, h, w), N = t·h·w → (B, C, T, H, W).
+
+    Raises:
+        ValueError: another number of tokens than t·h·w.
+    """
     t, h, w = grid
     pt, ph, pw = patch_size
     if tokens.shape[1] != t * h * w:
@@ -61,10 +76,10 @@ def unpatchify(tokens: torch.Tensor, grid: Size, patch_size: Size) -> torch.Tens
 
 
 def positions_of(grid: Size, device: torch.device | None = None) -> torch.Tensor:
-    """Frame, row and column of every token, (N, 3), in the order of `patchify`.
+    """Give frame, row and column of every token, (N, 3) float32, in the order of `patchify`.
 
-    Rows and columns count from the middle of the frame, so that a wider or taller frame adds
-    positions at its edges. Frames count from zero.
+    The unit is one token. Rows and columns count from the middle of the frame, so that a wider or
+    taller frame adds positions at its edges. Frames count from zero.
     """
     t, h, w = grid
     frames = torch.arange(t, device=device).float()

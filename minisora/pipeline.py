@@ -1,4 +1,4 @@
-"""MiniSora: every part in a row.
+"""MiniSora: the whole model, from a prompt to a video.
 
     prompt (──► upsampler) ──► tokenizer ──► text encoder ──► DiT, many times ──► decoder ──► video
     noise (B, Cz, Tz, Hz, Wz) ──────────────────────────────────┘               (B, 3, T, H, W)
@@ -54,7 +54,12 @@ class SamplingOptions(TypedDict, total=False):
 
 
 class MiniSora(nn.Module):
-    """A compressor, a text encoder, a transformer and, if the preset has one, an upsampler."""
+    """A VAE, a text encoder, a transformer and, if the preset has one, a prompt upsampler.
+
+    Args:
+        preset: sizes of the parts.
+        vocabulary, rewordings: of the `Tokenizer`.
+    """
 
     def __init__(
         self,
@@ -65,7 +70,7 @@ class MiniSora(nn.Module):
         super().__init__()
         self.preset = preset
         self.dtype: torch.dtype | None = None  # of matrix products; None is this machine's choice
-        self.metadata: dict = {}  # what `model.json` tells of how the weights were made
+        self.metadata: dict = {}  # how the weights were made, as `model.json` says
         self.tokenizer = Tokenizer(vocabulary, preset.text.max_length, rewordings)
         self.vae = VideoVAE(preset.vae)
         self.text = TextEncoder(len(self.tokenizer), preset.text, self.tokenizer.word_positions)
@@ -76,7 +81,7 @@ class MiniSora(nn.Module):
 
     @property
     def dtype_name(self) -> str:
-        """What matrix products run in: "float32" or "bfloat16"; part of every result."""
+        """The type of matrix products, "float32" or "bfloat16"; stored with every result."""
         return str(self.dtype or choose_dtype(self.device)).removeprefix("torch.")
 
     @property
@@ -86,15 +91,20 @@ class MiniSora(nn.Module):
     # ---------------------------------------- prompts
 
     def upsample(self, prompts: str | Sequence[str], generator: Generators = None) -> list[str]:
-        """Make short prompts long, for clips of the preset's size.
+        """Make short prompts long, as training's detailed captions are.
+
+        The positions that it adds are right for clips of the preset's size.
 
         Args:
             prompts: one sentence or several.
-            generator: source of the draws. With a list of one for each prompt, a prompt becomes
-                the same as if it were alone.
+            generator: source of the draws. With a list of one for each prompt, the result is the
+                same as for each prompt alone.
 
         Returns:
-            As many sentences; as they came where the model has no upsampler.
+            As many sentences; unchanged where the model has no upsampler.
+
+        Raises:
+            ValueError: an unknown word, or a prompt that is too long.
         """
         prompts = sentences("prompts", prompts)
         check_generators(generator, len(prompts))
@@ -118,11 +128,14 @@ class MiniSora(nn.Module):
         Args:
             prompts: of the clips; the one that leaves most open counts.
             sigma: (t, h, w), noise levels at which the tokens start; 0 is a conditioning token.
+
+        Returns:
+            one of STEPS.
         """
         clean = sigma == 0
-        if clean.flatten(1).all(1).any():  # a whole frame says where things are, and what they are
+        if clean.flatten(1).all(1).any():  # a whole frame shows where things are, and how they look
             return STEPS["conditioned"]
-        if clean.any() or all(map(self.says_positions, prompts)):  # a region says where they are
+        if clean.any() or all(map(self.says_positions, prompts)):  # says where they are
             return STEPS["upsampled"]
         return STEPS["typed"]
 
@@ -148,18 +161,24 @@ class MiniSora(nn.Module):
             prompt: one sentence, or a list for a batch. "" asks for anything.
             upsample: whether the prompt upsampler first adds where things are. It does so for clips
                 of the preset's size only, and the noise is the same either way.
-            negative_prompt: what guidance moves away from, one or one each; "" is the null prompt.
-            num_inference_steps: 1 to 1000; None is the default of `default_steps`.
-            num_frames: 4k + 1; height, width: multiples of 8. The preset's where None.
-            generator: source of the noise, one or one for each clip. The same seed gives the same
-                clip; with one each, alone or in a batch.
-            callback: (step, sigma, tokens, guess of x_0), called before every step.
+            negative_prompt: what guidance moves away from, one for all clips or one each; "" is the
+                null prompt.
+            num_inference_steps: 1 to 1000; None is what `default_steps` gives.
+            guidance_scale: −100 to 100, as in `guided`.
+            num_frames: 4k + 1; height, width: multiples of the side of a token, which is 8 pixels
+                in the preset "tiny" and 16 in "base". The preset's where None.
+            generator: source of the noise, one for the batch or one for each clip. The same seed
+                gives the same clip; with one each, also the same alone and in a batch.
+            sampler: "euler", "heun" or "ddim".
+            callback: called before every step with its number, sigma, the tokens (B, N, P) and the
+                guess of x_0.
 
         Returns:
             video (B, 3, T, H, W) in [-1, 1].
 
         Raises:
-            ValueError: an unknown word, sampler or size, each with what would do.
+            ValueError: an unknown word, or an option or a size that is not allowed; each says what
+                would do.
         """
         prompts = sentences("prompt", prompt)
         options: SamplingOptions = {
@@ -201,13 +220,16 @@ class MiniSora(nn.Module):
 
         Args:
             prompts: one for each clip.
-            latents: normalised, (B, Cz, Tz, Hz, Wz); only what has a level below 1 shows through.
-            sigma: (Tz, Hz, Wz): 0 is clean, 1 is to be generated, between is to be changed. The
-                highest in a patch counts.
+            latents: normalised, (B, Cz, Tz, Hz, Wz); where the level is 1, they do not matter.
+            sigma: (Tz, Hz, Wz) in [0, 1]: 0 is clean, 1 is to be generated, between is to be
+                changed. The highest in a token counts for all of it.
             others: as in `generate`.
 
         Returns:
             video (B, 3, T, H, W) in [-1, 1].
+
+        Raises:
+            ValueError: as `generate`; or latents or noise levels of another shape or range.
         """
         # 1. check
         check_latents(latents, sigma, self.vae.config.latent_channels)
@@ -248,7 +270,7 @@ class MiniSora(nn.Module):
         if num_inference_steps is None:
             num_inference_steps = self.default_steps(prompts, levels)
         sigmas = sigma_schedule(num_inference_steps, self.preset.shift, self.device)
-        unused = int((sigmas >= levels.max()).sum()) - 1  # levels above every start move nothing
+        unused = int((sigmas >= levels.max()).sum()) - 1  # steps above every start
         start = levels.flatten().expand(len(prompts), -1)  # (B, N)
         if levels.min() == levels.max():
             start = start[:, :1]  # one level for all tokens is embedded once
@@ -257,9 +279,9 @@ class MiniSora(nn.Module):
     def _conditions(
         self, prompts: list[str], negatives: list[str], grid: Size
     ) -> tuple[Condition, Condition]:
-        """What the transformer reads of prompts and of negative prompts, padded to one length."""
+        """Encode prompts and negative prompts for the transformer, padded to one length."""
         ids = self.tokenizer([*prompts, *negatives])[0].to(self.device)
-        padding = -ids.shape[1] % 8  # few lengths, so that a compiled transformer meets few shapes
+        padding = -ids.shape[1] % 8  # to a multiple of 8: a compiled transformer meets few shapes
         read = self.text.read(F.pad(ids, (0, padding), value=PAD), grid)
         halves = [part.chunk(2) for part in read]
         prompt, negative = zip(*halves, strict=True)
@@ -267,10 +289,11 @@ class MiniSora(nn.Module):
 
     @torch.no_grad()
     def velocity(self, x_t: torch.Tensor, sigma: float, ids: torch.Tensor) -> torch.Tensor:
-        """Ask the transformer once, to look at what it says.
+        """Call the transformer once, without sampler and guidance, to look at its output.
 
         Args:
-            x_t: normalised latents (B, Cz, Tz, Hz, Wz), all at noise level sigma.
+            x_t: normalised latents (B, Cz, Tz, Hz, Wz), all at one noise level.
+            sigma: that level, in [0, 1].
             ids: (B, S) of the prompts, from `tokenizer`.
 
         Returns:
@@ -288,11 +311,11 @@ class MiniSora(nn.Module):
     # ---------------------------------------- latents
 
     def latent_shape(self, num_frames: int, height: int, width: int, count: int = 1) -> Size:
-        """(Tz, Hz, Wz) of a batch of `count` clips.
+        """Give (Tz, Hz, Wz), the size of the latents of each of `count` clips.
 
         Raises:
             ValueError: the frame count is not 4k + 1, a side is no multiple of a token's, or the
-                clips are larger than MAX_CELLS allows.
+                batch is larger than MAX_CELLS allows.
         """
         pt, ph, pw = self.vae.config.patch_size
         _, rows, columns = self.dit.config.patch_size
@@ -300,6 +323,7 @@ class MiniSora(nn.Module):
         height = whole_number("height", height, 1, MAX_CELLS * ph)
         width = whole_number("width", width, 1, MAX_CELLS * pw)
         Tz = self.vae.latent_shape(num_frames, ph, pw)[0]  # of the frames alone
+        # sides in whole tokens, because a token is several latent cells high and wide
         grid = grid_of((pt, height, width), (pt, ph * rows, pw * columns))
         Hz, Wz = grid[1] * rows, grid[2] * columns
         check_cells((num_frames, height, width), Tz * Hz * Wz, count)
@@ -307,7 +331,10 @@ class MiniSora(nn.Module):
 
     @torch.no_grad()
     def encode(self, video: torch.Tensor) -> torch.Tensor:
-        """video (B, 3, T, H, W) in [-1, 1] → normalised latents (B, Cz, Tz, Hz, Wz)."""
+        """video (B, 3, T, H, W) in [-1, 1] → normalised latents (B, Cz, Tz, Hz, Wz).
+
+        They are the mean of the posterior, so that encoding draws nothing.
+        """
         with autocast(self.device, self.dtype):
             posterior = self.vae.encode(video.to(self.device))
             return self.vae.normalise(posterior.mean)
@@ -328,6 +355,9 @@ class MiniSora(nn.Module):
         """Write the weights (float16) and `model.json` into a folder.
 
         Whatever happens on the way, the folder holds the old model or the new one.
+
+        Args:
+            metadata: how the weights were made; None is what the model was loaded with.
 
         Raises:
             CheckpointError: weights that are not finite.
@@ -351,6 +381,9 @@ class MiniSora(nn.Module):
         Args:
             device: as in `choose_device`.
             dtype: of matrix products, as in `choose_dtype`.
+
+        Returns:
+            The model on its device, in evaluation mode.
 
         Raises:
             CheckpointError: not there, cut short, altered, or with parts of different trainings.

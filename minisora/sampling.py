@@ -19,9 +19,10 @@ from minisora.inputs import MAX_GUIDANCE, Generators
 
 # tokens (B, N, P), sigma (B, N) → velocity (B, N, P)
 Velocity = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-# step, sigma, tokens, guess of x_0
+# step from 0, sigma, tokens (B, N, P), guess of x_0 (B, N, P)
 Callback = Callable[[int, float, torch.Tensor, torch.Tensor], None]
-Condition = tuple[torch.Tensor, ...]  # prompt_embeds, attention_mask, prompt_positions
+# prompt_embeds (B, S, D_text), attention_mask (B, S), prompt_positions (B, S, 3)
+Condition = tuple[torch.Tensor, ...]
 
 
 def euler(
@@ -34,6 +35,7 @@ def euler(
     """Follow the velocity in straight steps: tokens += (σ_next − σ) · velocity.
 
     Args:
+        velocity: tokens (B, N, P) and their noise levels (B, N) → velocity (B, N, P).
         tokens: (B, N, P) at their starting levels.
         sigmas: (steps + 1,), falling to 0.
         start: (B, N) or (B, 1), the level at which each token begins; None is 1 everywhere.
@@ -57,11 +59,11 @@ def heun(
     start: torch.Tensor | None = None,
     callback: Callback | None = None,
 ) -> torch.Tensor:
-    """Take Euler's step, ask again at its end, and go with the mean of both velocities.
+    """Take Euler's step, compute the velocity at its end, and step with the mean of both.
 
-    Two network calls a step, and an error that falls fourfold when steps double. The last step is
-    Euler's, because it ends at σ = 0, where the network was never trained. Algorithm 1 of
-    arXiv:2206.00364, in our σ. Arguments as in `euler`.
+    A step calls the network twice, and the error falls fourfold when the steps double. The last
+    step is Euler's, because it ends at σ = 0, where the network never had to predict a velocity.
+    Algorithm 1 of arXiv:2206.00364, in our σ. Arguments and result as in `euler`.
     """
     for step, sigma, now, after in _levels(tokens, sigmas, start):
         width = (after - now)[..., None]
@@ -86,11 +88,16 @@ def ddim(
 ) -> torch.Tensor:
     """Guess x_0 and the noise, and mix them again at the next level. Eq. (12) of arXiv:2010.02502.
 
-    It is written for x_t = (1 − σ) x_0 + σ noise. With eta = 0 it is `euler` in other words. With
-    eta up to 1, a fraction eta² of the noise's variance is drawn afresh in every step.
+    It is written for x_t = (1 − σ) x_0 + σ noise. With eta = 0 it gives what `euler` gives. With
+    eta up to 1, a fraction eta² of the noise's variance is drawn afresh in every step. (In the
+    paper η multiplies another amount of noise: η = 1 is DDPM there, and not here.)
 
     Args:
-        generator: source of that noise, as in `draw_noise`; the other arguments as in `euler`.
+        eta: in [0, 1].
+        generator: source of the fresh noise, as in `draw_noise`; other arguments as in `euler`.
+
+    Returns:
+        clean tokens (B, N, P).
 
     Raises:
         ValueError: eta outside of [0, 1].
@@ -107,7 +114,7 @@ def ddim(
             fresh = draw_noise(tokens.shape, generator, tokens.device)
             noise = math.sqrt(1 - eta**2) * noise + eta * fresh
         mixed = (1 - after[..., None]) * x_0 + after[..., None] * noise
-        moves = (after < now)[..., None]  # conditioning tokens do not
+        moves = (after < now)[..., None]  # not conditioning tokens, nor others that start lower
         tokens = torch.where(moves, mixed, tokens)
     return tokens
 
@@ -118,7 +125,7 @@ SAMPLERS = {"euler": euler, "heun": heun, "ddim": ddim}
 def _levels(
     tokens: torch.Tensor, sigmas: torch.Tensor, start: torch.Tensor | None
 ) -> Iterator[tuple[int, float, torch.Tensor, torch.Tensor]]:
-    """Number and sigma of every step, and the levels of all tokens before and after it."""
+    """Number and sigma of every step, and the levels (B, N) of the tokens before and after it."""
     if start is None:
         start = torch.ones_like(tokens[..., 0])
     for step, (sigma, sigma_next) in enumerate(zip(sigmas[:-1], sigmas[1:], strict=True)):
@@ -134,7 +141,10 @@ def draw_noise(
 
     Args:
         shape: (B, ...).
-        generator: one for the batch, a list of one for each clip, or None.
+        generator: one for the batch, a list of one for each clip, or None for torch's own.
+
+    Raises:
+        ValueError: a list of another length than B.
     """
     if generator is None:
         return torch.randn(shape, device=device)
@@ -155,18 +165,20 @@ def guided(
 ) -> Velocity:
     """Classifier-free guidance: uncond + guidance_scale · (cond − uncond).
 
-    Eq. (6) of arXiv:2207.12598, for velocities with the prompt (cond) and without it (uncond).
+    Eq. (6) of arXiv:2207.12598, whose w is guidance_scale − 1; here of the velocities with the
+    prompt (cond) and without it or with a negative prompt (uncond).
 
     Args:
         model: a DiT.
         positions: (N, 3).
-        prompt: prompt_embeds (B, S, D), attention_mask (B, S) and prompt_positions (B, S, 3) of
-            what is wanted, as from `TextEncoder.read`.
+        prompt: prompt_embeds (B, S, D_text), attention_mask (B, S) and prompt_positions (B, S, 3)
+            of what is wanted, as from `TextEncoder.read`.
         negative: the same of what to move away from, padded to the same S.
-        guidance_scale: 1 is the prompt alone, 0 the negative prompt alone. Both take half the work.
+        guidance_scale: 1 is the prompt alone, 0 the negative prompt alone; either takes half of the
+            work of all other values.
 
     Returns:
-        A function for the samplers.
+        The `velocity` of the samplers.
 
     Raises:
         ValueError: a guidance scale that is not a number from −100 to 100.

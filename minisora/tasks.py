@@ -15,8 +15,9 @@
 
 The network and the sampler are the same in all of them (OpenAI's report, *Video generation models
 as world simulators*, 2024, "Prompting with images and videos"). Each function here only says which
-latents go in, and at which noise level each of them starts. Pixels that condition come out as they
-came in, bit for bit. `options` are those of `MiniSora.denoise`.
+latents go in, and at which noise level each of them starts. Conditioning pixels come out as they
+came in, bit for bit. `options` are those of `MiniSora.denoise`. Every task raises its ValueErrors
+before the work begins.
 
 Videos and images may be tensors, numpy arrays or PIL images: see `inputs.video_batch`.
 """
@@ -51,8 +52,10 @@ from minisora.patchify import Size, highest_in_patches
 from minisora.pipeline import MiniSora, SamplingOptions
 from minisora.sampling import SAMPLERS
 
-CONTEXT_FRAMES = 12  # that a window goes on from; data/LOG.md has the comparison
-ROUND_TRIP_DB = 24.0  # of 96 toy-world clips the worst has 26; with other colours, 15 to 25
+CONTEXT_FRAMES = 12  # clean frames at the edge of a window; data/LOG.md has the comparison
+# PSNR below which a warning is given: of 96 toy-world clips the worst has 26, and clips of other
+# colours have 15 to 25
+ROUND_TRIP_DB = 24.0
 
 
 def text_to_image(
@@ -64,6 +67,9 @@ def text_to_image(
     **options: Unpack[SamplingOptions],
 ) -> torch.Tensor:
     """Text to image: a clip of one frame, and no token starts clean.
+
+    Args:
+        height, width: as in `MiniSora.generate`.
 
     Returns:
         images (B, 3, H, W) in [-1, 1].
@@ -83,11 +89,11 @@ def animate(
     """Image to video: the tokens of the first latent frame start clean.
 
     Args:
-        image: (3, H, W) or (B, 3, H, W) in [-1, 1], sides multiples of 8.
+        image: (3, H, W) or (B, 3, H, W) in [-1, 1]; sides as in `MiniSora.generate`.
         num_frames: 4k + 1; the preset's where None.
 
     Returns:
-        video (B, 3, T, H, W) that starts with the image.
+        video (B, 3, T, H, W) in [-1, 1] that starts with the image.
     """
     first = image_batch(image)[:, :, None]  # (B, 3, 1, H, W)
     frames = model.preset.num_frames if num_frames is None else num_frames
@@ -118,7 +124,7 @@ def denoise_video(
         video: (3, T, H, W) or (B, 3, T, H, W) in [-1, 1], T = 4k + 1.
         sigma: a number, one for each latent frame (Tz,), or a tensor that broadcasts to
             (Tz, Hz, Wz). 0 is kept, 1 is generated anew, between is changed. The highest in a token
-            counts.
+            counts for all of it.
         prompt: one for all clips, or one each.
 
     Returns:
@@ -140,13 +146,13 @@ def _latent_shape(model: MiniSora, videos: torch.Tensor) -> Size:
 
 
 def _changed(model: MiniSora, levels: torch.Tensor) -> torch.Tensor:
-    """Pixels of tokens that start above noise level 0: (T, H, W) bool."""
+    """Find the pixels of tokens that start above noise level 0: (T, H, W) bool."""
     patch = model.dit.config.patch_size
     cell = model.vae.config.patch_size
     changed = highest_in_patches(levels, patch) > 0  # tokens (t, h, w)
     for axis in range(3):
         changed = changed.repeat_interleave(patch[axis] * cell[axis], axis)
-    return changed[cell[0] - 1 :]
+    return changed[cell[0] - 1 :]  # the first latent frame is one frame
 
 
 def _denoise_pixels(
@@ -158,10 +164,11 @@ def _denoise_pixels(
     missing: torch.Tensor | None = None,
     warn: bool = True,
 ) -> torch.Tensor:
-    """Denoise videos from noise levels (Tz, Hz, Wz); pixels that are clean stay as they are.
+    """Denoise videos (B, 3, T, H, W) from levels (Tz, Hz, Wz), and put back what is not missing.
 
     Args:
-        missing: pixels (T, H, W) that do not stay; where None, those of all tokens above level 0.
+        missing: pixels (T, H, W) to be generated; where None, those of all tokens above level 0.
+        warn: whether to compare the conditioning pixels with their round trip.
     """
     changed = _changed(model, levels)
     if missing is None:
@@ -171,18 +178,19 @@ def _denoise_pixels(
     generated = model.denoise(prompts, model.encode(videos), levels, **options)
     videos = videos.to(generated.device)
     clean = ~changed.to(generated.device)
-    if warn and clean.any():  # they are decoded with the rest, without another pass
+    if warn and clean.any():  # clean pixels were decoded with the rest, so this costs no extra pass
         _warn_of_colours(videos[:, :, clean], generated[:, :, clean])
     return torch.where(missing.to(generated.device), generated, videos)
 
 
 def _warn_of_colours(conditioning: torch.Tensor, decoded: torch.Tensor) -> None:
-    """Warn where the compressor gives conditioning pixels (B, 3, …) back badly.
+    """Warn where the VAE reconstructs conditioning pixels (B, 3, …) badly.
 
-    The transformer sees what the compressor makes of them, so that generated pixels will fit the
-    decoded ones, and not those that came in.
+    The transformer sees their latents, so that generated pixels fit the decoded ones, and not those
+    that came in.
     """
     error = (conditioning - decoded).square().flatten(1).mean(1).max()  # of the worst clip
+    # PSNR: the range of [-1, 1] is 2, and its square 4
     decibels = float(10 * torch.log10(4 / error.clamp(min=1e-12)))
     if decibels < ROUND_TRIP_DB:
         warnings.warn(
@@ -199,12 +207,16 @@ def sigma_of(
     columns: tuple[int, int] = (0, 0),
     strength: float = 1.0,
 ) -> torch.Tensor:
-    """Noise levels (t, h, w) of a plan: 0 in the frames that are kept, `strength` everywhere else.
+    """Make noise levels: 0 in the frames that are kept, `strength` everywhere else.
 
     Args:
-        shape: frames, rows and columns of latent cells or of tokens.
-        kept: frames that start clean.
-        rows, columns: from, to; inside this box no frame starts clean.
+        shape: frames, rows and columns of latent cells or of tokens, (t, h, w).
+        kept: frames that start clean, from 0.
+        rows, columns: (first, last + 1) of a box in which no frame starts clean.
+        strength: in [0, 1].
+
+    Returns:
+        sigma (t, h, w).
 
     Raises:
         ValueError: a frame that is not there.
@@ -229,7 +241,13 @@ def video_to_video(
 ) -> torch.Tensor:
     """Change a video as the prompt says (SDEdit, arXiv:2108.01073).
 
-    All tokens start at noise level `strength`; at 0 the video comes back as it came in.
+    Args:
+        video: (3, T, H, W) or (B, 3, T, H, W) in [-1, 1], T = 4k + 1.
+        strength: in [0, 1], the noise level at which all tokens start; at 0 the video comes back as
+            it came in.
+
+    Returns:
+        video (B, 3, T, H, W) in [-1, 1].
     """
     strength = real_number("strength", strength, 0, 1)
     return denoise_video(model, video, strength, prompt, **options)
@@ -249,15 +267,15 @@ def inpaint(
     Args:
         video: (3, T, H, W) or (B, 3, T, H, W) in [-1, 1].
         frames: numbers of the frames that are missing, from 0; all where None.
-        region: (top, left, height, width) in pixels, or a bool tensor that broadcasts to (T, H, W);
-            whole frames where None.
+        region: (top, left, height, width) in pixels, or a bool tensor that broadcasts to (T, H, W),
+            True where a pixel is missing; whole frames where None.
 
     Returns:
         video (B, 3, T, H, W); pixels that are not missing are the ones that came in.
     """
     videos = video_batch(video)
     missing = missing_pixels(tuple(videos.shape[2:]), frames, region)
-    _latent_shape(model, videos)  # refuses a size
+    _latent_shape(model, videos)  # raises ValueError for a size that the model cannot take
     prompts = _prompts(model, prompt, len(videos), options)
     cell = model.vae.config.patch_size
     repeats = missing[:1].expand(cell[0] - 1, -1, -1)  # as in `VideoVAE.encode`
@@ -277,16 +295,16 @@ def extend(
 ) -> torch.Tensor:
     """Go on where a video ends, or generate what came before it.
 
-    The latent frames next to the seam start clean. A window as long as training's longest clips
-    slides until there are `num_frames` more.
+    A window as long as training's longest clips slides until there are `num_frames` more. In each
+    window the latent frames that are there already start clean.
 
     Args:
         video: (3, T, H, W) or (B, 3, T, H, W) in [-1, 1].
         num_frames: how many frames more.
         direction: "forward" or "backward".
-        context_frames: that a window goes on from, a multiple of 4; forward, one more stands before
-            them (a window's first frame has a latent frame to itself). Few keep what is there and
-            not how it moves: data/LOG.md has the comparison.
+        context_frames: how many frames of a window start clean, a multiple of 4. Forward there is
+            one more, because a window's first frame has a latent frame to itself. With few of them
+            objects stay the same, but their motion does not: data/LOG.md has the comparison.
 
     Returns:
         video (B, 3, T + num_frames, H, W); the conditioning frames are the ones that came in.
@@ -341,17 +359,20 @@ def _more(
 def _window_behind(
     model: MiniSora, clip: torch.Tensor, missing: int, context_frames: int
 ) -> tuple[torch.Tensor, torch.Tensor, slice]:
-    """A window that begins with a clip's end: (B, 3, T, H, W), noise levels (Tz,), its new frames.
+    """Make a window that begins with a clip's end.
 
-    There may be a few more new frames than are missing.
+    Returns:
+        The window (B, 3, T, H, W), its noise levels (Tz,), and where its new frames are: `missing`
+        of them or a few more, as fill latent frames, or fewer where the window is full.
     """
     patch = model.vae.config.patch_size[0]
     longest = longest_window(model)
-    most = (clip.shape[2] - 1) // patch  # latent frames behind the first of the context
+    most = (clip.shape[2] - 1) // patch  # latent frames of the clip after the first of the window
     context = min(max(context_frames // patch, 1), longest - 2, most)
     new = min(math.ceil(missing / patch), longest - 1 - context)
     kept = clip[:, :, -(1 + patch * context) :]
-    blank = kept[:, :, -1:].repeat_interleave(patch * new, dim=2)  # anything would do
+    # frames at level 1 become pure noise, whatever they show
+    blank = kept[:, :, -1:].repeat_interleave(patch * new, dim=2)
     sigma = torch.tensor([0.0] * (1 + context) + [1.0] * new)
     return torch.cat([kept, blank], dim=2), sigma, slice(kept.shape[2], None)
 
@@ -359,16 +380,17 @@ def _window_behind(
 def _window_before(
     model: MiniSora, clip: torch.Tensor, missing: int, context_frames: int
 ) -> tuple[torch.Tensor, torch.Tensor, slice]:
-    """A window that ends with a clip's beginning; otherwise as `_window_behind`."""
+    """Make a window that ends with a clip's beginning; otherwise as `_window_behind`."""
     patch = model.vae.config.patch_size[0]
     longest = longest_window(model)
-    most = clip.shape[2] // patch
+    most = clip.shape[2] // patch  # latent frames of the clip
     if not most:
         raise ValueError(
             f"going backward starts from {patch} frames, and the clip has {clip.shape[2]}"
         )
     context = min(max(context_frames // patch, 1), longest - 2, most)
-    new = min(math.ceil((missing - 1) / patch), longest - 1 - context)  # behind the window's first
+    # latent frames after the window's first, which is one new frame
+    new = min(math.ceil((missing - 1) / patch), longest - 1 - context)
     kept = clip[:, :, : patch * context]
     blank = kept[:, :, :1].repeat_interleave(1 + patch * new, dim=2)
     sigma = torch.tensor([1.0] * (1 + new) + [0.0] * context)
@@ -389,7 +411,7 @@ def _denoise_frames(
 
 
 def longest_window(model: MiniSora) -> int:
-    """Latent frames of the longest clips that training had, at least 3."""
+    """Count the latent frames of training's longest clips; at least 3: first, context, new."""
     others = [size[0] for size in model.preset.other_sizes]
     longest = max([model.preset.num_frames, *others])
     return max((longest - 1) // model.vae.config.patch_size[0] + 1, 3)
@@ -412,6 +434,10 @@ def connect(
     Returns:
         video (B, 3, T_before + num_frames + T_after, H, W); the frames of both clips are the ones
         that came in.
+
+    Raises:
+        ValueError: clips of different sizes, a second clip of fewer than 4 frames, or a number of
+            frames that is not a multiple of 4.
     """
     patch = model.vae.config.patch_size[0]
     first = video_batch(before, "before").cpu()
@@ -420,8 +446,8 @@ def connect(
     check_joint(first, last, num_frames, patch)
     prompts = _prompts(model, prompt, len(first), options)
     new = num_frames // patch
-    fitting = max((longest_window(model) - 1 - new) // 2, 1)
-    most = min(CONTEXT_FRAMES // patch, fitting)  # latent frames of either
+    fitting = max((longest_window(model) - 1 - new) // 2, 1)  # in half of a window
+    most = min(CONTEXT_FRAMES // patch, fitting)  # latent frames of either clip
     head = min(most, (first.shape[2] - 1) // patch)
     tail = min(most, last.shape[2] // patch)
     kept = first[:, :, -(1 + patch * head) :]
@@ -442,9 +468,12 @@ def loop(
     num_frames: int = 8,
     **options: Unpack[SamplingOptions],
 ) -> torch.Tensor:
-    """Lead from a video's end back to its beginning: (B, 3, T + num_frames, H, W), to be repeated.
+    """Lead from a video's end back to its beginning, so that it can be shown again and again.
 
     Arguments as `connect`'s.
+
+    Returns:
+        video (B, 3, T + num_frames, H, W).
     """
     clip = video_batch(video)
     connected = connect(model, clip, clip, prompt, num_frames, **options)
@@ -463,16 +492,20 @@ def long_video(
     progress: bool = True,
     **options: Unpack[SamplingOptions],
 ) -> torch.Tensor:
-    """A long clip, window by window: a clip of the first sentence, then `extend` again and again.
+    """Generate a long clip, window by window: the first as `generate`, the others as `extend`.
 
-    Each window goes on from `CONTEXT_FRAMES` (from fewer where the sentence changes) and from
-    nothing else, so that its cost and memory do not grow with the clip.
+    Each window sees `CONTEXT_FRAMES` of the clip (fewer where the sentence changes) and nothing
+    else, so that its cost and memory do not grow with the clip.
 
     Args:
         script: one sentence for all `seconds`, or several, each with its seconds:
             [(20, "a red circle moving left"), (40, …)]. In place of a sentence, a list of B of them
             makes B clips at once.
+        seconds: of the clip, where the script is one sentence.
+        fps: frames per second, 0.1 to 240.
+        height, width: as in `MiniSora.generate`.
         upsample: of the first sentence, as in `MiniSora.generate`.
+        progress: whether to show a progress bar.
 
     Returns:
         video (B, 3, T, H, W), T = all seconds × fps + 1; B is 1 for single sentences.
@@ -485,7 +518,7 @@ def long_video(
     model.latent_shape(1, rows, columns, len(texts[0]))  # first, whether these are sides at all
     check_length(ends[-1], rows, columns, len(texts[0]))
     for prompts in texts:
-        _prompts(model, prompts, len(prompts), options)  # a fault is found before the work
+        _prompts(model, prompts, len(prompts), options)  # checks every sentence before the work
     first = model.generate(texts[0], height=rows, width=columns, upsample=upsample, **options)
     edge = first.cpu()[:, :, : ends[0]]  # the frames that the next window goes on from
     pieces = [edge]
@@ -503,12 +536,12 @@ def long_video(
 def _windows(
     model: MiniSora, ends: list[int], texts: list[list[str]], done: int
 ) -> Iterator[tuple[int, list[str], int]]:
-    """New frames, sentences and context frames of every window behind `done` frames of a script."""
+    """Plan the windows after `done` frames of a script: new frames, sentences, context frames."""
     patch = model.vae.config.patch_size[0]
     most = patch * max(longest_window(model) - 1 - CONTEXT_FRAMES // patch, 1)
     previous = texts[0]
     for end, prompts in zip(ends, texts, strict=True):
-        # who sees less of a motion is freer to end it
+        # a window that sees little of the old motion obeys a new sentence more readily
         context = CONTEXT_FRAMES if prompts == previous else patch
         previous = prompts
         while done < end:
@@ -519,7 +552,7 @@ def _windows(
 
 
 def _prompts(model: MiniSora, prompt: Prompt, count: int, options: SamplingOptions) -> list[str]:
-    """A prompt for each of `count` clips; these and the options are checked before the work."""
+    """Make a prompt for each of `count` clips, and check prompts and options before the work."""
     prompts = one_each("prompt", prompt, count)
     check_options(count, options, list(SAMPLERS))
     model.tokenizer(prompts)

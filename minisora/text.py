@@ -36,7 +36,7 @@ MOMENTS = {  # word → when, as a fraction of the clip
     "late": 0.75,
     "to": 1.0,
 }
-MOMENT, COLUMN, ROW = 1, 2, 3  # what a word of a position says; 0 for every other word
+MOMENT, COLUMN, ROW = 1, 2, 3  # kinds of words that say a position; 0 for every other word
 
 
 def words_of(prompt: str) -> list[str]:
@@ -67,6 +67,8 @@ class Tokenizer:
     """Whole words to numbers. 0 pads, 1 is EOS, the words follow in the order of the vocabulary.
 
     Args:
+        vocabulary: words that the model knows, each once, in lower case.
+        max_length: most words of a prompt, EOS included.
         rewordings: phrases that people say, and the words of the vocabulary that mean the same.
     """
 
@@ -86,7 +88,10 @@ class Tokenizer:
 
     @property
     def word_positions(self) -> WordPositions:
-        """What the words say about positions: "from" a moment, "x6" a column, "y24" a row."""
+        """What the words say about positions: "from" a moment, "x6" a column, "y24" a row.
+
+        Columns and rows are cells of a grid, which has as many as the vocabulary has such words.
+        """
         kinds = torch.zeros(len(self), dtype=torch.long)
         values = torch.zeros(len(self))
         for word, moment in MOMENTS.items():
@@ -96,17 +101,17 @@ class Tokenizer:
         for letter, kind in (("x", COLUMN), ("y", ROW)):
             cells = [word for word in self.vocabulary if re.fullmatch(rf"{letter}\d+", word)]
             for word in cells:
-                middle = int(word[1:]) + 0.5  # of its cell, in a grid of len(cells)
+                middle = int(word[1:]) + 0.5  # of the cell, which is one wide
                 kinds[self.ids[word]] = kind
                 values[self.ids[word]] = 2 * middle / len(cells) - 1
         return WordPositions(kinds, values)
 
     def words(self, prompt: str) -> list[str]:
-        """The words of a prompt, see `words_of`, as the model knows them."""
+        """Split a prompt into words (`words_of`), and replace phrases by what the model knows."""
         return reword(words_of(prompt), self.rewordings)
 
     def __call__(self, prompts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Encode prompts, padded to the longest.
+        """Turn prompts into numbers, padded to the longest.
 
         Returns:
             ids (B, S) int64 and attention_mask (B, S) bool, True for words and EOS.
@@ -169,12 +174,12 @@ class TextEncoder(nn.Module):
         nn.init.normal_(self.embed.weight, std=1.0)
 
     def forward(self, ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        """Turn words into vectors that know their neighbours.
+        """Turn words into vectors, each of which depends on the other words of its prompt.
 
         Args:
-            ids: (B, S).
-            attention_mask: (B, S), True for words and EOS, which all may attend to; or (B, S, S),
-                True where a word (row) may attend to another (column).
+            ids: (B, S), as from `Tokenizer`.
+            attention_mask: (B, S), True for words and EOS, which every word attends to; or
+                (B, S, S), True where a word (row) may attend to another (column).
 
         Returns:
             prompt_embeds (B, S, D_text).
@@ -189,10 +194,10 @@ class TextEncoder(nn.Module):
         return self.norm(x)
 
     def positions(self, ids: torch.Tensor, grid: Size) -> torch.Tensor:
-        """Find where words are among the patches of a grid (t, h, w).
+        """Find which positions the words say, among the patches of a grid (t, h, w).
 
-        Three words that are a moment, a column and a row, as "from x6 y24", say a position, and all
-        three have it. Every other word is at zero, in the middle of the first frame.
+        A moment, a column and a row, one after the other, as "from x6 y24", say one position, and
+        all three words have it. Every other word is at zero: in the middle of the first frame.
 
         Returns:
             (B, S, 3) as frame, row, column, in the units of `positions_of`.
@@ -201,23 +206,23 @@ class TextEncoder(nn.Module):
         t, h, w = grid
         kinds = self.word_kinds[ids]  # (B, S)
         values = self.word_values[ids]
-        is_moment = kinds[:, :-2] == MOMENT  # (B, S - 2): of every word, and of the two behind it
+        is_moment = kinds[:, :-2] == MOMENT  # (B, S - 2): of every word and of the two after it
         is_column = kinds[:, 1:-1] == COLUMN
         is_row = kinds[:, 2:] == ROW
         starts = is_moment & is_column & is_row
         frame = values[:, :-2] * (t - 1)
         column = values[:, 1:-1] * (w / 2)
         row = values[:, 2:] * (h / 2)
-        said = torch.stack([frame, row, column], dim=-1) * starts[..., None]  # (B, S - 2, 3)
+        stated = torch.stack([frame, row, column], dim=-1) * starts[..., None]  # (B, S - 2, 3)
         positions = values.new_zeros(B, S, 3)
         for word in range(3):  # first, second and third word of the position
-            positions[:, word : word + said.shape[1]] += said
+            positions[:, word : word + stated.shape[1]] += stated
         return positions
 
     def read(
         self, ids: torch.Tensor, grid: Size
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Make what the transformer needs of prompts: ids (B, S), for clips of a grid (t, h, w).
+        """Encode prompts for the transformer: ids (B, S), for clips of a grid (t, h, w).
 
         Returns:
             prompt_embeds (B, S, D_text), attention_mask (B, S), prompt_positions (B, S, 3).
@@ -229,7 +234,12 @@ class TextEncoder(nn.Module):
 class TextVideoPair(nn.Module):
     """Two encoders that learn to give a caption and its clip similar vectors.
 
-    Only the text encoder is kept after the language stage.
+    Only the text encoder is kept after the language stage (`train_language`).
+
+    Args:
+        text: the encoder of captions.
+        latent_channels: Cz of the clips.
+        hidden_size, depth, num_heads: of the video encoder; both give vectors of `hidden_size`.
     """
 
     def __init__(
@@ -247,6 +257,7 @@ class TextVideoPair(nn.Module):
         self.blocks = nn.ModuleList(Block(hidden_size, num_heads) for _ in range(depth))
         self.video_out = nn.Linear(hidden_size, hidden_size, bias=False)
         self.text_out = nn.Linear(text.config.hidden_size, hidden_size, bias=False)
+        # CLIP's learned temperature: scores are multiplied by its exponential, at most by 100
         self.logit_scale = nn.Parameter(torch.tensor(math.log(10.0)))
 
     def encode_video(self, latents: torch.Tensor) -> torch.Tensor:
@@ -269,11 +280,16 @@ class TextVideoPair(nn.Module):
     def forward(
         self, latents: torch.Tensor, ids: torch.Tensor, attention_mask: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Ask for every clip which of the batch's captions is its own, and the other way round.
+        """Score every clip of a batch with every caption; its own should score highest.
+
+        Args:
+            latents: (B, Cz, Tz, Hz, Wz).
+            ids, attention_mask: (B, S), caption i of clip i.
 
         Returns:
-            The contrastive loss (figure 3 of arXiv:2103.00020), and the fraction of clips that find
-            their caption.
+            The contrastive loss (figure 3 of arXiv:2103.00020), a scalar in nats: the mean of
+            clip → caption and caption → clip. And the fraction of clips, in [0, 1], whose own
+            caption scores highest.
         """
         video = self.encode_video(latents)  # (B, D)
         text = self.encode_text(ids, attention_mask)  # (B, D)

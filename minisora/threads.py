@@ -18,9 +18,10 @@ which looks the same from here), and the variables of WAITING.
 import os
 import sys
 
+# environment variables of a user: how many threads, and how they wait
 NUMBER = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY")
-_numbers: list[int] = []  # of threads: torch's own, and what was chosen here
+_numbers: list[int] = []  # numbers of threads: torch's own first, then those chosen here
 
 
 def wait_passively() -> None:
@@ -34,6 +35,9 @@ def choose_threads(use: str) -> int:
 
     Returns:
         How many there are now.
+
+    Raises:
+        ValueError: another use.
     """
     if use not in ("sampling", "training"):
         raise ValueError(f"use={use!r} is not known; it is sampling or training")
@@ -51,7 +55,7 @@ def choose_threads(use: str) -> int:
 
 
 def _usual() -> set[int]:
-    """Numbers that torch takes by itself: all cores, or half where two share one."""
+    """Numbers of threads that torch takes by itself: one a core, or half where two share one."""
     cores = {os.cpu_count() or 1}
     if hasattr(os, "sched_getaffinity"):
         cores.add(len(os.sched_getaffinity(0)))

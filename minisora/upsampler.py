@@ -3,10 +3,11 @@
     "a red ring moving left" ── PromptUpsampler ──► "a red ring moving left, from x22 y9 …"
 
 Sora was trained on long captions, and a large language model makes a user's short prompt long
-before the video model reads it (OpenAI's report; appendix C of DALL-E 3's). Where an object is, and
-where it goes, is decided in the noisiest steps, in which the transformer sees almost nothing. A
-language model decides it more reliably. This one works as they all do: each word attends only to
-those before it, and predicts the next.
+before the video model reads it (OpenAI's report, which refers to that of DALL-E 3, *Improving Image
+Generation with Better Captions*, 2023). Where an object is, and where it goes, is decided in the
+first sampling steps, in which the transformer sees almost pure noise. A language model decides it
+more reliably. This one works as they all do: each word attends to itself and to those before it,
+and predicts the next.
 """
 
 from collections.abc import Sequence
@@ -22,7 +23,12 @@ MIN_P = 0.1  # words less than a tenth as likely as the likeliest are never draw
 
 
 class PromptUpsampler(nn.Module):
-    """A text encoder with a causal mask, and a linear layer that scores every next word."""
+    """A text encoder with a causal mask, and a linear layer that scores every next word.
+
+    Args:
+        vocabulary_size: V, with PAD and EOS.
+        config: of the text encoder.
+    """
 
     def __init__(self, vocabulary_size: int, config: TextConfig):
         super().__init__()
@@ -34,7 +40,7 @@ class PromptUpsampler(nn.Module):
         self.head.bias.data[EOS] = 12.0
 
     def forward(self, ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        """ids, attention_mask (B, S) → scores (B, S, V): at s, of what follows words 0 … s."""
+        """ids, attention_mask (B, S) → scores (B, S, V): those at s are of the word after s."""
         B, S = ids.shape
         earlier = torch.ones(S, S, dtype=torch.bool, device=ids.device).tril()
         x = self.text(ids, attention_mask[:, None] & earlier)  # (B, S, D_text)
@@ -48,7 +54,7 @@ class PromptUpsampler(nn.Module):
             plain one.
 
         Returns:
-            The mean over all added words, a scalar.
+            The mean over all added words in nats, a scalar.
         """
         B, S = detailed.shape
         plain_length = (plain != PAD).sum(1, keepdim=True) - 1  # (B, 1), without EOS
@@ -64,7 +70,7 @@ class PromptUpsampler(nn.Module):
         """Continue every prompt until EOS is drawn, or until the tokenizer takes no more words.
 
         Args:
-            prompts: sentences without positions, or with some at the end. "" stays empty.
+            prompts: sentences without positions, or with the first of them. "" stays empty.
             generator: source of the draws, on the CPU; the same seed continues in the same way.
 
         Returns:

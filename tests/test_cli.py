@@ -100,7 +100,7 @@ def test_without_out_files_are_numbered(small, tmp_path, monkeypatch, capsys):
     words = ("image", "a red circle", "--model", small, "--num-inference-steps", 1)
     for name in ("clip.png", "clip-1.png", "clip-2.png"):
         assert run(monkeypatch, *words) == 0
-        assert capsys.readouterr().out.startswith(f"{name}: 1 frames")
+        assert capsys.readouterr().out.startswith(f"{name}: 1 frame")
         assert (tmp_path / name).is_file()
     before = (tmp_path / "clip.png").read_bytes()
     assert run(monkeypatch, *words, "--seed", 1, "--force") == 0

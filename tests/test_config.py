@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from minisora.config import PRESETS, DiTConfig, Preset, TextConfig, TrainConfig, VAEConfig
+from minisora.pipeline import MiniSora
 
 NAN, INF = float("nan"), float("inf")
 
@@ -15,6 +16,23 @@ def test_a_preset_comes_back_from_json():
         assert Preset.from_dict(json.loads(json.dumps(preset.to_dict()))) == preset
     without = replace(PRESETS["tiny"], upsampler=None)
     assert Preset.from_dict(json.loads(json.dumps(without.to_dict()))) == without
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"upsampler": TextConfig(hidden_size=8, depth=65, num_heads=2)},
+        {"upsampler": TextConfig(hidden_size=8, depth=1, num_heads=2, max_length=2000)},
+        {"num_frames": 4097, "height": 8, "width": 8, "other_sizes": ()},
+        {"other_sizes": ((4097, 8, 8),)},
+    ],
+    ids=["depth", "max_length", "num_frames", "other_sizes"],
+)
+def test_what_a_preset_takes_can_be_saved_and_loaded(preset, change, tmp_path):
+    """The reader of model.json had bounds of its own, and refused models that were trained."""
+    model = MiniSora(replace(preset, **change), ["red"])
+    model.save(tmp_path / "model")
+    assert MiniSora.load(tmp_path / "model", "cpu").preset == model.preset
 
 
 @pytest.mark.parametrize(

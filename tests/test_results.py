@@ -49,6 +49,11 @@ def test_the_readme_says_how_good_prompts_as_typed_are():
     assert f"20 steps, {prompts} prompts), {value:.0%} of clips".replace("%", " %") in text
 
 
+def test_the_readme_says_how_many_minutes_keep_their_object():
+    kept = read("tasks")["long-video"]["generated"]["itself to the end"]["value"]
+    assert f"# {100 * kept:.0f} % keep their object to the end" in FRONT
+
+
 def test_the_two_trainings_of_masks_differ_in_nothing_else():
     result = read("masks")
     curves = [result[name]["curve"] for name in ("all masks", "text to video alone")]

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from minisora import MiniSora
-from minisora.measure.families import evaluate_text_to_video, headline, prompts_of, scenes_of
+from minisora.measure.accuracy import evaluate_text_to_video, families_of, headline
+from minisora.measure.clips import clip_shape, test_prompts, test_scenes
 from minisora.measure.judge import judge, read
 from minisora.pipeline import SHIPPED
 from minisora.world.captions import VOCABULARY, caption

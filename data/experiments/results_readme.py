@@ -72,6 +72,8 @@ def markdown() -> str:
     parts = [introduction(), accuracy(), steps(), tasks(), limits()]
     if (RESULTS / "base.json").is_file():
         parts.append(whole_world())
+    if (RESULTS / "sentences.json").is_file():
+        parts.append(sentences())
     if (RESULTS / "speed.json").is_file():
         parts.append(speed())
     return "\n\n".join(parts) + "\n"
@@ -257,6 +259,25 @@ def whole_world() -> str:
             "([its card](../checkpoints/base/README.md)). All other tables are of `tiny`.",
             settings_of(result, leave=("prompts",)),
             table(head, rows),
+        ]
+    )
+
+
+def sentences() -> str:
+    """What students typed, and what became of it."""
+    outcomes = read("sentences")
+    rows = []
+    for sentence, result in outcomes.items():
+        answer = result.get("answer") or f"{result['right']} of {result['clips']} clips as asked"
+        rows.append([sentence, answer.replace("|", " ")])
+    answered = sum("answer" in result for result in outcomes.values())
+    return "\n\n".join(
+        [
+            "## Sixty sentences of students",
+            "`python -m data.experiments.sentences`. Written by someone who knew what the world is "
+            f"about, but not its words. {answered} of {len(rows)} get an answer that says what "
+            "the world can show; of the others `base` makes four clips each.",
+            table(["typed", "what comes back"], rows),
         ]
     )
 

@@ -390,9 +390,9 @@ class Job:
         first = [str(number) for number in self.steps[:2]]
         steps = " + ".join([*first, "…"] if len(self.steps) > 2 else first)
         seed = self.metadata["seed"]
-        typer.echo(
-            f"{out}: {len(clip.frames)} frames in {seconds:.2f} s, seed {seed}, {steps} steps"
-        )
+        count = len(clip.frames)
+        frames = "1 frame" if count == 1 else f"{count} frames"
+        typer.echo(f"{out}: {frames} in {seconds:.2f} s, seed {seed}, {steps} steps")
         typer.echo(what_the_judge_saw(video, prompts[-1], self.fps))
 
     def _file(self) -> Path:

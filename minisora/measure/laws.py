@@ -113,7 +113,7 @@ def best_law(
     pieces = _two_pieces(positions, times, duration, frame[0] + 0.7 * first_radius)
     if pieces is not None and pieces.error < min(0.5 * best.error, WELL):
         best = pieces
-    if _pauses(positions, times):
+    elif _pauses(positions, times):  # what turns back has no one slope by which to see a pause
         best = Fit("unclear", best.error, best.worst, best.velocity)
     steady = not grows and float((radii - first_radius).abs().max()) < 0.3 * first_radius
     clear = steady and best.error < TOLERANCE and best.worst < 3 * TOLERANCE
