@@ -6,20 +6,20 @@ import pytest
 import torch
 
 from minisora.measure.laws import best_collision, best_law, unwrap
-from minisora.world.scene import GRAVITY, Scene, SceneObject, simulate
+from minisora.world.scene import GRAVITY, Scene, SceneObject, Turn, simulate
 
 
 def law_of(fps=8, num_frames=17, wobble=0.0, **options):
     """The law of one disc that is at (x, y) at first, `wobble` off in every frame."""
     start = {"x": -0.3, "y": -0.2, **options}
-    thing = SceneObject("circle", "red", "small", "still", 0.3, **start)
+    thing = SceneObject("square", "red", "small", "still", 0.3, **start)
     tracks = simulate(Scene((thing,)), num_frames, fps)
     generator = torch.Generator().manual_seed(0)
     positions = tracks.positions[:, 0].float()
     positions = positions + wobble * torch.randn(positions.shape, generator=generator)
     radii, angles = tracks.radii[:, 0].float(), tracks.angles[:, 0].float()
     seen = torch.ones(num_frames, dtype=torch.bool)
-    return best_law(positions, radii, angles, seen, "circle", fps, 1.0)
+    return best_law(positions, radii, angles, seen, "square", fps)
 
 
 WORLD = {
@@ -46,6 +46,53 @@ def test_every_motion_has_its_law(motion, fps):
     assert law.motion == motion
     assert law.error < 0.03 and law.first_radius == pytest.approx(0.3, abs=0.02)
     assert law.also == ()
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_turning_is_the_sign_of_the_rotation(sign):
+    expected = "clockwise" if sign > 0 else "counterclockwise"
+    assert law_of(spin=1.5 * sign).turning == expected
+    assert law_of(vy=0.8 * sign, angular_velocity=2.0 * sign).turning == expected
+    assert law_of(vx=0.4).turning is None
+
+
+@pytest.mark.parametrize(
+    "vx,vy,then", [(0.0, 0.6, "down"), (0.0, -0.6, "up"), (-0.6, 0.0, "left"), (0.0, 0.0, "stops")]
+)
+def test_two_pieces_are_an_order(vx, vy, then):
+    law = law_of(vx=0.6, turn=Turn(1.0, vx, vy), wobble=0.005)
+    assert (law.motion, law.then) == ("right", then)
+    assert law_of(vx=0.6).then is None
+
+
+def test_what_leaves_the_frame_and_comes_back_is_one_motion():
+    turn = Turn(1.0, -1.2, 0.0)
+    tracks = simulate(
+        Scene((SceneObject("square", "red", "small", "still", 0.3, 0.3, 0.0, 1.2, turn=turn),))
+    )
+    positions = tracks.positions[:, 0].float()
+    seen = positions[:, 0] < 1.1
+    generator = torch.Generator().manual_seed(0)
+    for wobble in [0.0] + 20 * [0.02]:  # half-widths, by which a blurred object is misread
+        read = positions + wobble * torch.randn(17, 2, generator=generator)
+        law = best_law(read, torch.full((17,), 0.3), torch.zeros(17), seen, "square", 8)
+        assert law.motion == "leaving right"
+
+
+@pytest.mark.parametrize("motion", ["right", "growing", "spinning"])
+def test_a_pause_out_of_view_is_no_law(motion):
+    thing = SceneObject("triangle", "red", "small", "still", 0.3, -0.3, 0.0, **WORLD[motion])
+    tracks = simulate(Scene((thing,)))
+    seen = torch.ones(17, dtype=torch.bool)
+    seen[4:12] = False
+    on = torch.arange(17)
+    motions = []
+    for rows in (on, on - (~seen).cumsum(0)):
+        positions, radii, angles = (
+            values[rows, 0].float() for values in (tracks.positions, tracks.radii, tracks.angles)
+        )
+        motions.append(best_law(positions, radii, angles, seen, "triangle", 8).motion)
+    assert motions[0] == motion != motions[1]
 
 
 def test_velocity_is_per_second_whatever_the_frame_rate():
