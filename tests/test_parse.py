@@ -1,0 +1,146 @@
+"""A prompt, as people type it, becomes what it asks for, or one sentence about what is wrong."""
+
+import pytest
+
+from minisora.inputs import reword
+from minisora.text import words_of
+from minisora.world.captions import VOCABULARY
+from minisora.world.parse import CAMERA_LEXICON, LEXICON, ObjectSpec, PromptSpec, parse
+from minisora.world.rewordings import REWORDINGS
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "a large red circle bouncing on a navy background",
+        "bouncing on a navy background, a big red disc",
+        "on a plain navy background, a large red circle is bouncing up and down",
+        "a circle that is large and red is bouncing on a navy background",
+    ],
+)
+def test_many_ways_one_meaning(prompt):
+    assert parse(prompt) == PromptSpec(
+        (ObjectSpec("circle", "red", "large", "bouncing"),), ("navy",), "plain"
+    )
+
+
+def test_left_free_is_none():
+    assert parse("red circle").objects == (ObjectSpec("circle", "red"),)
+    assert parse("") == PromptSpec()
+
+
+def test_two_objects_have_a_motion_each_and_a_relation():
+    asked = parse(
+        "a red circle going to the left to the left of a blue square not moving on a black grid"
+    )
+    assert asked == PromptSpec(
+        (
+            ObjectSpec("circle", "red", motion="left"),
+            ObjectSpec("square", "blue", motion="still"),
+        ),
+        ("black",),
+        "grid",
+        "left of",
+    )
+    both = parse("a red ring over a pink star, both sinking").objects
+    assert [thing.motion for thing in both] == ["down", "down"]
+
+
+def test_positions_belong_to_objects_in_the_order_of_their_names():
+    asked = parse(
+        "a blue square is hit by a red circle from above, at x16 y18 and "
+        "from x16 y4 early x16 y7 midway x16 y10 late x16 y9 to x16 y8"
+    )
+    assert (asked.verb, asked.relation) == ("hits", "above")
+    assert [(thing.shape, thing.path) for thing in asked.objects] == [
+        ("circle", ((16, 4), (16, 7), (16, 10), (16, 9), (16, 8))),
+        ("square", ((16, 18),) * 5),
+    ]
+
+
+def test_verbs_put_who_does_it_first():
+    active = parse("a small red circle hits a blue square from the left")
+    passive = parse("a blue square is hit by a small red circle from the left")
+    assert active == passive
+    assert active.verb == "hits" and active.objects[0].size == "small"
+    lamp = parse("a lamp lights up when a star touches it")
+    assert [thing.shape for thing in lamp.objects] == ["star", "lamp"]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "message"),
+    [
+        ("a circle that is not red", "denies something"),
+        ("a circle on a blue background", "asks for a blue background; backgrounds are black"),
+        ("a yellow circle on a yellow background", "yellow background"),
+        ("a red circle moving up and down", "second way for one motion; say .*then moving down"),
+        ("a red circle bouncing left", "second way for one motion"),
+        ("make a video of a cat", "the world has no 'cat'; its shapes are circle, square"),
+        ("a red cirkle", "did you mean 'a red circle'"),
+        (
+            "a trinagle movng fast to teh right",
+            "did you mean 'a triangle moving fast to the",
+        ),
+        ("a sqaure and a cat", "the world has no 'sqaure'; did you mean 'square'"),
+        ("a purple box drops", "something purple; objects are red, orange"),
+        ("a wooden circle", "'wooden' says nothing of an object in this world; they are red"),
+        ("a red ball dances", "nothing that is called 'dances': they move left, right"),
+        ("5 red circles", "shows one, two or three objects"),
+        ("two squares collide", "say which of the two moves"),
+        ("a lamp turns on", "does not say what touches the lamp"),
+        ("a star spins slowly", "only what moves left, right, up, down or diagonally is slow"),
+        ("a ball turns from red to blue", "say for example 'a red circle turns blue'"),
+        ("a red circle that turns", "does not say which colour it turns"),
+        ("a red circle moving left and then", "does not say what happens then"),
+        ("two on a black background", "does not say what there are 2 of"),
+        ("un cercle rouge qui bouge", "is not understood; say for example"),
+        ("three gray boxes", "colour of backgrounds; objects are red"),
+        ("red bouncing", "names no shape"),
+        ("a red blue circle", "two things at once"),
+        ("a red ring spinning", "looks like a still one"),
+        ("a red circle hits", "name a second object"),
+        ("a circle a square a star a heart", "at most three"),
+        ("a red circle at x3 y4 and at x5 y6", "2 positions for 1 objects"),
+        ("a red circle at x3", "is not part of a whole position.*at x16 y18"),
+        ("a red circle from x3 y4 to x5 y4", "not part of a whole position"),
+        ("a red circle at x32 y4", "x32"),
+        ("a red circle left of", "names 1 object"),
+        ("a red circle moving left and then a blue square moving up", "another object does then"),
+        ("a red circle and the camera", "does not say what the camera does"),
+    ],
+)
+def test_mistakes_say_the_way_out(prompt, message):
+    with pytest.raises(ValueError, match=message):
+        parse(prompt)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "motions"),
+    [
+        ("A big red ball rolls to the left", ["left"]),
+        ("a ball drops", ["falling"]),
+        ("please show me a tiny blue star that spins around", ["spinning"]),
+        ("Can you make a red disk travel to the left?", ["left"]),
+        ("2 blue cubes fall down", ["falling", "falling"]),
+        ("the circle is red and the square is blue and they both go down", ["down", "down"]),
+        ("a green disk disappears behind the wall and comes out on the other side", [None]),
+        ("first the red circle moves right, then it goes up", ["right"]),
+        ("zoom in on a yellow star", [None]),
+        ("a very fast yellow triangle flying upward", ["up"]),
+        ("a small ball moving slowly to the right", ["right"]),
+        ("two red balls falling", ["falling", "falling"]),
+        ("a box slides from left to right", ["right"]),
+        ("a red circle and a blue square", [None, None]),
+    ],
+)
+def test_as_people_type_it(prompt, motions):
+    assert [thing.motion for thing in parse(prompt).objects] == motions
+
+
+def test_what_people_say_becomes_what_captions_say():
+    words = set(VOCABULARY)
+    for said, known in REWORDINGS.items():
+        assert set(known.split()) <= words, said
+    lexicon = {word for phrase in (*LEXICON, *CAMERA_LEXICON) for word in phrase}
+    assert lexicon <= words, "the tokenizer takes every word that the parser takes"
+    assert reword(words_of("2 disks travel"), REWORDINGS) == ["two", "discs", "moving"]
