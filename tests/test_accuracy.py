@@ -20,6 +20,7 @@ from minisora.measure.judge import Verdict
 from minisora.pipeline import MiniSora
 from minisora.world.captions import VOCABULARY
 from minisora.world.dataset import sample_scene
+from minisora.world.families import FAMILIES
 from minisora.world.parse import agrees, parse
 from minisora.world.render import render
 
@@ -34,9 +35,11 @@ def other_shape(preset) -> MiniSora:
 class Painter:
     """A stand-in for a model: it paints the true clips of its test scenes, in its own shape."""
 
-    def __init__(self, preset, scenes):
+    def __init__(self, preset, families, count):
         self.preset = preset
-        self.scenes = dict(zip(prompts_of(scenes), scenes, strict=True))
+        shape = clip_shape(self)
+        scenes = [s for family in families for s in scenes_of(family, "seen", count, **shape)]
+        self.scenes = dict(zip(prompts_of(scenes, **shape), scenes, strict=True))
 
     def generate(self, prompts, **options):
         assert isinstance(options["generator"], torch.Generator)
@@ -90,18 +93,30 @@ def test_two_seeds_share_no_noise():
 
 
 def test_prompts_belong_to_their_scenes():
-    scenes = scenes_of("pair", "held_out", 20)
-    assert all(agrees(parse(p), s) for p, s in zip(prompts_of(scenes), scenes, strict=True))
+    """What is slow in a short clip may be fast in a long one."""
+    for shape in ({}, {"num_frames": 49}, {"num_frames": 9}):
+        scenes = scenes_of("pair", "held_out", 20, **shape)
+        prompts = prompts_of(scenes, **shape)
+        duration = (shape.get("num_frames", 17) - 1) / 8
+        assert all(agrees(parse(p), s, duration) for p, s in zip(prompts, scenes, strict=True))
 
 
 def test_true_clips_are_as_asked_in_every_shape_and_rate(preset):
     preset = replace(preset, num_frames=21, height=24, width=40, fps=12)
-    shape = clip_shape(Painter(preset, []))
-    assert shape == {"num_frames": 21, "height": 24, "width": 40, "fps": 12}
-    scenes = scenes_of("solo", "seen", 24, **shape)
-    table = evaluate_text_to_video(Painter(preset, scenes), len(scenes), splits=(("solo", "seen"),))
+    painter = Painter(preset, ["solo"], 24)
+    assert clip_shape(painter) == {"num_frames": 21, "height": 24, "width": 40, "fps": 12}
+    table = evaluate_text_to_video(painter, 24, families=["solo"], splits=["seen"])
     assert table["solo"]["seen"]["all"]["value"] > 0.9
-    assert sum(f["n"] for f in table["motions"].values()) == len(scenes)
+    assert sum(f["n"] for f in table["motions"].values()) == 24
+
+
+def test_all_families_of_a_models_world_are_measured(preset):
+    painter = Painter(replace(preset, world="whole", height=64, width=64), FAMILIES, 2)
+    counted = []
+    table = evaluate_text_to_video(painter, 2, on_batch=counted.append, splits=["seen"])
+    assert set(table) == {*FAMILIES, "motions"} and sum(counted) == 2 * len(FAMILIES)
+    right = sum(table[family]["seen"]["all"]["value"] for family in FAMILIES)
+    assert right >= len(FAMILIES) - 0.5, "one clip may be misread"
 
 
 def test_the_compressor_is_measured_in_the_models_own_shape(preset):
@@ -136,12 +151,12 @@ def test_the_command_begins_with_a_headline(model, tmp_path, run_command):
     said = run_command(*words, "--num-inference-steps", 1, "--json", out)
     lines = [line for line in said.splitlines() if line.strip()]
     assert len(lines) < 10, "the other figures go into the file, or come with --verbose"
-    for word in ("one object", "two objects", "outline", "compressor"):
+    for word in ("solo", "pair", "collision", "outline", "compressor"):
         assert any(word in line for line in lines), word
     table = json.loads(out.read_text())
     assert table["settings"]["num_inference_steps"] == 1
     assert table["settings"]["dtype"] in ("float32", "bfloat16")
-    assert set(table) == {"solo", "pair", "motions", "compressor", "settings"}
+    assert set(table) == {"solo", "pair", "collision", "motions", "compressor", "settings"}
 
 
 @pytest.mark.slow

@@ -114,7 +114,8 @@ def evaluate_text_to_video(
     for family, split in itertools.product(families or families_of(model), splits):
         scenes = test_scenes(family, split, prompts, **shape)
         make = make_clips(model, seed, **options)
-        verdicts = judge_clips(make, test_prompts(scenes), on_batch=on_batch, fps=shape["fps"])
+        asked = test_prompts(scenes, **shape)
+        verdicts = judge_clips(make, asked, on_batch=on_batch, fps=shape["fps"])
         table.setdefault(family, {})[split] = summarise(verdicts)
         if (family, split) == ("solo", "seen"):
             table["motions"] = _by_motion(scenes, verdicts)

@@ -9,6 +9,8 @@ import hashlib
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import count as count_from
+from itertools import islice
 from typing import Any, TypedDict
 
 import torch
@@ -16,7 +18,7 @@ import torch
 from minisora import tasks
 from minisora.measure.judge import Reading, Verdict, read, verdict
 from minisora.pipeline import MiniSora
-from minisora.world.captions import caption
+from minisora.world.captions import background_words, caption
 from minisora.world.dataset import SHAPE_COLOR_PAIRS, TEST_SEEDS, sample_scene
 from minisora.world.parse import PromptSpec, parse
 from minisora.world.phrases import MOTION_WORDS
@@ -54,9 +56,13 @@ def test_scenes(family: str, split: str, count: int, **shape: Any) -> list[Scene
     return [sample_scene(TEST_SEEDS + i, family, split, **shape) for i in range(count)]
 
 
-def test_prompts(scenes: Sequence[Scene]) -> list[str]:
-    """One caption each, in the mixture of forms that training uses."""
-    return [caption(s, random.Random(f"caption {s.seed}")) for s in scenes]
+def test_prompts(scenes: Sequence[Scene], style: str | None = None, **shape: Any) -> list[str]:
+    """One caption each, in the mixture of forms that training uses.
+
+    Args:
+        style: of `caption`. shape: of the clip, by whose length slow and fast are told apart.
+    """
+    return [caption(s, random.Random(f"caption {s.seed}"), style, **shape) for s in scenes]
 
 
 def moving_scenes(motions: Sequence[str], count: int, **shape: Any) -> list[Scene]:
@@ -66,8 +72,17 @@ def moving_scenes(motions: Sequence[str], count: int, **shape: Any) -> list[Scen
 
 
 def pairs(number: int, split: str = "seen", collide: bool = False, **shape: Any) -> list[Scene]:
-    """The first test scenes of two objects that collide, or that do not."""
-    return test_scenes("collision" if collide else "pair", split, number, **shape)
+    """The first test scenes of two objects that collide, or that do not, and are told apart."""
+    family = "collision" if collide else "pair"
+    scenes = (sample_scene(seed, family, split, **shape) for seed in count_from(TEST_SEEDS))
+    return list(islice((scene for scene in scenes if tells_apart(scene, **shape)), number))
+
+
+def tells_apart(scene: Scene, **shape: Any) -> bool:
+    """Whether the prompt of two objects gives each its own colour, and says on which side it is."""
+    asked = parse(test_prompts([scene], **shape)[0])
+    colors = {thing.color for thing in asked.objects} - {None}
+    return len(colors) == 2 and (scene.collides or asked.relation is not None)
 
 
 def sentence(scene: Scene) -> str:
@@ -77,8 +92,8 @@ def sentence(scene: Scene) -> str:
     """
     (thing,) = scene.objects
     motion = MOTION_WORDS[thing.motion][0][0]
-    surface = "background" if scene.texture == "plain" else scene.texture
-    return f"a {thing.size} {thing.color} {thing.shape} {motion} on a {scene.background} {surface}"
+    where = background_words(scene.background, scene.texture)
+    return f"a {thing.size} {thing.color} {thing.shape} {motion} on {where}"
 
 
 def change_word(scene: Scene, attribute: str) -> Scene:

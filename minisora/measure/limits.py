@@ -69,9 +69,11 @@ def measure_physics(model: MiniSora, clips: int = 200, seed: int = 0, **options:
     for kind in ("falling", "thrown", "collision"):
         if kind == "collision":
             scenes = pairs(clips, collide=True, **shape)
+            prompts = test_prompts(scenes, **shape)
         else:
             scenes = moving_scenes([kind], clips, **shape)
-        prompts = test_prompts(scenes)
+            # a short prompt may leave the motion open
+            prompts = test_prompts(scenes, "descriptive", **shape)
         ways = {
             "generated": generate_clips(model, prompts, seed, **options),
             "ground truth": round_trip(model, render(scenes, **shape)),
@@ -91,7 +93,7 @@ def measure_space_time(model: MiniSora, clips: int = 200, seed: int = 0, **optio
     table = {}
     for split in ("seen", "held_out"):
         scenes = pairs(clips, split, **shape)
-        prompts = test_prompts(scenes)
+        prompts = test_prompts(scenes, **shape)
         generated = generate_clips(model, prompts, seed, **options)
         true = round_trip(model, render(scenes, **shape))
         table[split] = {
@@ -217,7 +219,7 @@ def measure_best_of(
 ) -> Table:
     """Thrown objects as asked, if the judge chooses the best of the first n tries: nested as n."""
     shape = clip_shape(model)
-    prompts = test_prompts(moving_scenes(["thrown"], clips, **shape))
+    prompts = test_prompts(moving_scenes(["thrown"], clips, **shape), **shape)
     right = []
     for k in range(tries):
         videos = generate_clips(model, prompts, seed + k, **options)

@@ -277,7 +277,7 @@ def animate_benchmark(model: MiniSora, clips: int, seed: int) -> Benchmark:
     shape = clip_shape(model)
     scenes = test_scenes("solo", "seen", clips, **shape)
     truth = render(scenes, **shape)
-    prompts = test_prompts(scenes)
+    prompts = test_prompts(scenes, **shape)
     images = truth[:, :, 0]
 
     def figures(videos: torch.Tensor) -> Table:
@@ -451,7 +451,7 @@ def measure_sizes(model: MiniSora, clips: int, seed: int, **options: Any) -> Tab
         size = {"num_frames": frames, "height": height, "width": width}
         if frames > 1:
             scenes = test_scenes("solo", "seen", clips, fps=fps, **size)
-            prompts = test_prompts(scenes)
+            prompts = test_prompts(scenes, fps=fps, **size)
         else:
             scenes = test_scenes("solo", "seen", clips)
             prompts = [sentence(s) for s in scenes]

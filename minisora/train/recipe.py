@@ -307,8 +307,9 @@ def judged_figures(model: MiniSora, count: int | None = None) -> dict[str, dict]
         count: prompts of each family; `EVALUATION_PROMPTS` where None.
     """
     figures = {}
+    shape = clip_shape(model)
     for family in WORLDS[model.preset.world]:
-        scenes = test_scenes(family, "seen", count or EVALUATION_PROMPTS, **clip_shape(model))
-        prompts = test_prompts(scenes)
-        figures[family] = summarise(judge_clips(make_clips(model), prompts))
+        scenes = test_scenes(family, "seen", count or EVALUATION_PROMPTS, **shape)
+        prompts = test_prompts(scenes, **shape)
+        figures[family] = summarise(judge_clips(make_clips(model), prompts, fps=shape["fps"]))
     return figures

@@ -4,14 +4,14 @@ kind, number ──► prompt ── generate ──► video ── read ──
 """
 
 import html
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import count
 from typing import Any
 
 import numpy as np
 import torch
 
-from minisora.measure.clips import change_word, sentence, test_prompts
+from minisora.measure.clips import change_word, sentence, tells_apart, test_prompts
 from minisora.measure.judge import Reading, read, verdict
 from minisora.pipeline import MiniSora
 from minisora.show.clip import Clip, to_frames
@@ -30,7 +30,7 @@ from minisora.widgets.common import (
 from minisora.world.captions import OPPOSITE
 from minisora.world.dataset import TEST_SEEDS, sample_scene
 from minisora.world.parse import PromptSpec, parse
-from minisora.world.scene import FPS, Scene, check_choice
+from minisora.world.scene import FPS, check_choice
 
 KINDS = (
     "physics: thrown",
@@ -63,22 +63,20 @@ def prompt_of(kind: str, number: int) -> str:
     """
     check_choice("kind", kind, KINDS)
     what = kind.split(": ")[1]
-    if what == "collision" or kind.startswith("space"):
+    if what == "collision":
+        return test_prompts([sample_scene(TEST_SEEDS + number, "collision")])[0]
+    if kind.startswith("space"):
         sides = SIDES.get(what, tuple(OPPOSITE))
-        for scene in _pairs(number, "held_out" if "held" in what else "seen"):
-            if scene.relation in sides and scene.collides == (what == "collision"):
+        split = "held_out" if "held" in what else "seen"
+        for seed in count(TEST_SEEDS + 100 * number):
+            scene = sample_scene(seed, "pair", split)
+            if scene.relation in sides and tells_apart(scene):
                 return test_prompts([scene])[0]
     motion = (
         what if what in ("thrown", "falling") else ("bouncing", "circling", "still")[number % 3]
     )
     scene = sample_scene(TEST_SEEDS + number, motion=motion)
     return sentence(change_word(scene, "color") if "changed" in what else scene)
-
-
-def _pairs(number: int, split: str) -> Iterator[Scene]:
-    """Test scenes of two objects, without end."""
-    for i in count(TEST_SEEDS + 100 * number):
-        yield sample_scene(i, "pair", split)
 
 
 def draw_tracks(
@@ -168,19 +166,21 @@ def compare(asked: PromptSpec, reading: Reading) -> list[tuple[str, str, str, bo
             seen = f"{len(reading.objects)} (frames: {'; '.join(frames) or 'none'})"
             rows.append((name, str(len(asked.objects)), seen, right))
         elif name == "background":
-            wanted = f"{asked.background or 'any'} {asked.texture or 'any'}"
+            wanted = f"{' or '.join(asked.background or ('any',))} {asked.texture or 'any'}"
             rows.append((name, wanted, f"{reading.background} {reading.texture}", right))
-        elif name in ("relation", "position", "outline"):
+        elif name in ("shape", "color", "size", "motion", "order"):
+            own = "then" if name == "order" else name
+            wanted = ", ".join(getattr(o, own) or "any" for o in asked.objects)
+            if name == "motion" and asked.verb == "hits":
+                wanted = "hits, hit"
+            seen = ", ".join(str(getattr(o, own)) for o in reading.objects) or "nothing"
+            rows.append((name, wanted, seen, right))
+        else:
             wanted = {
                 "relation": f"the first is {asked.relation} the second",
-                "position": "where the prompt says",
                 "outline": "whole in every frame (never asked)",
-            }[name]
+            }.get(name, "as the prompt says")
             rows.append((name, wanted, "so" if right else "not so", right))
-        else:
-            wanted = ", ".join(getattr(o, name, None) or "any" for o in asked.objects)
-            seen = ", ".join(str(getattr(o, name, "")) for o in reading.objects) or "nothing"
-            rows.append((name, wanted, seen, right))
     return rows
 
 

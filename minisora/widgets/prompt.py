@@ -28,15 +28,17 @@ from minisora.widgets.common import (
     sampling_controls,
     slider,
 )
+from minisora.world.captions import background_words
+from minisora.world.families import SOLO_MOTIONS
 from minisora.world.parse import parse
 from minisora.world.phrases import MOTION_WORDS
-from minisora.world.scene import BACKGROUND_COLORS, COLORS, MOTIONS, SHAPES, SIZES, TEXTURES
+from minisora.world.scene import BACKGROUND_COLORS, COLORS, SHAPES, SIZES, TEXTURES
 
 WORDS: dict[str, Iterable[str]] = {  # menu → its words
     "size": SIZES,
     "color": COLORS,
     "shape": SHAPES,
-    "motion": MOTIONS,
+    "motion": SOLO_MOTIONS,
     "background": BACKGROUND_COLORS,
     "texture": TEXTURES,
 }
@@ -66,8 +68,8 @@ class PromptResult(Html):
 
 def sentence(size: str, color: str, shape: str, motion: str, background: str, texture: str) -> str:
     """A prompt from menus, in canonical words."""
-    place = f"{background} background" if texture == "plain" else f"{background} {texture}"
-    return f"a {size} {color} {shape} {MOTION_WORDS[motion][0][0]} on a {place}"
+    where = background_words(background, texture)
+    return f"a {size} {color} {shape} {MOTION_WORDS[motion][0][0]} on {where}"
 
 
 def render_prompt(model: MiniSora, state: PromptState) -> PromptResult:

@@ -15,13 +15,13 @@ from minisora.show.plots import figure_html, new_axes
 from minisora.widgets.common import Html, Panel, menu, page, side_by_side, slider, table
 from minisora.world.captions import caption
 from minisora.world.dataset import is_held_out, sample_scene
+from minisora.world.families import SOLO_MOTIONS
 from minisora.world.parse import parse
 from minisora.world.render import render
 from minisora.world.scene import (
     BACKGROUND_COLORS,
     COLORS,
     FPS,
-    MOTIONS,
     SHAPES,
     SIZES,
     TEXTURES,
@@ -160,7 +160,7 @@ class SceneBuilder(Panel):
             "shape": menu("shape", SHAPES, "star", "A spinning circle or ring cannot be seen"),
             "color": menu("color", COLORS, "yellow", pairs),
             "size": menu("size", SIZES, "small", "Small or large, at the first frame"),
-            "motion": menu("motion", MOTIONS, "thrown", "The law that moves the object"),
+            "motion": menu("motion", SOLO_MOTIONS, "thrown", "The law that moves the object"),
             "background": menu("background", BACKGROUND_COLORS, "navy", "Its colour"),
             "texture": menu("texture", TEXTURES, "plain", "Pattern of the background"),
             "seed": slider("seed", 0, 0, 99, about=open_),

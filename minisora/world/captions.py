@@ -157,6 +157,12 @@ def _third(part: float) -> int:
     return 1 if part <= 0.25 else 2
 
 
+def background_words(color: str, texture: str) -> str:
+    """A background in its usual words: "a navy grid", "navy hills"."""
+    word = phrases.TEXTURE_WORDS[texture][0]
+    return f"{color} {word}" if word in ("hills", "stripes") else f"a {color} {word}"
+
+
 # ---------------------------------------------------------------------------------------- captions
 
 
@@ -520,10 +526,7 @@ def complete_caption(
     if (-1, "relation") not in words.said and scene.verb and scene.relation:
         parts.append(phrases.RELATION_WORDS[scene.relation][2])
     if (-1, "background") not in words.said:
-        texture = phrases.TEXTURE_WORDS[scene.texture][0]
-        parts.append(
-            f"on {'' if texture in ('hills', 'stripes') else 'a '}{scene.background} {texture}"
-        )
+        parts.append(f"on {background_words(scene.background, scene.texture)}")
     return f"{text}, {', '.join(parts)}"
 
 
