@@ -3,17 +3,28 @@
 import time
 
 import pytest
+import torch
 
 from minisora.world.dataset import (
-    HELD_OUT,
+    IN_IMAGES,
     MOTION_WEIGHTS,
-    SHAPE_COLOR_PAIRS,
     TEST_SEEDS,
+    WORLDS,
     ToyWorld,
     is_held_out,
     sample_scene,
 )
-from minisora.world.scene import EXTENT, MOTIONS, ROUND, SIZES, simulate
+from minisora.world.families import FAMILIES, HELD_OUT, SHAPE_COLOR_PAIRS, SOLO_MOTIONS
+from minisora.world.scene import (
+    COLORS,
+    DIRECTIONS,
+    EXTENT,
+    ROUND,
+    SIZES,
+    TOOLS,
+    Scene,
+    simulate,
+)
 
 SIZES_OF_CLIPS = [
     (32, 32, 17, 8),
@@ -26,49 +37,61 @@ SIZES_OF_CLIPS = [
 
 @pytest.mark.parametrize("height,width,num_frames,fps", SIZES_OF_CLIPS)
 def test_objects_stay_in_view(height, width, num_frames, fps):
+    """What leaves the frame on purpose is in view at the beginning and at the end."""
     unit = min(height, width)
     clip = {"num_frames": num_frames, "height": height, "width": width, "fps": fps}
-    for seed in range(40):
-        scene = sample_scene(seed, "pair" if seed % 2 else "solo", **clip)
-        tracks = simulate(scene, num_frames, fps, height / unit)
-        for k, thing in enumerate(scene.objects):
-            side, top, bottom = EXTENT[thing.shape]
-            x, y = tracks.positions[:, k].unbind(1)
-            radii = tracks.radii[:, k]
-            assert (x.abs() + side * radii).max() <= width / unit + 1e-5
-            assert (top * radii - y).max() <= height / unit + 1e-5
-            assert (bottom * radii + y).max() <= height / unit + 1e-5
+    for family in FAMILIES if num_frames > 1 else IN_IMAGES:
+        frames = slice(None)
+        if family in ("away", "return"):
+            frames = slice(None, None, num_frames - 1)
+        for seed in range(10):
+            scene = sample_scene(seed, family, **clip)
+            positions, radii = simulate(scene, num_frames, fps, height / unit).on_screen()
+            for k, thing in enumerate(scene.objects):
+                side, top, bottom = EXTENT[thing.shape]
+                x, y = positions[frames, k].unbind(1)
+                r = radii[frames, k]
+                assert (x.abs() + side * r).max() <= width / unit + 1e-5
+                assert (top * r - y).max() <= height / unit + 1e-5
+                assert (bottom * r + y).max() <= height / unit + 1e-5
 
 
 def test_invisible_motion_is_never_made():
     things = [sample_scene(seed).objects[0] for seed in range(1000)]
     assert not any(o.motion == "spinning" and o.shape in ROUND for o in things)
-    assert {o.motion for o in things} == set(MOTIONS)
+    assert {o.motion for o in things} == set(SOLO_MOTIONS)
     with pytest.raises(ValueError, match="looks like a still one"):
         sample_scene(0, shape="ring", motion="spinning")
 
 
-def test_hard_motions_come_more_often_in_training_and_rotate_clockwise():
-    world = ToyWorld(pair_fraction=0.0)
-    things = [world.scene(i).objects[0] for i in range(1000)]
-    usual = 1 / (len(MOTIONS) + sum(weight - 1 for weight in MOTION_WEIGHTS.values()))
-    for motion in MOTIONS:
-        fraction = sum(o.motion == motion for o in things) / len(things)
-        assert fraction == pytest.approx(MOTION_WEIGHTS.get(motion, 1) * usual, abs=0.04)
-    assert all(o.angular_velocity > 0 for o in things if o.motion == "circling")
-    assert all(o.spin > 0 for o in things if o.motion == "spinning")
+def test_hard_motions_come_more_often_in_training():
+    world = ToyWorld()
+    scenes = [world.scene(i) for i in range(700)]
+    motions = [scene.objects[0].motion for scene in scenes if scene.family == "solo"]
+    usual = 1 / sum(MOTION_WEIGHTS.get(motion, 1) for motion in SOLO_MOTIONS)
+    for motion in SOLO_MOTIONS:
+        expected = MOTION_WEIGHTS.get(motion, 1) * usual
+        assert motions.count(motion) / len(motions) == pytest.approx(expected, abs=0.05), motion
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_families_come_as_often_as_their_world_says(name):
+    world = ToyWorld(world=name)
+    families = [world.scene(i).family for i in range(600)]
+    for family in FAMILIES:
+        expected = WORLDS[name].get(family, 0.0)
+        assert families.count(family) / 600 == pytest.approx(expected, abs=0.06), family
 
 
 def test_nothing_held_out_leaks_into_training():
-    world = ToyWorld()
-    training = [world.scene(i) for i in range(250)]
-    pairs = {(o.shape, o.color) for scene in training for o in scene.objects}
-    assert pairs == set(SHAPE_COLOR_PAIRS["seen"])
-    assert not pairs & HELD_OUT
-    for i in range(40):
-        for family in ("solo", "pair"):
-            held = sample_scene(TEST_SEEDS + i, family, "held_out")
-            assert all(is_held_out(o.shape, o.color) for o in held.objects)
+    world = ToyWorld(world="whole")
+    training = [world.scene(i) for i in range(400)]
+    assert shown_pairs(training) == set(SHAPE_COLOR_PAIRS["seen"])
+    for family in FAMILIES:
+        held_out = [sample_scene(TEST_SEEDS + i, family, "held_out") for i in range(10)]
+        assert all(is_held_out(*pair) for pair in shown_pairs(held_out))
+    taken_on = {(o.shape, o.then) for scene in training for o in scene.objects}
+    assert not taken_on & HELD_OUT
     test = ToyWorld(first_seed=TEST_SEEDS)
     ours = {(s.background, s.texture, s.objects) for s in training}
     assert not any(
@@ -76,10 +99,39 @@ def test_nothing_held_out_leaks_into_training():
     )
 
 
-def test_pairs_have_two_colours_and_sizes_match_words():
+def shown_pairs(scenes: list[Scene]) -> set[tuple[str, str]]:
+    """Shapes and colours that objects have at first."""
+    things = [thing for scene in scenes for thing in scene.objects]
+    return {(thing.shape, thing.color) for thing in things if thing.shape not in TOOLS}
+
+
+def test_images_show_what_one_frame_can():
+    world = ToyWorld(world="whole", num_frames=1, height=64, width=64)
+    assert {world.scene(i).family for i in range(60)} == set(IN_IMAGES)
+
+
+def test_the_second_event_comes_after_the_first():
+    for seed in range(20):
+        scene = sample_scene(seed, "order")
+        (thing,) = scene.objects
+        tracks = simulate(scene)
+        steps = tracks.positions.diff(dim=0)[:, 0]  # (T - 1, 2)
+        first = torch.tensor(DIRECTIONS.get(thing.motion, (0, 0)))
+        assert torch.equal(steps[0].sign(), first)
+        if thing.then in COLORS:
+            assert tracks.colors[0, 0].tolist() == list(COLORS[thing.color])
+            assert tracks.colors[-1, 0].tolist() == list(COLORS[thing.then])
+        else:
+            then = torch.tensor(DIRECTIONS.get(thing.then, (0, 0)))  # none where it stops
+            assert torch.equal(steps[-1].sign(), then)
+
+
+def test_pairs_stay_apart_and_sizes_match_words():
     for seed in range(100):
         scene = sample_scene(seed, "pair")
-        assert scene.objects[0].color != scene.objects[1].color
+        tracks = simulate(scene)
+        gap = (tracks.positions[:, 0] - tracks.positions[:, 1]).norm(dim=1)
+        assert (gap > tracks.radii.sum(dim=1)).all()
         for thing in scene.objects:
             low, high = SIZES[thing.size]
             assert low <= thing.radius <= high
@@ -131,7 +183,7 @@ def test_impossible_wishes_are_refused_at_once(options, message):
     assert time.process_time() - began < 0.5
 
 
-def test_a_world_refuses_a_fraction_that_is_none():
-    for fraction in (-0.1, 1.1, float("nan")):
-        with pytest.raises(ValueError, match="between 0 and 1"):
-            ToyWorld(pair_fraction=fraction)
+def test_a_world_refuses_what_it_does_not_know():
+    for wrong in ({"world": "huge"}, {"split": "test"}):
+        with pytest.raises(ValueError, match="is not known; it is one of"):
+            ToyWorld(**wrong)

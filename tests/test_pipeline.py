@@ -7,6 +7,7 @@ import torch
 from minisora import tasks
 from minisora.checkpoints import CheckpointError
 from minisora.pipeline import MiniSora
+from minisora.world.captions import VOCABULARY
 
 
 def seeded(n=0):
@@ -180,6 +181,14 @@ def test_unknown_device_says_the_way_out(model, tmp_path):
     model.save(tmp_path / "m")
     with pytest.raises(ValueError, match="'auto' or 'cpu' always can"):
         MiniSora.load(tmp_path / "m", device="quantum")
+
+
+@pytest.mark.parametrize("name,world,size", [("tiny", "tiny", 32), ("base", "whole", 64)])
+def test_a_shipped_model_knows_its_world(name, world, size):
+    model = MiniSora.load(name, "cpu")
+    assert model.preset.world == world
+    assert (model.preset.height, model.preset.width) == (size, size)
+    assert model.tokenizer.vocabulary == VOCABULARY, "the language has changed: train it again"
 
 
 @pytest.mark.parametrize("split,share", [("seen", 0.85), ("held_out", 0.8)])

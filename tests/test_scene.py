@@ -6,7 +6,15 @@ import random
 import pytest
 import torch
 
-from minisora.world.scene import GRAVITY, RELATIONS, Scene, SceneObject, check_choice, simulate
+from minisora.world.scene import (
+    GRAVITY,
+    RELATIONS,
+    Camera,
+    Scene,
+    SceneObject,
+    check_choice,
+    simulate,
+)
 
 
 def disc(x, y, radius=0.3, motion="still", **options) -> SceneObject:
@@ -126,3 +134,14 @@ def test_a_scene_without_objects_has_empty_tracks():
 def test_a_wrong_choice_names_the_right_ones():
     with pytest.raises(ValueError, match=r"relation='beside' is not known.*left of, right of"):
         check_choice("relation", "beside", RELATIONS)
+
+
+def test_a_still_object_moves_against_the_camera():
+    thing = SceneObject("circle", "red", "small", "still", 0.3, 0.2, 0.0)
+    path = Camera("pans right", 0.6, 2.0)
+    tracks = simulate(Scene((thing,), camera=path))
+    x = tracks.on_screen()[0][:, 0, 0]
+    assert torch.allclose(x, 0.2 - 0.6 * torch.linspace(0, 1, 17, dtype=x.dtype))
+    zoom = simulate(Scene((thing,), camera=Camera("zooms in", math.log(1.5), 2.0)))
+    positions, radii = zoom.on_screen()
+    assert radii[-1, 0] == pytest.approx(0.45) and positions[-1, 0, 0] == pytest.approx(0.3)
