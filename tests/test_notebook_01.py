@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from minisora.widgets.scene import SceneBuilder, render_scene, slices
-from minisora.world.captions import PHRASES
 from minisora.world.dataset import sample_scene
+from minisora.world.families import SOLO_MOTIONS
+from minisora.world.phrases import MOTION_WORDS
 from minisora.world.render import pixel_grid, render
-from minisora.world.scene import MOTIONS, simulate
+from minisora.world.scene import simulate
 from tests.conftest import rejected, unwritten
 
 
@@ -40,7 +41,7 @@ def test_check_thrown(checks, capsys):
         rejected(checks.check_thrown, wrong, fault, capsys)
 
 
-def describe(scene, size=True, texture=True, motion=lambda m: PHRASES["motion"][m][0]):
+def describe(scene, size=True, texture=True, motion=lambda m: MOTION_WORDS[m][0][0]):
     obj = scene.objects[0]
     size = obj.size if size else ""
     texture = scene.texture if texture else "plain"
@@ -54,11 +55,11 @@ def test_check_describe(checks, capsys):
         "still to be written": unwritten,
         "leaves the size open": lambda s: describe(s, size=False),
         "says texture 'plain'; in the scene it is": lambda s: describe(s, texture=False),
-        "leaves the motion open|unknown word": lambda s: describe(s, motion=lambda m: m),
+        "no verb of its own": lambda s: describe(s, motion=lambda m: m),
         "says motion 'falling'": lambda s: describe(
             s, motion=lambda m: "standing still" if m == "still" else "falling"
         ),
-        "names no shape": lambda s: f"a {s.objects[0].color} background",
+        "names no shape": lambda s: f"{s.objects[0].color} on a black background",
         "names 2 objects": lambda s: describe(s) + ", a red circle",
         "not SceneObject": lambda s: s.objects[0],
     }.items():
@@ -176,7 +177,7 @@ def test_render_scene_is_pure_and_says_what_is_true():
         render_scene("circle", "red", "small", "spinning", "black", "plain", 0)
 
 
-@pytest.mark.parametrize("motion", MOTIONS)
+@pytest.mark.parametrize("motion", SOLO_MOTIONS)
 def test_every_motion_has_an_answer(motion):
     assert (
         f"({motion})" in render_scene("star", "red", "small", motion, "navy", "gradient", 1).words
