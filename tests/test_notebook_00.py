@@ -38,4 +38,4 @@ def test_check_failure(checks, model, capsys):
     assert checks.check_failure(model, "a red circle", 0), untrained
     assert not checks.check_failure(model, "a purple circle", 0)
     assert not checks.check_failure(model, "", 0)
-    assert "unknown word" in capsys.readouterr().out
+    assert "something purple" in capsys.readouterr().out
