@@ -58,10 +58,11 @@ def test_catches_wrong_clips(kind):
     assert plant(kind, 3) == 3
 
 
+@pytest.mark.parametrize("clips", [8, pytest.param(100, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", WRONG_IN_TINY)
-def test_catches_wrong_clips_in_few_pixels(kind, monkeypatch):
+def test_catches_wrong_clips_in_few_pixels(kind, clips, monkeypatch):
     monkeypatch.setattr(judge_report, "SIZE", {"num_frames": 17, "height": 32, "width": 32})
-    assert plant(kind, 8) == 8
+    assert plant(kind, clips) >= 0.97 * clips
 
 
 @pytest.mark.slow

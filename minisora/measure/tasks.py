@@ -448,7 +448,7 @@ def measure_sizes(model: MiniSora, clips: int, seed: int, **options: Any) -> Tab
     fps = model.preset.fps
     table = {}
     for frames, height, width in sizes_of(model):
-        size = {"num_frames": frames, "height": height, "width": width}
+        size: Table = {"num_frames": frames, "height": height, "width": width}
         if frames > 1:
             scenes = test_scenes("solo", "seen", clips, fps=fps, **size)
             prompts = test_prompts(scenes, fps=fps, **size)
