@@ -53,6 +53,14 @@ def test_reads_much_truth(family):
     assert_read_rightly(read_truth(family, 60))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("size", CLIPS[5:])
+def test_reads_much_truth_in_few_pixels(size):
+    """Where two of one colour touch, 2 outlines of 150 seem to break."""
+    for family in TINY:
+        assert_read_rightly(read_truth(family, 150, *size), 0.98)
+
+
 @pytest.mark.parametrize("kind", WRONG)
 def test_catches_wrong_clips(kind):
     assert plant(kind, 3) == 3
