@@ -102,6 +102,20 @@ def best_law(
             return _growing(positions, radii, times, first_radius, growth)
         return _in_place(positions, radii, angles, times, first_radius, PERIOD.get(shape, 0.0))
 
+    steady = not grows and float((radii - first_radius).abs().max()) < 0.3 * first_radius
+    return _on_its_way(positions, times, shape, first_radius, duration, frame, steady)
+
+
+def _on_its_way(
+    positions: torch.Tensor,
+    times: torch.Tensor,
+    shape: str,
+    first_radius: float,
+    duration: float,
+    frame: tuple[float, float],
+    steady: bool,
+) -> Law:
+    """The law of what moves. steady: it keeps its size, as all that moves in this world does."""
     fits = [
         _straight(positions, times),
         _circle(positions, times),
@@ -114,7 +128,6 @@ def best_law(
         best = pieces
     elif _pauses(positions, times):  # what turns back has no one slope by which to see a pause
         best = Fit("unclear", best.error, best.worst, best.velocity)
-    steady = not grows and float((radii - first_radius).abs().max()) < 0.3 * first_radius
     clear = steady and best.error < TOLERANCE and best.worst < 3 * TOLERANCE
     if not clear:
         best = Fit("unclear", best.error, best.worst, best.velocity)
