@@ -79,6 +79,18 @@ def test_what_leaves_the_frame_and_comes_back_is_one_motion():
         assert law.motion == "leaving right"
 
 
+@pytest.mark.parametrize("part", [slice(0, 8), slice(8, 17), slice(14, 25)])
+def test_a_track_of_which_a_part_is_seen_follows_its_law(part):
+    thing = SceneObject("square", "red", "small", "still", 0.3, -0.9, 0.0, 0.6)
+    tracks = simulate(Scene((thing,)), 25)
+    seen = torch.zeros(25, dtype=torch.bool)
+    seen[part] = True
+    law = best_law(
+        tracks.positions[:, 0].float(), torch.full((25,), 0.3), torch.zeros(25), seen, "square", 8
+    )
+    assert law.motion == "right" and law.velocity == pytest.approx((0.6, 0.0), abs=1e-3)
+
+
 @pytest.mark.parametrize("motion", ["right", "growing", "spinning"])
 def test_a_pause_out_of_view_is_no_law(motion):
     thing = SceneObject("triangle", "red", "small", "still", 0.3, -0.3, 0.0, **WORLD[motion])

@@ -266,10 +266,12 @@ def _two_pieces(
     breaks = torch.linspace(*BREAK, 41) * duration
     late = (times - breaks[:, None]).clamp(min=0)
     columns = [torch.ones_like(late), times.expand_as(late), late]
-    system = torch.stack(columns, dim=-1)  # (41, T, 3)
-    squares = system.mT @ system + 1e-6 * torch.eye(3)
-    solution = torch.linalg.solve(squares, system.mT @ positions)  # (41, 3, 2)
-    law = system @ solution
+    system = torch.stack(columns, dim=-1).double()  # (41, T, 3)
+    # a moment before or after all that is seen changes nothing: such a system is singular
+    squares = system.mT @ system + 1e-6 * torch.eye(3, dtype=torch.float64)
+    solution = torch.linalg.solve(squares, system.mT @ positions.double())  # (41, 3, 2)
+    solution = solution.float()
+    law = system.float() @ solution
     row = int((law - positions).square().sum((1, 2)).argmin())
     errors = errors_of(positions, law[row])
     start, before, change = solution[row]
