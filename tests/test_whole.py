@@ -147,6 +147,8 @@ def test_most_words_are_used():
         ("a red circle hits", "name a second object"),
         ("a circle a square a star a heart", "at most three"),
         ("a red circle at x3 y4 and at x5 y6", "2 positions for 1 objects"),
+        ("a red circle at x3", "'at' is not part of a whole position .*'at x16 y18'"),
+        ("a red circle from x3 y4 to x5 y4", "'from' is not part of a whole position"),
         ("a red circle moving left and then a blue square moving up", "another object does then"),
         ("a red circle and the camera", "does not say what the camera does"),
     ],

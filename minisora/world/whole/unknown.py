@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Collection, Sequence
 
 from minisora.world.whole import phrases
-from minisora.world.whole.captions import POSITION_WORDS
+from minisora.world.whole.captions import X_WORDS, Y_WORDS
 from minisora.world.whole.scene import BACKGROUND_COLORS, COLORS, DIRECTIONS, SHAPES, TOOLS
 
 DENIALS = ("not", "no", "without", "never", "isn", "doesn", "don", "aren", "nothing", "none")
@@ -65,7 +65,7 @@ def explain(words: Sequence[str], start: int, nouns: Collection[str], prompt: st
             f"{word!r} in {prompt!r} denies something, which the world cannot show; "
             "say what there should be instead"
         )
-    if word in POSITION_WORDS and word not in ("from", "to", "at", "early", "late"):
+    if not {*X_WORDS, *Y_WORDS}.isdisjoint(words[start : start + 2]):  # "x3", or "at x3"
         return (
             f"{word!r} is not part of a whole position in {prompt!r}; say 'at x16 y18' or "
             "'from x6 y24 early x9 y24 midway x12 y24 late x15 y24 to x18 y24'"
