@@ -362,9 +362,10 @@ class Job:
             ValueError: what it is, and what the world can show.
         """
         from minisora.text import words_of
-        from minisora.world.whole.parse import parse
 
         if self.model.preset.world == "whole":
+            from minisora.world.whole.parse import parse
+
             parse(prompt)
         known = self.model.tokenizer.words(prompt)
         if known != words_of(prompt):
