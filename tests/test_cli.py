@@ -2,6 +2,7 @@
 
 import os
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,7 +10,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from minisora.cli.main import app, main
+from minisora.pipeline import MiniSora
 from minisora.show.media import as_video, metadata_of
+from minisora.world.whole.captions import VOCABULARY
+from minisora.world.whole.rewordings import REWORDINGS
 
 
 @pytest.fixture
@@ -85,6 +89,34 @@ def test_the_command_line_and_python_make_the_same_clip(small, tmp_path, monkeyp
     model = MiniSora.load(small)  # where the command runs, and in the same precision
     video = model.generate("a red circle", generator=noise)[0].cpu()
     assert (as_video(out) - video).abs().max() <= 1 / 255 + 1e-6
+
+
+@pytest.fixture
+def whole(preset, tmp_path):
+    """A folder with a small untrained model of the whole world."""
+    model = MiniSora(replace(preset, world="whole"), VOCABULARY, REWORDINGS)
+    model.save(tmp_path / "whole")
+    return str(tmp_path / "whole")
+
+
+def test_what_people_say_is_read_in_the_words_of_the_world(whole, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "clip.png"
+    words = ("--model", whole, "--out", out, "--num-inference-steps", 1, "--no-upsample")
+    assert run(monkeypatch, "generate", "2 disks travel to the left", *words) == 0
+    assert "read as: two discs moving to the left" in capsys.readouterr().out
+    assert run(monkeypatch, "generate", "two discs moving left", *words, "--force") == 0
+    assert "read as" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["image", "generate", "extend"])
+def test_what_cannot_be_shown_is_refused_before_anything_is_made(
+    command, whole, tmp_path, monkeypatch, capsys
+):
+    clip = [tmp_path / "none.png"] if command == "extend" else []
+    words = (command, *clip, "a red cat", "--model", whole, "--out", tmp_path / "clip.png")
+    assert run(monkeypatch, *words) != 0
+    assert "the world has no 'cat'" in capsys.readouterr().err
+    assert not (tmp_path / "clip.png").exists()
 
 
 def test_the_same_seed_writes_the_same_file(small, tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ generate, image, animate, extend, connect, loop, inpaint, video-to-video, long-v
 """
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,8 +64,7 @@ def generate(
     force: FORCE = False,
 ) -> None:
     """Make a clip from a sentence."""
-    job = Job(out, force, fps, scale, model, device, seed)
-    job.understand(prompt)
+    job = Job([prompt], out, force, fps, scale, model, device, seed)
     options = job.sampling(num_inference_steps, guidance_scale, negative_prompt)
     upsampled = job.upsampled(prompt, num_frames, height, width) if upsample else prompt
     if upsampled != prompt:
@@ -91,7 +91,7 @@ def image(
     """Make an image from a sentence: a clip of one frame."""
     from minisora import tasks
 
-    job = Job(out, force, 8.0, scale, model, device, seed)
+    job = Job([prompt], out, force, 8.0, scale, model, device, seed)
     options = job.sampling(num_inference_steps, guidance_scale, negative_prompt)
     images = tasks.text_to_image(job.model, prompt, height=height, width=width, **options)
     job.finish(images[:, :, None], prompt)
@@ -118,7 +118,7 @@ def animate(
     from minisora import tasks
     from minisora.show.media import as_image
 
-    job = Job(out, force, fps, scale, model, device, seed)
+    job = Job([prompt], out, force, fps, scale, model, device, seed)
     options = job.sampling(num_inference_steps, guidance_scale, negative_prompt)
     preset = job.model.preset
     first = as_image(image, height or preset.height, width or preset.width)
@@ -146,7 +146,7 @@ def extend(
     """Go on where a clip ends, or generate what came before it."""
     from minisora import tasks
 
-    job = Job(out, force, fps, scale, model, device, seed)
+    job = Job([prompt], out, force, fps, scale, model, device, seed)
     options = job.sampling(num_inference_steps, guidance_scale, negative_prompt)
     video = read_clip(clip, height, width, fps)
     longer = tasks.extend(job.model, video, num_frames, prompt, direction=direction, **options)
@@ -174,7 +174,7 @@ def connect(
     """Lead from one clip into another."""
     from minisora import tasks
 
-    job = Job(out, force, fps, scale, model, device, seed)
+    job = Job([prompt], out, force, fps, scale, model, device, seed)
     options = job.sampling(num_inference_steps, guidance_scale, negative_prompt)
     first = read_clip(clip, height, width, fps)
     last = read_clip(after, height, width, fps)
@@ -201,7 +201,7 @@ def loop(
     """Lead from a clip's end back to its beginning."""
     from minisora import tasks
 
-    job = Job(out, force, fps, scale, model, device, seed)
+    job = Job([prompt], out, force, fps, scale, model, device, seed)
     options = job.sampling(num_inference_steps, guidance_scale, negative_prompt)
     video = read_clip(clip, height, width, fps)
     job.finish(tasks.loop(job.model, video, prompt, num_frames, **options), prompt)
@@ -231,7 +231,7 @@ def inpaint(
     span = frame_span(frames)
     if span is None and region is None:
         raise ValueError("say what to generate: --frames 5-12, or --region TOP LEFT HEIGHT WIDTH")
-    job = Job(out, force, fps, scale, model, device, seed)
+    job = Job([prompt], out, force, fps, scale, model, device, seed)
     options = job.sampling(num_inference_steps, guidance_scale, negative_prompt)
     video = read_clip(clip, height, width, fps)
     filled = tasks.inpaint(job.model, video, prompt, frames=span, region=region, **options)
@@ -258,7 +258,7 @@ def video_to_video(
     """Change a whole clip as the sentence says."""
     from minisora import tasks
 
-    job = Job(out, force, fps, scale, model, device, seed)
+    job = Job([prompt], out, force, fps, scale, model, device, seed)
     options = job.sampling(num_inference_steps, guidance_scale, negative_prompt)
     job.metadata["strength"] = strength
     video = read_clip(clip, height, width, fps)
@@ -285,7 +285,7 @@ def long_video(
     """Make a long clip, window by window."""
     from minisora import tasks
 
-    job = Job(out, force, fps, scale, model, device, seed)
+    job = Job(prompt, out, force, fps, scale, model, device, seed)
     options = job.sampling(num_inference_steps, guidance_scale, negative_prompt)
     script = [(seconds / len(prompt), sentence) for sentence in prompt]
     options |= {"fps": fps, "height": height, "width": width, "upsample": upsample}
@@ -318,6 +318,7 @@ class Job:
 
     def __init__(
         self,
+        prompts: Sequence[str],
         out: Path | None,
         force: bool,
         fps: float,
@@ -338,6 +339,8 @@ class Job:
         self.model, seed, self.generator = load(model, device, seed)
         self.metadata: dict[str, Any] = {"seed": seed, "model": model}
         self.steps: list[int] = []  # of each window
+        for prompt in prompts:
+            self._understand(prompt)
         self.began = time.perf_counter()
 
     def sampling(
@@ -352,16 +355,21 @@ class Job:
         self.metadata |= options
         return {**options, "generator": self.generator, "callback": self._count}
 
-    def understand(self, prompt: str) -> None:
-        """Refuse a prompt that the model's world cannot show, before a clip is made of it.
+    def _understand(self, prompt: str) -> None:
+        """Refuse what the model's world cannot show, and say what is read in place of some words.
 
         Raises:
             ValueError: what it is, and what the world can show.
         """
+        from minisora.text import words_of
+
         if self.model.tokenizer.rewordings:  # it learned the toy world, not someone's own clips
             from minisora.world.parse import check_known, parse
 
             check_known(parse(prompt), self.model.preset.world)
+        known = self.model.tokenizer.words(prompt)
+        if known != words_of(prompt):
+            typer.echo(f"read as: {' '.join(known)}")
 
     def upsampled(
         self, prompt: str, num_frames: int | None, height: int | None, width: int | None
