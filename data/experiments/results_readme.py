@@ -72,6 +72,9 @@ def markdown() -> str:
     parts = [introduction(), accuracy(), steps(), tasks(), limits()]
     if (RESULTS / "base.json").is_file():
         parts.append(whole_world())
+    boards = [name for name in ("tiny", "base") if (RESULTS / f"board_{name}.json").is_file()]
+    if boards:
+        parts.append(board(boards))
     if (RESULTS / "sentences.json").is_file():
         parts.append(sentences())
     if (RESULTS / "speed.json").is_file():
@@ -263,6 +266,86 @@ def whole_world() -> str:
     )
 
 
+QUESTIONS = (  # the question, where its figure stands, what its benchmark found, why ours differs
+    (
+        "finds a false clip more likely than the true one (50 % is chance)",
+        ("preference", "all pairs"),
+        "LikePhys (arXiv:2510.11512): twelve scenarios; better with size, worse with chaos",
+        "five kinds of false clips of one falling object; theirs are rendered scenes",
+    ),
+    (
+        "the camera moves as asked",
+        ("camera", "moves as asked"),
+        "VBench-2.0 (arXiv:2503.21755) asks it among 18 questions",
+        "six motions before a patterned background, read by rules; theirs are real scenes",
+    ),
+    (
+        "the camera looks away and back as asked",
+        ("looking away", "camera as asked"),
+        "WRBench (arXiv:2606.20545), stage 1",
+        "one path of the camera, in training; theirs is asked of models that never trained on it",
+    ),
+    (
+        "… and what is in view can be recognised",
+        ("looking away", "and readable"),
+        "WRBench, stage 2",
+        "one flat object; theirs are rooms, animals and people",
+    ),
+    (
+        "… and what happened meanwhile shows",
+        ("looking away", "and what happened meanwhile shows"),
+        "WRBench, stage 3: 23 models go on with the state that they left",
+        "the object moves, turns or grows all the time; theirs do something once, out of view",
+    ),
+    (
+        "two events, in the order that was asked",
+        ("order", "both events, in order"),
+        "StoryEval (arXiv:2412.16211): none of 11 models above 50 %",
+        "two motions of one object; theirs are stories of two to four events",
+    ),
+    (
+        "velocity error at speeds of training, half-widths/s",
+        ("velocity", "as in training", "error"),
+        "PhyWorld (arXiv:2411.02385): as good as perfect where training was",
+        "one object before a background of any kind, five conditioning frames",
+    ),
+    (
+        "velocity error at slower speeds",
+        ("velocity", "slower", "error"),
+        "PhyWorld: fails there, at every size of model and data",
+        "the same",
+    ),
+    ("velocity error at faster speeds", ("velocity", "faster", "error"), "the same", "the same"),
+)
+
+
+def board(models: Sequence[str]) -> str:
+    """Ours beside theirs. What a source's own table says is left out where it was not at hand."""
+    results = {name: read(f"board_{name}") for name in models}
+    rows = []
+    for question, path, theirs, why in QUESTIONS:
+        cells = [percent(_at(results[name], path)) for name in models]
+        rows.append([question, *cells, theirs, why])
+    count = next(iter(results.values()))["settings"]["prompts"]
+    return "\n\n".join(
+        [
+            "## Ours beside theirs",
+            f"`minisora evaluate --board --prompts {count} --model base "
+            "--json data/results/board_base.json`, and the same of `tiny`. Questions of published "
+            "benchmarks, asked in the toy world with prompts as typed. Its clips are far simpler: "
+            "no figure here says that a model of ours is better than one of theirs.",
+            table(["question", *models, "who asks it, and finds", "why not the same"], rows),
+        ]
+    )
+
+
+def _at(result: Any, path: Sequence[str]) -> Any:
+    """The figure at the end of a path of names; None where it was not measured."""
+    for name in path:
+        result = result.get(name) if isinstance(result, dict) else None
+    return result
+
+
 def sentences() -> str:
     """What students typed, and what became of it."""
     outcomes = read("sentences")
@@ -286,9 +369,7 @@ def limits() -> str:
     result = read("limits")
     lines = []
     for path, figure in figures_of(result["typed"]):
-        other: Any = result["upsampled"]
-        for name in path:
-            other = other.get(name) if isinstance(other, dict) else None
+        other = _at(result["upsampled"], path)
         lines.append([*_three(path), percent(figure), percent(other) if other else "–"])
     count = result["settings"]["clips"]
     return "\n\n".join(

@@ -44,6 +44,9 @@ def evaluate(
     steps: Annotated[
         bool, typer.Option("--steps", help="Compare numbers of steps: --steps 1 2 4 8 20.")
     ] = False,
+    board: Annotated[
+        bool, typer.Option("--board", help="Ask what others ask of large video models.")
+    ] = False,
     json_file: JSON = None,
     num_inference_steps: STEPS = None,
     guidance_scale: GUIDANCE = GUIDANCE_SCALE,
@@ -55,14 +58,17 @@ def evaluate(
     device: DEVICE = "auto",
     force: FORCE = False,
 ) -> None:
-    """Measure a model, with 95 % intervals: text to video and the compressor, tasks, or steps."""
+    """Measure a model, with 95 % intervals.
+
+    Text to video and the compressor; or tasks, numbers of steps, or questions of others.
+    """
     from minisora.measure.stats import lines_of
     from minisora.measure.tasks import check_tasks
 
     if steps != bool(numbers):
         raise ValueError("numbers of steps come with --steps, as in --steps 1 2 4 8 20")
-    if steps and task:
-        raise ValueError("--steps and --task are two measurements; give one of them")
+    if [steps, board, bool(task)].count(True) > 1:
+        raise ValueError("--steps, --board and --task are measurements; give one of them")
     names = _task_names(task)
     check_tasks(names)
     model = _measured(json_file, force, preset, device, compile, prompts)
@@ -72,6 +78,8 @@ def evaluate(
         options.pop("num_inference_steps", None)
         settings["num_inference_steps"] = numbers
         table = _evaluate_steps(model, numbers or [], prompts, seed, options)
+    elif board:
+        table = _evaluate_board(model, prompts, seed, options)
     elif names:
         table = _evaluate_tasks(model, names, prompts, long_prompts, seed, options, settings)
     else:
@@ -207,6 +215,17 @@ def _evaluate_tasks(
             first = next((k for k, f in figures.items() if is_figure(f)), None)
             if first:
                 typer.echo(f"{name:<18} {way:<14} {first:<16} {percent(figures[first])}")
+    return table
+
+
+def _evaluate_board(
+    model: "MiniSora", prompts: int, seed: int, options: dict[str, Any]
+) -> dict[str, Any]:
+    """What others ask of large video models."""
+    from minisora.measure.board import headline, measure_board
+
+    table = measure_board(model, prompts, seed, _timed(), **options)
+    typer.echo(headline(table))
     return table
 
 
