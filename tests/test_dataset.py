@@ -187,3 +187,16 @@ def test_a_world_refuses_what_it_does_not_know():
     for wrong in ({"world": "huge"}, {"split": "test"}):
         with pytest.raises(ValueError, match="is not known; it is one of"):
             ToyWorld(**wrong)
+
+
+def test_a_world_keeps_to_the_values_that_it_is_given():
+    only = {"shape": ("circle", "square"), "motion": ("left", "falling"), "texture": ("plain",)}
+    world = ToyWorld(only=only)
+    things = [world.scene(i) for i in range(40)]
+    for name in ("shape", "motion"):
+        assert {getattr(scene.objects[0], name) for scene in things} == set(only[name])
+    assert {scene.texture for scene in things} == {"plain"}
+    assert {len(scene.objects) for scene in things} == {1}
+    assert len({scene.background for scene in things}) > 1, "what is not given is free"
+    with pytest.raises(ValueError, match="sideways"):
+        ToyWorld(only={"motion": ("sideways",)}).scene(0)

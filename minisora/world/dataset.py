@@ -218,6 +218,8 @@ class ToyWorld:
         split: "seen" or "held_out". first_seed: seed of clip 0; use `TEST_SEEDS` for clips that no
             training sees.
         world: a key of `WORLDS`: which families there are.
+        only: values of `shape, color, size, motion, background, texture` to keep to; a world that
+            keeps to some has clips of one object.
     """
 
     def __init__(
@@ -226,6 +228,7 @@ class ToyWorld:
         first_seed: int = 0,
         world: str = "tiny",
         *,
+        only: Mapping[str, Sequence[str]] | None = None,
         num_frames: int = 17,
         height: int = 32,
         width: int = 32,
@@ -236,6 +239,9 @@ class ToyWorld:
         self.split = split
         self.first_seed = first_seed
         self.families = WORLDS[world]
+        self.only = dict(only or {})
+        if self.only:
+            self.families = {"solo": 1.0}
         if num_frames == 1:
             self.families = {name: w for name, w in self.families.items() if name in IN_IMAGES}
         self.shape: dict[str, Any] = {
@@ -253,8 +259,11 @@ class ToyWorld:
         family = rng.choices(list(self.families), list(self.families.values()))[0]
         if family != "solo":
             return sample_scene(seed, family, self.split, **self.shape)
-        motion = rng.choices(SOLO_MOTIONS, [MOTION_WEIGHTS.get(m, 1) for m in SOLO_MOTIONS])[0]
-        return sample_scene(seed, "solo", self.split, motion=motion, **self.shape)
+        fixed = {name: rng.choice(values) for name, values in self.only.items()}
+        if "motion" not in fixed:
+            weights = [MOTION_WEIGHTS.get(motion, 1) for motion in SOLO_MOTIONS]
+            fixed["motion"] = rng.choices(SOLO_MOTIONS, weights)[0]
+        return sample_scene(seed, "solo", self.split, **self.shape, **fixed)
 
     def captions(self, scene: Scene, count: int) -> list[str]:
         """Sentences about a scene in pairs: one, and the same one with what it left open.
