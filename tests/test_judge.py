@@ -80,7 +80,7 @@ def test_catches_many_wrong_clips(kind):
 
 
 def test_true_clips_are_as_their_captions_say():
-    """At most one of 26, because an anti-aliased pixel more or less can decide."""
+    """At most one of 28, because an anti-aliased pixel more or less can decide."""
     wrong = []
     for family in FAMILIES:
         for i in range(2):
