@@ -157,10 +157,11 @@ def test_a_camera_path_is_read_to_half_a_pixel(kind):
     assert float((view.camera - truth).abs().max()) < 0.016
 
 
-def test_hits_need_contact():
-    """Everything else in such a clip is as a collision has it."""
+@pytest.mark.parametrize("kind", ["hits without contact", "bounces off nothing"])
+def test_hits_and_falls_need_contact(kind):
+    """Everything else in such a clip is as a collision, or a fall onto another, has it."""
     for i in range(4):
-        scene, video = WRONG["hits without contact"](i, random.Random(i))
+        scene, video = WRONG[kind](i, random.Random(i))
         near = judge(render([scene], **SIZE)[0], spec_of(scene))
         apart = judge(video, spec_of(scene))
         assert near.attributes["motion"] and not apart.attributes["motion"]
