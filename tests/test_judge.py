@@ -4,6 +4,7 @@
 """
 
 import random
+from dataclasses import replace
 
 import pytest
 import torch
@@ -104,6 +105,16 @@ def test_a_clip_that_runs_backwards_is_another_event(family):
     for i in range(4):
         scene = sample_scene(TEST_SEEDS + i, family, **SIZE)
         assert not judge(render([scene], **SIZE)[0].flip(1), spec_of(scene)).all, i
+
+
+@pytest.mark.parametrize("family", ["fall", "collision"])
+def test_two_of_one_color_that_touch_keep_their_outlines(family):
+    """Where a small one ends and a large one begins is not halfway between their centres."""
+    for i in range(12):
+        scene = sample_scene(TEST_SEEDS + i, family, **SIZE)
+        first, second = scene.objects
+        scene = replace(scene, objects=(first, replace(second, color=first.color)))
+        assert judge(render([scene], **SIZE)[0], spec_of(scene)).all_and_outline, i
 
 
 def test_a_wrong_position_is_seen():
