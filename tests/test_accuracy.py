@@ -9,6 +9,7 @@ import torch
 from minisora.measure.accuracy import (
     evaluate_compressor,
     evaluate_text_to_video,
+    families_of,
     judge_clips,
     make_clips,
     summarise,
@@ -18,6 +19,7 @@ from minisora.measure.clips import test_prompts as prompts_of
 from minisora.measure.clips import test_scenes as scenes_of
 from minisora.measure.judge import Verdict
 from minisora.pipeline import MiniSora
+from minisora.text import Tokenizer
 from minisora.world.captions import VOCABULARY
 from minisora.world.dataset import sample_scene
 from minisora.world.families import FAMILIES
@@ -37,6 +39,7 @@ class Painter:
 
     def __init__(self, preset, families, count):
         self.preset = preset
+        self.tokenizer = Tokenizer(VOCABULARY)
         shape = clip_shape(self)
         scenes = [s for family in families for s in scenes_of(family, "seen", count, **shape)]
         self.scenes = dict(zip(prompts_of(scenes, **shape), scenes, strict=True))
@@ -117,6 +120,13 @@ def test_all_families_of_a_models_world_are_measured(preset):
     assert set(table) == {*FAMILIES, "motions"} and sum(counted) == 2 * len(FAMILIES)
     right = sum(table[family]["seen"]["all"]["value"] for family in FAMILIES)
     assert right >= len(FAMILIES) - 0.5, "one clip may be misread"
+
+
+def test_what_came_into_the_world_after_a_model_is_not_asked_of_it(preset):
+    painter = Painter(replace(preset, world="whole"), [], 0)
+    assert families_of(painter) == list(FAMILIES)
+    painter.tokenizer = Tokenizer([word for word in VOCABULARY if word != "onto"])
+    assert set(FAMILIES) - set(families_of(painter)) == {"fall"}
 
 
 def test_the_compressor_is_measured_in_the_models_own_shape(preset):

@@ -54,6 +54,20 @@ def test_every_caption_is_true_and_read_back(clip):
                     assert agrees(parse(text), scene, duration), text
 
 
+def test_a_fall_is_read_back_as_the_scene_has_it():
+    """What is said and all that was left open make everything that is true of it."""
+    for seed in range(60):
+        scene = sample_scene(seed, "fall", height=64, width=64)
+        text = complete_caption(scene, random.Random(seed), height=64, width=64)
+        asked, truth = parse(text), spec_of(scene)
+        free = tuple(replace(thing, place=None) for thing in asked.objects)
+        assert len({thing.place for thing in asked.objects}) == 2, text
+        shades = asked.background
+        assert truth.background[0] in shades
+        told = replace(asked, objects=free, background=truth.background, camera=truth.camera)
+        assert told == truth, text
+
+
 def test_a_complete_caption_leaves_little_open():
     """Of one object it says colour, size, motion and place, and the background."""
     for family in ("solo", "return"):
@@ -85,7 +99,7 @@ def test_most_words_are_used():
         scene = world.scene(i)
         for text in world.captions(scene, 6):
             used |= set(words_of(text))
-    assert len(set(VOCABULARY) - used) < 8, set(VOCABULARY) - used
+    assert len(set(VOCABULARY) - used) < 10, set(VOCABULARY) - used
 
 
 def test_captions_are_left_as_they_are():

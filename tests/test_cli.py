@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 import torch
-from minisora.world.whole.captions import VOCABULARY
-from minisora.world.whole.rewordings import REWORDINGS
 from PIL import Image
 from typer.testing import CliRunner
 
 from minisora.cli.main import app, main
 from minisora.pipeline import MiniSora
 from minisora.show.media import as_video, metadata_of
+from minisora.world.captions import VOCABULARY
+from minisora.world.rewordings import REWORDINGS
 
 
 @pytest.fixture

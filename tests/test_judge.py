@@ -4,6 +4,7 @@
 """
 
 import random
+from dataclasses import replace
 
 import pytest
 import torch
@@ -80,7 +81,7 @@ def test_catches_many_wrong_clips(kind):
 
 
 def test_true_clips_are_as_their_captions_say():
-    """At most one of 26, because an anti-aliased pixel more or less can decide."""
+    """At most one of 28, because an anti-aliased pixel more or less can decide."""
     wrong = []
     for family in FAMILIES:
         for i in range(2):
@@ -104,6 +105,16 @@ def test_a_clip_that_runs_backwards_is_another_event(family):
     for i in range(4):
         scene = sample_scene(TEST_SEEDS + i, family, **SIZE)
         assert not judge(render([scene], **SIZE)[0].flip(1), spec_of(scene)).all, i
+
+
+@pytest.mark.parametrize("family", ["fall", "collision"])
+def test_two_of_one_color_that_touch_keep_their_outlines(family):
+    """Where a small one ends and a large one begins is not halfway between their centres."""
+    for i in range(12):
+        scene = sample_scene(TEST_SEEDS + i, family, **SIZE)
+        first, second = scene.objects
+        scene = replace(scene, objects=(first, replace(second, color=first.color)))
+        assert judge(render([scene], **SIZE)[0], spec_of(scene)).all_and_outline, i
 
 
 def test_a_wrong_position_is_seen():
@@ -157,10 +168,11 @@ def test_a_camera_path_is_read_to_half_a_pixel(kind):
     assert float((view.camera - truth).abs().max()) < 0.016
 
 
-def test_hits_need_contact():
-    """Everything else in such a clip is as a collision has it."""
+@pytest.mark.parametrize("kind", ["hits without contact", "bounces off nothing"])
+def test_hits_and_falls_need_contact(kind):
+    """Everything else in such a clip is as a collision, or a fall onto another, has it."""
     for i in range(4):
-        scene, video = WRONG["hits without contact"](i, random.Random(i))
+        scene, video = WRONG[kind](i, random.Random(i))
         near = judge(render([scene], **SIZE)[0], spec_of(scene))
         apart = judge(video, spec_of(scene))
         assert near.attributes["motion"] and not apart.attributes["motion"]

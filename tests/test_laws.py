@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from minisora.measure.laws import best_collision, best_law, unwrap
+from minisora.measure.laws import best_collision, best_fall, best_law, unwrap
 from minisora.world.scene import GRAVITY, Scene, SceneObject, Turn, simulate
 
 
@@ -155,3 +155,46 @@ def test_unwrapped_angles_do_not_jump():
     angles = torch.arange(40) * 0.5
     wrapped = torch.remainder(angles, math.pi / 2)
     assert torch.allclose(unwrap(wrapped, math.pi / 2), angles, atol=1e-5)
+
+
+def fall(fps=8, wobble=0.01, reach=0.7, drop=0.5, seconds=2):
+    """Tracks of a fall of `drop` half-widths onto an object at (0.1, 0.7)."""
+    times = torch.arange(seconds * fps + 1) / fps
+    descent = math.sqrt(2 * drop / GRAVITY)
+    phase = torch.remainder(times + descent, 2 * descent) - descent
+    y = 0.7 - reach - drop + 0.5 * GRAVITY * phase**2
+    generator = torch.Generator().manual_seed(fps)
+    noise = wobble * torch.randn(2, len(times), 2, generator=generator)
+    a = torch.stack([torch.full_like(y, 0.1), y], dim=1) + noise[0]
+    return a, torch.tensor([0.1, 0.7]) + noise[1]
+
+
+def fall_law(a, b, fps=8, reach=0.7):
+    return best_fall(a, b, reach, torch.ones(len(a), dtype=torch.bool), fps)
+
+
+@pytest.mark.parametrize("fps", [6, 8, 12, 25])
+@pytest.mark.parametrize("drop,seconds", [(0.2, 2), (0.5, 2), (0.7, 2), (0.5, 4)])
+def test_a_fall_onto_another_has_its_law(drop, seconds, fps):
+    law = fall_law(*fall(fps, drop=drop, seconds=seconds), fps)
+    assert law.motion == "falls onto" and law.error < 0.025
+    exact = fall_law(*fall(fps, 0.0, drop=drop, seconds=seconds), fps)
+    assert exact.error < 0.005
+
+
+def test_a_fall_needs_the_touch_a_bounce_and_an_object_at_rest():
+    a, b = fall()
+    assert fall_law(a, b).error < 0.025
+    assert fall_law(*fall(reach=0.85)) is None, "turns back before it is there"
+    assert fall_law(*fall(reach=0.55)) is None, "only after it is in the other one"
+    moved = b + torch.linspace(0, 0.4, 17)[:, None] * torch.tensor([1.0, 0.0])
+    assert fall_law(a, moved) is None
+    sticks = a.clone()
+    lowest = int(a[:, 1].argmax())
+    sticks[lowest:] = sticks[lowest]
+    beside = a + torch.tensor([0.3, 0.0])
+    slower = torch.cat([a[::2], a[:1].expand(8, 2)])
+    for wrong in (sticks, beside, slower, a.flip(1)):
+        law = fall_law(wrong, b)
+        assert law is None or law.error > 0.06
+    assert fall_law(a[:8], b[:8]) is None, "what has not landed may still do anything"

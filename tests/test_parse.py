@@ -5,7 +5,7 @@ import pytest
 from minisora.inputs import reword
 from minisora.text import words_of
 from minisora.world.captions import VOCABULARY
-from minisora.world.parse import CAMERA_LEXICON, LEXICON, ObjectSpec, PromptSpec, parse
+from minisora.world.parse import CAMERA_LEXICON, LEXICON, ObjectSpec, PromptSpec, check_known, parse
 from minisora.world.rewordings import REWORDINGS
 
 
@@ -67,9 +67,72 @@ def test_verbs_put_who_does_it_first():
     assert [thing.shape for thing in lamp.objects] == ["star", "lamp"]
 
 
+ONTO = PromptSpec(
+    (ObjectSpec("circle", "red"), ObjectSpec("square", "blue", "large")),
+    relation="above",
+    verb="falls onto",
+)
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "a red circle falls onto a large blue square",
+        "a red circle falls on a large blue square",
+        "a red circle is falling onto a large blue square and bounces off",
+        "a red ball drops onto a big blue box and bounces",
+        "a red circle lands on a huge blue square, then it bounces back up",
+        "a red circle falls on top of a large blue square and it bounces off",
+        "a red circle that bounces on a large blue square",
+        "a falling red circle lands on a large blue square that stands still",
+        "please show me a red ball that drops down on the large blue cube",
+        "a red circle falls onto a large blue square from above",
+    ],
+)
+def test_a_fall_onto_another_object_is_said_in_many_ways(prompt):
+    assert parse(prompt) == ONTO
+
+
+@pytest.mark.parametrize(
+    "prompt,motion",
+    [
+        ("a red circle falls on a navy grid", "falling"),
+        ("a red circle dropping on a plain dark background", "falling"),
+        ("a red circle bounces on black hills", "bouncing"),
+        ("a red circle bouncing on stripes", "bouncing"),
+        ("a red circle falls onto the floor", "falling"),
+        ("a red circle lands on the ground", "falling"),
+    ],
+)
+def test_what_falls_on_a_background_or_the_floor_falls_alone(prompt, motion):
+    asked = parse(prompt)
+    assert asked.verb is None and asked.objects == (ObjectSpec("circle", "red", motion=motion),)
+
+
+def test_a_model_refuses_what_it_never_saw():
+    asked = parse("a red circle falls onto a blue square")
+    check_known(asked, "whole", VOCABULARY)
+    older = [word for word in VOCABULARY if word != "onto"]
+    with pytest.raises(ValueError, match="before one object falls onto another in this world"):
+        check_known(asked, "whole", older)
+    with pytest.raises(ValueError, match="never saw objects that fall onto others; ask for"):
+        check_known(asked, "tiny", VOCABULARY)
+    for prompt in ("a red circle hits a star", "a brush paints a line", "a red circle falls"):
+        check_known(parse(prompt), "whole", older)
+
+
 @pytest.mark.parametrize(
     ("prompt", "message"),
     [
+        ("a red circle falls onto", r"names 1 object\(s\), but one falls onto another"),
+        ("two red circles fall onto a square", "names 3 object"),
+        ("a circle falls onto a square from the left", "comes from above and bounces off"),
+        ("a circle falls onto a square and stops", "more than a fall"),
+        ("a circle falls onto a square that moves left", "the other stays where it is"),
+        ("a circle falls onto a square, then moves up", "more than a fall"),
+        ("a circle hits a square and bounces off", "only what falls onto another object"),
+        ("a circle hits a square and falls onto a star", "two things at once"),
+        ("a circle bounces off a square", "say 'a red circle falls onto a blue square'"),
         ("a circle that is not red", "denies something"),
         ("a circle on a blue background", "asks for a blue background; backgrounds are black"),
         ("a yellow circle on a yellow background", "yellow background"),

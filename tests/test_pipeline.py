@@ -8,6 +8,7 @@ from minisora import tasks
 from minisora.checkpoints import CheckpointError
 from minisora.pipeline import MiniSora
 from minisora.world.captions import VOCABULARY
+from minisora.world.parse import check_known, parse
 
 
 def seeded(n=0):
@@ -188,7 +189,12 @@ def test_a_shipped_model_knows_its_world(name, world, size):
     model = MiniSora.load(name, "cpu")
     assert model.preset.world == world
     assert (model.preset.height, model.preset.width) == (size, size)
-    assert model.tokenizer.vocabulary == VOCABULARY, "the language has changed: train it again"
+    own, all_words = set(model.tokenizer.vocabulary), set(VOCABULARY)
+    later = {"onto", "off", "lands", "landing"}  # of falls, which `base` never saw, and refuses
+    assert own in (all_words, all_words - later), "the language has changed: train it again"
+    if name == "base" and own != all_words:
+        with pytest.raises(ValueError, match="trained before one object falls onto another"):
+            check_known(parse("a red circle falls onto a blue square"), world, own)
 
 
 @pytest.mark.parametrize("split,share", [("seen", 0.85), ("held_out", 0.8)])

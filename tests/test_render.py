@@ -220,6 +220,31 @@ def test_a_lamp_is_lit_from_the_touch_on():
         assert distance.min() < 1.15 * (thing.radius + lamp.radius)
 
 
+@pytest.mark.parametrize("size", [(64, 64), (96, 160)])
+def test_what_falls_onto_another_is_seen_to_touch_it(size):
+    """In the frame of the touch the two are a pixel apart at most, and never in each other."""
+    height, width = size
+    scenes = [sample_scene(i, "fall", height=height, width=width) for i in range(60)]
+    assert len({(s.objects[0].shape, s.objects[1].shape) for s in scenes}) > 15
+    for scene in scenes:
+        tracks = simulate(scene, 1600, 800, height / min(size))
+        touch = int(tracks.positions[:, 0, 1].argmax())  # to a tenth of a pixel
+        upper, lower = (
+            coverage(
+                thing.shape,
+                tracks.positions[touch, k].float(),
+                torch.tensor(thing.radius),
+                torch.tensor(0.0),
+                height,
+                width,
+            )
+            for k, thing in enumerate(scene.objects)
+        )
+        assert float((upper + lower).max()) < 1.3, scene
+        in_upper, in_lower = (upper > 0.4).nonzero().float(), (lower > 0.4).nonzero().float()
+        assert torch.cdist(in_upper, in_lower).min() <= 2, scene  # one pixel in between
+
+
 def test_a_cut_changes_the_background_at_once():
     for scene in scenes_of("shots"):
         video = render([scene], 17, 64, 64)[0]

@@ -6,7 +6,9 @@ import random
 import pytest
 import torch
 
+from minisora.world.dataset import sample_scene
 from minisora.world.scene import (
+    EXTENT,
     GRAVITY,
     RELATIONS,
     Camera,
@@ -125,6 +127,47 @@ def test_objects_of_any_motion_never_overlap():
         assert gap > -1e-6, (a, b)
         touched += gap < 0.01
     assert touched > 10
+
+
+def falls_onto(upper="circle", lower="square", bottom=1.0, drop=0.5, x=0.2):
+    """A fall of `drop` half-widths, and where the first centre is at the touch."""
+    b = SceneObject(lower, "blue", "large", "hit", 0.4, x, bottom - 0.4 * EXTENT[lower][2])
+    touch = b.y - 0.4 * EXTENT[lower][1] - 0.3 * EXTENT[upper][2]
+    a = SceneObject(upper, "red", "small", "falls onto", 0.3, x, touch - drop, gravity=GRAVITY)
+    return Scene((a, b), verb="falls onto", relation="above"), touch
+
+
+@pytest.mark.parametrize("bottom", [1.0, 1.7])
+@pytest.mark.parametrize("upper,lower", [("circle", "square"), ("heart", "star")])
+def test_what_falls_onto_another_touches_it_at_the_exact_moment(upper, lower, bottom):
+    """Every descent takes √(2 · drop / g); the other one stays where it is."""
+    scene, touch = falls_onto(upper, lower, bottom)
+    descent = math.sqrt(2 * 0.5 / GRAVITY)
+    for fps in (6, 8, 12, 25):
+        p = simulate(scene, 33, fps, bottom).positions
+        seconds = torch.arange(33, dtype=torch.float64) / fps
+        from_the_top = torch.remainder(seconds + descent, 2 * descent) - descent
+        expected = touch - 0.5 + 0.5 * GRAVITY * from_the_top**2
+        assert torch.allclose(p[:, 0, 1], expected, atol=1e-9), fps
+        assert torch.equal(p[:, 1], p[:1, 1].expand(33, 2)) and bool((p[:, 0, 0] == 0.2).all())
+    at_the_touch = simulate(scene, 4, 1 / descent, bottom).positions[:, 0, 1]
+    assert at_the_touch.tolist() == pytest.approx([touch - 0.5, touch] * 2, abs=1e-9)
+
+
+@pytest.mark.parametrize("size", [(64, 64), (48, 80), (80, 48)])
+def test_a_fall_keeps_its_energy_over_several_bounces(size):
+    height, width = size
+    for seed in range(8):
+        scene = sample_scene(seed, "fall", num_frames=33, height=height, width=width)
+        y = simulate(scene, 8 * 200 + 1, 400, height / min(size)).positions[:, 0, 1]
+        speed = (y[2:] - y[:-2]) * 200
+        energy = 0.5 * speed**2 - GRAVITY * y[1:-1]
+        bend = (y[2:] - 2 * y[1:-1] + y[:-2]) * 400**2
+        smooth = (bend - GRAVITY).abs() < 1e-6  # no bounce in between
+        assert (smooth == 0).sum() >= 2, "it bounces more than once in four seconds"
+        assert float(energy[smooth].std()) < 1e-9
+        tops = y[1:-1][(y[1:-1] < y[2:]) & (y[1:-1] < y[:-2])]
+        assert float((tops - y[0]).abs().max()) < 1e-4, "as high as at first, but for the frames"
 
 
 def test_a_scene_without_objects_has_empty_tracks():

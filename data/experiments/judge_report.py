@@ -27,6 +27,7 @@ from minisora.world.scene import (
     BACKGROUND_COLORS,
     COLORS,
     DIRECTIONS,
+    EXTENT,
     MOTIONS,
     ROUND,
     SHAPES,
@@ -426,6 +427,53 @@ def _no_cut(i: int, rng: random.Random) -> Planted:
     return scene, _show(replace(scene, cut=cut))
 
 
+def _falls(i: int, rng: random.Random) -> tuple[Scene, Tracks, torch.Tensor]:
+    """A fall, its tracks, and its frames from the touch on."""
+    scene = _sample(i, "fall")
+    tracks = simulate(scene)
+    y = tracks.positions[:, 0, 1]
+    rises = (y.diff() < 0).float()
+    return scene, tracks, torch.arange(17) > int(rises.argmax())
+
+
+def _turns_early(i: int, rng: random.Random) -> Planted:
+    """It bounces off nothing, above the other one."""
+    scene, tracks, _ = _falls(i, rng)
+    higher = scene.objects[1].y - rng.uniform(0.18, 0.23) * sum(o.radius for o in scene.objects)
+    wrong = simulate(_change(scene, 1, y=higher)).positions
+    wrong[:, 1] = tracks.positions[:, 1]
+    return scene, redraw(scene, replace(tracks, positions=wrong))
+
+
+def _falls_through(i: int, rng: random.Random) -> Planted:
+    """It falls to the floor, and bounces there in every second clip."""
+    scene, tracks, _ = _falls(i, rng)
+    (first, second) = scene.objects
+    alone = replace(scene, verb=None, objects=(replace(first, restitution=float(i % 2)),))
+    wrong = tracks.positions.clone()
+    wrong[:, 0] = simulate(alone).positions[:, 0]
+    return scene, redraw(scene, replace(tracks, positions=wrong))
+
+
+def _lower_moves(i: int, rng: random.Random) -> Planted:
+    """The touch sends the other one away, along the floor."""
+    scene, tracks, after = _falls(i, rng)
+    wrong = tracks.positions.clone()
+    away = after.cumsum(0) / 8 * rng.uniform(0.3, 0.6)
+    wrong[:, 1, 0] += away if scene.objects[1].x < 0 else -away
+    return scene, redraw(scene, replace(tracks, positions=wrong))
+
+
+def _sticks(i: int, rng: random.Random) -> Planted:
+    """It stays on top of the other one."""
+    scene, tracks, after = _falls(i, rng)
+    first, second = scene.objects
+    wrong = tracks.positions.clone()
+    reach = first.radius * EXTENT[first.shape][2] + second.radius * EXTENT[second.shape][1]
+    wrong[after, 0, 1] = second.y - reach
+    return scene, redraw(scene, replace(tracks, positions=wrong))
+
+
 WRONG: dict[str, Callable[[int, random.Random], Planted]] = {
     "another attribute": _attribute,
     "vanishes": _vanish,
@@ -454,6 +502,10 @@ WRONG: dict[str, Callable[[int, random.Random], Planted]] = {
     "lit without a touch": _lit_untouched,
     "line fades": _line_fades,
     "no cut, or another": _no_cut,
+    "bounces off nothing": _turns_early,
+    "falls through": _falls_through,
+    "the lower one moves": _lower_moves,
+    "lands and sticks": _sticks,
 }
 WRONG_IN_TINY = list(WRONG)[:7]  # of what is seen at 32×32, too
 

@@ -366,7 +366,8 @@ class Job:
         if self.model.tokenizer.rewordings:  # it learned the toy world, not someone's own clips
             from minisora.world.parse import check_known, parse
 
-            check_known(parse(prompt), self.model.preset.world)
+            vocabulary = self.model.tokenizer.vocabulary
+            check_known(parse(prompt), self.model.preset.world, vocabulary)
         known = self.model.tokenizer.words(prompt)
         if known != words_of(prompt):
             typer.echo(f"read as: {' '.join(known)}")

@@ -24,7 +24,7 @@ from minisora.measure.clips import (
 from minisora.measure.judge import Verdict
 from minisora.measure.stats import Figure, fraction_of, mean_of, percent, psnr_of
 from minisora.pipeline import MiniSora
-from minisora.world.dataset import WORLDS
+from minisora.world.dataset import ADDED_LATER, WORLDS
 from minisora.world.parse import spec_of
 from minisora.world.render import render
 from minisora.world.scene import FPS, Scene
@@ -35,8 +35,9 @@ SPLITS = ("seen", "held_out")
 
 
 def families_of(model: MiniSora) -> list[str]:
-    """Families of scenes that a model has learned."""
-    return list(WORLDS[model.preset.world])
+    """Families of scenes that a model has learned, which are those whose words it knows."""
+    words = set(model.tokenizer.vocabulary)
+    return [name for name in WORLDS[model.preset.world] if ADDED_LATER.get(name, set()) <= words]
 
 
 def summarise(verdicts: Sequence[Verdict]) -> dict[str, Figure | None]:

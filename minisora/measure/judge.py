@@ -18,14 +18,14 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from minisora.measure.camera import View, look
-from minisora.measure.laws import Law, best_collision, best_law, fit_line
+from minisora.measure.laws import Law, best_collision, best_fall, best_law, fit_line
 from minisora.measure.marks import at_rest, bitten, iou, is_lit, is_painted, stroke
 from minisora.measure.regions import Region, regions
 from minisora.measure.shapes import AREA, MOST_CUT, UNCLEAR_SHAPE, Fit, fit, fit_open
 from minisora.world.captions import FAST_FROM, GRID_CELLS, moments, place_of
 from minisora.world.parse import STRAIGHT, ObjectSpec, PromptSpec
 from minisora.world.render import coverage, pixel_grid
-from minisora.world.scene import DIRECTIONS, FPS, RELATIONS, SIZES, TOOLS
+from minisora.world.scene import DIRECTIONS, EXTENT, FPS, RELATIONS, SIZES, TOOLS
 
 SIZE_BORDER = (SIZES["small"][1] + SIZES["large"][0]) / 2  # half-widths
 WHOLE_OUTLINE = 0.70  # IoU of an object with its drawn shape, in every frame
@@ -43,7 +43,7 @@ class Tracked:
     color: str  # at first
     shape: str  # one of SHAPES or TOOLS, or "unclear"
     size: str  # at the first frame
-    motion: str  # one of MOTIONS, "hits", "hit" or "unclear"
+    motion: str  # one of MOTIONS, "hits", "falls onto", "hit" or "unclear"
     positions: torch.Tensor  # (T, 2) in the world
     radii: torch.Tensor  # (T,) in the world
     angles: torch.Tensor  # (T,), without jumps; zero for round shapes
@@ -143,7 +143,7 @@ def read(video: torch.Tensor, fps: float = FPS) -> Reading:
     found, mark = _marked(found)
     objects = [_track(one, view, visible, fps, frame) for one in found]
     if len(objects) == 2 and mark is None:
-        objects = _with_collision(objects, fps)
+        objects = _with_contact(objects, fps)
     duration = max(T - 1, 1) / fps
     return Reading(view.background, view.texture, tuple(objects), frame, duration, view, mark)
 
@@ -301,16 +301,23 @@ def _comes_back(alpha: torch.Tensor, visible: torch.Tensor, zoom: torch.Tensor, 
     return len(shapes) == 1
 
 
-def _with_collision(objects: list[Tracked], fps: float) -> list[Tracked]:
-    """See two tracks as one collision where that explains them better than a law each."""
+def _with_contact(objects: list[Tracked], fps: float) -> list[Tracked]:
+    """See two tracks as a collision, or a fall, where it explains them better than a law each."""
     plain = max(o.law.plain_error for o in objects)
     for a, b in (objects, objects[::-1]):
         seen = a.seen & b.seen
         radii = (a.law.first_radius, b.law.first_radius)
-        law = best_collision(a.positions, b.positions, *radii, seen, fps)
-        if law is not None and law.error < min(0.06, plain):
-            hits = replace(a, motion="hits", law=law, then=None)
-            return [hits, replace(b, motion="hit", law=law, then=None)]
+        _, _, below = EXTENT.get(a.shape, (1.0, 1.0, 1.0))
+        _, above, _ = EXTENT.get(b.shape, (1.0, 1.0, 1.0))
+        reach = radii[0] * below + radii[1] * above
+        laws = (
+            best_collision(a.positions, b.positions, *radii, seen, fps),
+            best_fall(a.positions, b.positions, reach, seen, fps),
+        )
+        for law in laws:
+            if law is not None and law.error < min(0.06, plain):
+                first = replace(a, motion=law.motion, law=law, then=None)
+                return [first, replace(b, motion="hit", law=law, then=None)]
     return objects
 
 
@@ -415,8 +422,8 @@ def _match(seen: Sequence[Tracked], request: PromptSpec, reading: Reading) -> di
             attributes[name] = all(_has(tracked, spec, name, reading) for spec, tracked in asked)
     if request.relation:
         attributes["relation"] = len(seen) == 2 and _related(seen[0], seen[1], request.relation)
-    if request.verb == "hits":
-        attributes["motion"] = [o.motion for o in seen] == ["hits", "hit"]
+    if request.verb in ("hits", "falls onto"):
+        attributes["motion"] = [o.motion for o in seen] == [request.verb, "hit"]
     elif request.verb:
         doer = bool(seen) and seen[0] is reading.objects[0]
         attributes["mark"] = doer and reading.mark == request.verb

@@ -41,7 +41,7 @@ CONTACT = 1.10  # times the sum of two radii, as they are read: what comes neare
 class Law:
     """What explains a track, and how well."""
 
-    motion: str  # one of MOTIONS, "hits" or "unclear"
+    motion: str  # one of MOTIONS, "hits", "falls onto" or "unclear"
     error: float  # root mean square distance of track and law, half-widths
     first_radius: float  # half-widths, at time 0
     velocity: tuple[float, float] = (0.0, 0.0)  # at time 0, half-widths per second
@@ -181,6 +181,44 @@ def best_collision(
     error_b, worst_b = errors_of(b, best_b)
     vx, vy = (towards * speed).tolist()
     return Law("hits", max(error_a, error_b), r_a, (vx, vy), max(worst_a, worst_b))
+
+
+def best_fall(
+    a: torch.Tensor, b: torch.Tensor, reach: float, seen: torch.Tensor, fps: float
+) -> Law | None:
+    """Explain two tracks as an object that falls onto one at rest below it, and bounces off.
+
+    Args:
+        a, b: (T, 2) positions of the falling and of the resting object.
+        reach: of their centres, how far they are apart when the two touch.
+        seen: (T,), False where one of them is missing.
+
+    Returns:
+        The law with the larger of the two errors, and no radius; None where b moves, or where a
+        turns back before it touches b, or never does.
+    """
+    times = torch.arange(len(seen))[seen] / fps
+    a, b = a[seen], b[seen]
+    if len(times) < 4:
+        return None
+    rest = b.mean(0)
+    error_b, worst_b = errors_of(b, rest)
+    if worst_b >= rest_of(float(times[-1] - times[0])):
+        return None
+    # candidates: the lowest point is a little off the touch, the highest off the first position
+    misses = reach * torch.linspace(-0.3, 0.3, 61)[:, None, None]  # (M, 1, 1)
+    lowest = rest[1] - reach + misses
+    highest = a[0, 1] + torch.linspace(-0.08, 0.08, 17)[:, None]  # (17, 1)
+    heights = (lowest - highest).clamp(min=0.02)  # (M, 17, 1)
+    y = lowest - heights + 0.5 * GRAVITY * _since_the_top(times, heights).square()  # (M, 17, T)
+    row = int((y - a[:, 1]).square().mean(-1).argmin())
+    miss, height = misses[row // len(highest)].item(), heights.flatten()[row].item()
+    landed = float(times[-1]) > math.sqrt(2 * height / GRAVITY) + 1 / fps
+    if not landed or abs(miss) > (CONTACT - 1) * reach:
+        return None
+    law = torch.stack([rest[0].expand(len(times)), y.flatten(0, 1)[row]], dim=1)
+    error_a, worst_a = errors_of(a, law)
+    return Law("falls onto", max(error_a, error_b), math.nan, worst=max(worst_a, worst_b))
 
 
 # ------------------------------------------------------------------------------------ the laws
@@ -332,10 +370,18 @@ def _falling(positions: torch.Tensor, times: torch.Tensor, floor: float) -> Fit:
 
 def _bouncing(positions: torch.Tensor, times: torch.Tensor, floor: float) -> Fit:
     heights = _first_heights(positions, floor)
-    descent = (2 * heights / GRAVITY).sqrt()  # seconds from the top to the floor
-    phase = torch.remainder(times + descent, 2 * descent) - descent
-    y = floor - heights + 0.5 * GRAVITY * phase**2
+    y = floor - heights + 0.5 * GRAVITY * _since_the_top(times, heights) ** 2
     return _vertical("bouncing", "falling", positions, times, heights, y)
+
+
+def _since_the_top(times: torch.Tensor, heights: torch.Tensor) -> torch.Tensor:
+    """Seconds (..., T) from the nearest moment at which what bounces is at the top, as at time 0.
+
+    Args:
+        heights: (..., 1), from which it falls each time.
+    """
+    descent = (2 * heights / GRAVITY).sqrt()  # seconds from the top to the bounce
+    return torch.remainder(times + descent, 2 * descent) - descent
 
 
 def _vertical(

@@ -9,6 +9,7 @@ object.
 """
 
 import itertools
+import math
 from dataclasses import dataclass
 
 import torch
@@ -22,6 +23,8 @@ RIPPLE = 0.12  # coverage below which a pixel shows the compressor's ripples and
 SOLID = 0.6  # coverage from which on a pixel tells that a colour is there
 LEAST_FRAMES = 3  # in which something must be there to be an object
 MOST_REGIONS = 6  # of which any is too many
+NEAR = 1.6  # times the sum of two radii: what is nearer may touch
+TOGETHER = 0.9  # of the mass of two objects, which must be there to be divided between them
 NEXT = 0.3  # half-widths that an object moves at most while it changes its colour
 
 
@@ -183,6 +186,11 @@ def _split(
             pixels = own.nonzero()[:, 0]
             before = at
             nearest, at = _nearest(places[pixels], own[pixels], at + step)
+            if t == first:
+                masses = torch.zeros(number).index_add_(0, nearest, own[pixels])
+                near = NEAR * 2 / min(H, W) * float((masses / math.pi).sqrt().sum())
+            elif number == 2 and _are_near(at, near) and own.sum() > TOGETHER * masses.sum():
+                nearest, at = _cut_in_two(places[pixels], own[pixels], at, masses)
             step = torch.zeros_like(at) if t == first else at - before
             parts[:, t] = 0
             parts[nearest, t, pixels] = own[pixels]
@@ -195,10 +203,35 @@ def _nearest(
     """Give every pixel (n, 2) to the nearest of the centres (k, 2): whose it is, new centres."""
     for _ in range(2):
         own = torch.cdist(places, centers).argmin(1)
-        mass = torch.zeros(len(centers)).index_add_(0, own, weights)[:, None]
-        moment = torch.zeros_like(centers).index_add_(0, own, places * weights[:, None])
-        centers = torch.where(mass > 1, moment / mass.clamp(min=1e-6), centers)
+        centers = _centers(places, weights, own, centers)
     return own, centers
+
+
+def _are_near(centers: torch.Tensor, distance: float) -> bool:
+    return float((centers[0] - centers[1]).norm()) < distance
+
+
+def _cut_in_two(
+    places: torch.Tensor, weights: torch.Tensor, centers: torch.Tensor, masses: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cut two that are near (n, 2) across the line of their centres, where masses divide them.
+
+    The middle between the centres is not where a small one ends and a large one begins.
+    """
+    order = ((places - centers[0]) @ (centers[1] - centers[0])).argsort()
+    mass = weights[order].cumsum(0)
+    own = torch.empty(len(places), dtype=torch.long)
+    own[order] = (mass > mass[-1] * masses[0] / masses.sum()).long()
+    return own, _centers(places, weights, own, centers)
+
+
+def _centers(
+    places: torch.Tensor, weights: torch.Tensor, own: torch.Tensor, before: torch.Tensor
+) -> torch.Tensor:
+    """Centres of mass (k, 2) of the pixels that belong to each; of none, the one before."""
+    mass = torch.zeros(len(before)).index_add_(0, own, weights)[:, None]
+    moment = torch.zeros_like(before).index_add_(0, own, places * weights[:, None])
+    return torch.where(mass > 1, moment / mass.clamp(min=1e-6), before)
 
 
 # ----------------------------------------------------------------------- changes of colour

@@ -18,7 +18,7 @@ import torch.nn as nn
 
 from minisora.config import Preset
 from minisora.device import choose_device, fast_float32, is_gpu
-from minisora.measure.accuracy import judge_clips, make_clips, summarise
+from minisora.measure.accuracy import families_of, judge_clips, make_clips, summarise
 from minisora.measure.clips import clip_shape, test_prompts, test_scenes
 from minisora.measure.stats import psnr_of
 from minisora.pipeline import MiniSora
@@ -46,7 +46,6 @@ from minisora.train.run import (
 )
 from minisora.train.stages import train_dit, train_language, train_upsampler, train_vae
 from minisora.train.workers import Workers, count_processes
-from minisora.world.dataset import WORLDS
 
 EVALUATION_PROMPTS = 64  # of each family, judged while the transformer learns
 
@@ -308,7 +307,7 @@ def judged_figures(model: MiniSora, count: int | None = None) -> dict[str, dict]
     """
     figures = {}
     shape = clip_shape(model)
-    for family in WORLDS[model.preset.world]:
+    for family in families_of(model):
         scenes = test_scenes(family, "seen", count or EVALUATION_PROMPTS, **shape)
         prompts = test_prompts(scenes, **shape)
         figures[family] = summarise(judge_clips(make_clips(model), prompts, fps=shape["fps"]))

@@ -171,8 +171,8 @@ def compare(asked: PromptSpec, reading: Reading) -> list[tuple[str, str, str, bo
         elif name in ("shape", "color", "size", "motion", "order"):
             own = "then" if name == "order" else name
             wanted = ", ".join(getattr(o, own) or "any" for o in asked.objects)
-            if name == "motion" and asked.verb == "hits":
-                wanted = "hits, hit"
+            if name == "motion" and asked.verb in ("hits", "falls onto"):
+                wanted = f"{asked.verb}, hit"
             seen = ", ".join(str(getattr(o, own)) for o in reading.objects) or "nothing"
             rows.append((name, wanted, seen, right))
         else:

@@ -107,7 +107,10 @@ def _vocabulary() -> tuple[str, ...]:
         for forms in verbs.values():
             for participle, finite in forms:
                 words.update(f"{participle} {finite}".split())
-    words.update(" ".join((*phrases.POLITE, *phrases.AWAY_WORDS)).split())
+    for participle, finite in phrases.FALLS_ONTO:
+        words.update(f"{participle} {finite}".split())
+    others = (*phrases.POLITE, *phrases.AWAY_WORDS, *phrases.AND_BOUNCES)
+    words.update(" ".join(others).split())
     for shape in SHAPES:
         words.update(map(plural, phrases.SHAPE_WORDS[shape]))
     return tuple(sorted(words))
@@ -420,6 +423,18 @@ def _collision(words: Caption) -> str:
     return f"{first} is hit by {second}{side}{words.where()}"
 
 
+def _fall(words: Caption) -> str:
+    a, b = words.scene.objects
+    forms = phrases.FALLS_ONTO
+    participle, falls = forms[0] if words.chance(0.5) else words.rng.choice(forms)
+    if words.chance(0.4):
+        falls = f"is {participle}" if words.full else participle
+    first, second = words.name(a, 0.6), words.name(b, 0.6)
+    words.said.add((-1, "relation"))  # what falls comes from above
+    bounces = f" {words.choose(phrases.AND_BOUNCES)}" if words.chance(0.15) else ""
+    return f"{first} {falls} {second}{bounces}{words.where()}"
+
+
 def _side(words: Caption, probability: float) -> str:
     """ " from the left", or nothing."""
     relation = words.scene.relation
@@ -487,6 +502,7 @@ SENTENCES = {
     "shots": _shots,
     "pair": _pair,
     "collision": _collision,
+    "fall": _fall,
     "number": _number,
     "paint": _paint,
     "bite": _bite,

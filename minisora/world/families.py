@@ -54,6 +54,9 @@ SHOWS_PAN = {
     "up": ("grid", "hills"),
     "down": ("grid", "hills"),
 }
+# Shapes that touch in the middle, so that one sees them touch: a flat edge, or one highest point.
+HIT_FROM_ABOVE = tuple(shape for shape in SHAPES if shape != "heart")  # it has two
+LANDS_IN_THE_MIDDLE = tuple(shape for shape in SHAPES if shape != "star")  # it has two feet
 SLOW, FAST = (0.4, 0.6), (0.85, 1.1)  # half-widths in the whole clip
 SOLO_MOTIONS = tuple(m for m in MOTIONS if not m.startswith("leaving"))
 
@@ -205,6 +208,36 @@ def collision(rng: random.Random, clip: Clip) -> Scene:
     return _scene(rng, clip, (a, b), family="collision", relation=relation, verb="hits")
 
 
+def fall(rng: random.Random, clip: Clip) -> Scene:
+    """The first object falls onto the second, which stands on the floor, and bounces off it.
+
+    It touches it, for the first time, before three fifths of the clip are over.
+    """
+    sizes = rng.choice((("small", "small"), ("small", "large"), ("large", "small")))
+    first = _one_of(rng, clip, LANDS_IN_THE_MIDDLE, sizes[0])
+    second = _one_of(rng, clip, HIT_FROM_ABOVE, sizes[1])
+    side_a, top_a, bottom_a = (extent * first.radius for extent in EXTENT[first.shape])
+    side_b, top_b, bottom_b = (extent * second.radius for extent in EXTENT[second.shape])
+    half_width, half_height = clip.frame
+    stands = half_height - bottom_b
+    touch = stands - top_b - bottom_a  # where the first one's centre is then
+    room = touch - (top_a - half_height)
+    in_time = GRAVITY * (0.6 * clip.duration) ** 2 / 2
+    drop = rng.uniform(0.6, 1.0) * min(room, in_time, 0.8)
+    x = rng.uniform(-1, 1) * (half_width - max(side_a, side_b))
+    a = replace(first, motion="falls onto", x=x, y=touch - drop, gravity=GRAVITY)
+    b = replace(second, motion="hit", x=x, y=stands)
+    return _scene(rng, clip, (a, b), family="fall", relation="above", verb="falls onto")
+
+
+def _one_of(rng: random.Random, clip: Clip, shapes: tuple[str, ...], size: str) -> SceneObject:
+    """An object at rest of one of some shapes, rather small for its size."""
+    thing = _object(rng, clip, motion="still", size=size)
+    while thing.shape not in shapes:
+        thing = _object(rng, clip, motion="still", size=size)
+    return replace(thing, radius=rng.uniform(SIZES[size][0], SIZES[size][0] + 0.03))
+
+
 def number(rng: random.Random, clip: Clip) -> Scene:
     """Two or three objects that look alike and do the same."""
     count = rng.choice((2, 3))
@@ -276,6 +309,7 @@ FAMILIES = {
     "solo": solo,
     "pair": pair,
     "collision": collision,
+    "fall": fall,
     "number": number,
     "order": order,
     "return": returning,

@@ -9,7 +9,7 @@ different ways, or cannot be shown is an error with one sentence that says so.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 
 from minisora.inputs import reword
@@ -17,7 +17,7 @@ from minisora.text import words_of
 from minisora.world import phrases
 from minisora.world.captions import OPPOSITE, POSITION_WORDS, WHEN, plural, speed_of, turning_of
 from minisora.world.rewordings import REWORDINGS
-from minisora.world.scene import COLORS, DIRECTIONS, ROUND, SHAPES, Scene
+from minisora.world.scene import COLORS, DIRECTIONS, ROUND, SHAPES, TO_ANOTHER, Scene
 from minisora.world.unknown import explain, mended
 
 CELL = r"x(\d+) y(\d+)"
@@ -75,6 +75,8 @@ VERB_PHRASES = {
     "lights up when": "lit when",
     "and it lights up": "lights up",
     "touches it": "lights",
+    "and bounces off": "bounces off",
+    "and bounces off it": "bounces off",
 }
 OTHER_PHRASES: dict[str, Meaning] = {
     "behind a wall": ("wall", "wall"),
@@ -133,6 +135,11 @@ def _lexicon() -> dict[tuple[str, ...], Meaning]:
     found |= {shade: ("shade", shade) for shade in phrases.SHADE_WORDS}
     found |= {word: ("polite", word) for word in phrases.POLITE}
     found |= {phrase: ("verb", verb) for phrase, verb in VERB_PHRASES.items()}
+    for forms in (phrases.MOTION_WORDS["falling"], phrases.MOTION_WORDS["bouncing"]):
+        for form in (form for both in forms for form in both):
+            found |= dict.fromkeys((f"{form} on", f"{form} onto"), ("verb", "falls onto"))
+    for both in phrases.FALLS_ONTO:
+        found |= dict.fromkeys(both, ("verb", "falls onto"))
     found |= {f"the {word}": ("ordinal", str(i)) for i, word in enumerate(phrases.ORDINALS)}
     for texture in ("plain", "striped"):
         value = {"plain": "plain", "striped": "stripes"}[texture]
@@ -257,8 +264,7 @@ def _phrases(words: list[str], prompt: str) -> Iterator[Meaning]:
     while start < len(words):
         for length in range(LONGEST, 0, -1):
             phrase = tuple(words[start : start + length])
-            of_another = phrase[-3:-1] == ("to", "the") and words[start + length :][:1] == ["of"]
-            if phrase in LEXICON and not of_another:  # "moving to the left of a square"
+            if phrase in LEXICON and not _goes_on(phrase, words[start + length :]):
                 break
         else:
             raise ValueError(explain(words, start, NOUNS, prompt))
@@ -279,6 +285,29 @@ def _phrases(words: list[str], prompt: str) -> Iterator[Meaning]:
                 f"{prompt!r} does not say what the camera does; it pans left, right, up or down, "
                 "zooms in or out, or looks away and back"
             )
+
+
+def _goes_on(phrase: tuple[str, ...], after: list[str]) -> bool:
+    """Whether a phrase means something else, because of the words after it.
+
+    "moving to the left of a square" says a side, and "falls on a grid" where.
+    """
+    if phrase[-3:-1] == ("to", "the"):
+        return after[:1] == ["of"]
+    if phrase[-1] == "on" and LEXICON[phrase] == ("verb", "falls onto"):
+        return not _begins_with_a_noun(after)
+    return False
+
+
+def _begins_with_a_noun(words: list[str]) -> bool:
+    """Whether an object is named next: "a large blue square"."""
+    for word in words:
+        if word in NOUNS:
+            return True
+        kind, _ = LEXICON.get((word,), ("", ""))
+        if kind not in ("filler", "size", "color", "speed", "count"):
+            return False
+    return False
 
 
 @dataclass
@@ -350,12 +379,30 @@ class _Sentence:
                 f"{self.prompt!r} does not say what touches the lamp, which lights it: name a "
                 "second object, as in 'a red circle touches a lamp'"
             )
-        if verb in ("hits", "bites", "lights") and len(self.objects) != 2:
+        if verb == "falls onto":
+            self._check_fall()
+        if verb in TO_ANOTHER and len(self.objects) != 2:
             raise ValueError(f"{self.prompt!r} does not say what is touched: name a second object")
         if "relation" in self.about and len(self.objects) != 2:
             raise ValueError(
                 f"{self.prompt!r} says {self.about['relation']!r} but names "
                 f"{len(self.objects) or 'no'} object(s)"
+            )
+
+    def _check_fall(self) -> None:
+        """Take what goes without saying from the two objects of a fall, and refuse the rest."""
+        if len(self.objects) != 2:
+            raise ValueError(
+                f"{self.prompt!r} names {len(self.objects)} object(s), but one falls onto another: "
+                "say for example 'a red circle falls onto a blue square'"
+            )
+        first, second = self.objects
+        motions = first.pop("motion", "falling"), second.pop("motion", "still")
+        more = "then" in {*first, *second} or self.about.setdefault("relation", "above") != "above"
+        if more or motions != ("falling", "still"):
+            raise ValueError(
+                f"{self.prompt!r} asks for more than a fall: what falls onto another object comes "
+                "from above and bounces off, and the other stays where it is"
             )
 
     def _check_speeds(self) -> None:
@@ -440,7 +487,10 @@ class _Sentence:
             self._say(self.objects[self.focus], name, value)
 
     def _motion(self, value: str) -> None:
-        if self.next_event:
+        falls = self.about.get("verb") == "falls onto"
+        if falls and value == "bouncing" and not self.before_noun:
+            self.next_event = False  # "and bounces", as everything does that falls onto another
+        elif self.next_event:
             self.next_event = False
             self._event(value)
         else:
@@ -493,6 +543,13 @@ class _Sentence:
             value = "lights"
         if value == "lights up":
             value = "lights"
+        if value == "bounces off":
+            if self.about.get("verb") != "falls onto":
+                raise ValueError(
+                    f"{self.prompt!r} does not say what falls; only what falls onto another object "
+                    "bounces off it, as in 'a red circle falls onto a blue square'"
+                )
+            value = "falls onto"
         self._say(self.about, "verb", value)
 
     def _camera(self, value: str) -> None:
@@ -548,22 +605,29 @@ def _cut_of(said: dict[str, str] | None) -> tuple[tuple[str, ...], str] | None:
     return (colors or tuple(phrases.BACKGROUND_WORDS), texture or "plain")
 
 
-def check_known(spec: PromptSpec, world: str) -> None:
-    """Refuse what the clips of a world never show.
+def check_known(spec: PromptSpec, world: str, vocabulary: Collection[str] | None = None) -> None:
+    """Refuse what the clips from which a model learned never showed.
 
     Args:
-        world: one of `dataset.WORLDS`.
+        world: one of `dataset.WORLDS`. vocabulary: the words that the model learned; all of them
+            where None. What came into the world after a model has words that it never met.
 
     Raises:
         ValueError: what it is, and which model knows it.
     """
     if world == "whole":
+        if spec.verb and vocabulary is not None and not set(spec.verb.split()) <= set(vocabulary):
+            raise ValueError(
+                f"this model was trained before one object {spec.verb} another in this world, so "
+                "it never saw that; train it anew, or say 'a red circle hits a blue square'"
+            )
         return
     motions = [str(thing.motion) for thing in spec.objects]
     asked = {
         "camera motion": spec.camera not in (None, ("still",)),
         "walls": spec.wall,
         "cuts": spec.cut is not None,
+        "objects that fall onto others": spec.verb == "falls onto",
         "brushes, bites and lamps": spec.verb not in (None, "hits"),
         "a second event": any(thing.then for thing in spec.objects),
         "objects that leave and come back": any(map(_leaves, motions)),
@@ -585,7 +649,7 @@ def spec_of(scene: Scene, duration: float = 2.0) -> PromptSpec:
     """What a caption that says everything but places and paths would ask for."""
     specs = []
     for thing in scene.objects:
-        motion = None if scene.verb in ("hits", "bites", "lights") else thing.motion
+        motion = None if scene.verb in TO_ANOTHER else thing.motion
         specs.append(
             ObjectSpec(
                 thing.shape,

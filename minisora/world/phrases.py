@@ -86,6 +86,14 @@ TURNING_WORDS: Words = {
     "clockwise": ("clockwise",),
     "counterclockwise": ("counterclockwise", "anticlockwise"),
 }
+FALLS_ONTO = (
+    ("falling onto", "falls onto"),
+    ("dropping onto", "drops onto"),
+    ("falling on", "falls on"),
+    ("landing on", "lands on"),
+    ("bouncing on", "bounces on"),
+)
+AND_BOUNCES = ("and bounces off", "and bounces")  # adds nothing: what falls onto another does
 RELATION_WORDS: Words = {
     "left of": ("to the left of", "left of", "from the left"),
     "right of": ("to the right of", "right of", "from the right"),

@@ -122,10 +122,6 @@ MOTIONS = {
     "descends": "sinks",
     "drops down": "falls down",
     "dropping down": "falling down",
-    "falls to the ground": "falls down",
-    "falls to the floor": "falls down",
-    "falling to the ground": "falling down",
-    "falling to the floor": "falling down",
     "fall down": "falling down",
     "hops": "jumps",
     "hopping": "jumping",
@@ -151,6 +147,14 @@ MOTIONS = {
     "becomes smaller": "gets smaller",
     "expands": "grows",
     "expanding": "growing",
+}
+LANDS = {
+    "lands onto": "lands on",
+    "landing onto": "landing on",
+    "bounces off of": "bounces off",
+    "and it bounces": "and bounces",
+    "then bounces": "and bounces",
+    "and then bounces": "and bounces",
 }
 HITS = (
     "collides with",
@@ -316,7 +320,7 @@ def _rewordings() -> dict[str, str]:
         found[f"{word}s"] = PLURALS.get(known, f"{known}s")
     for table in (TOOL_NOUNS, ADJECTIVES, NUMBERS, PLURAL_VERBS, MOTIONS, LAMPS, CAMERA, ORDER):
         found |= table
-    for table in (SIDES, PLACES, BACKGROUNDS, POLITE):
+    for table in (SIDES, PLACES, BACKGROUNDS, POLITE, LANDS):
         found |= table
     found |= dict.fromkeys(MEANS_LITTLE, "")
     found |= dict.fromkeys(STILL, "standing still")
@@ -327,6 +331,7 @@ def _rewordings() -> dict[str, str]:
     found |= dict.fromkeys(COMES_OUT, "")
     found |= dict.fromkeys(CUTS, "cut to")
     found |= _going()
+    found |= _falling()
     found |= _camera()
     found |= _painting()
     found |= {phrase: phrase for phrase in AS_THEY_ARE}
@@ -352,6 +357,26 @@ def _going() -> dict[str, str]:
     for verb in (*BEHIND, *known):
         for article in ("a", "the"):
             found[f"{verb} behind {article} wall"] = "passes behind a wall"
+    return found
+
+
+def _falling() -> dict[str, str]:
+    """ "falls on top of" an object, "falls on the floor", and what happens then."""
+    found = {}
+    for verb in ("falls", "falling", "drops", "dropping"):
+        for on in ("on top of", "upon", "down onto"):
+            found[f"{verb} {on}"] = f"{verb} onto"
+    for verb in ("lands", "landing", "bounces", "bouncing"):
+        found[f"{verb} on top of"] = f"{verb} on"
+    falls = dict.fromkeys(("falls", "drops", "lands", "falls down"), "falls down")
+    falls |= dict.fromkeys(("falling", "dropping", "landing", "falling down"), "falling down")
+    for verb, form in falls.items():
+        for on in ("on", "onto", "to"):
+            for floor in ("floor", "ground"):
+                found[f"{verb} {on} the {floor}"] = form
+    for link in ("and", "then", "and then", "and it", "then it", "and then it"):
+        for back in ("off", "off again", "back", "back up", "up again"):
+            found[f"{link} bounces {back}"] = "and bounces off"
     return found
 
 

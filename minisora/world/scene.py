@@ -67,7 +67,9 @@ CAMERAS = (
     "looks left and back",  # more than a frame's width away
     "looks right and back",
 )
-VERBS = ("hits", "paints", "bites", "lights")  # what objects[0] does: to objects[1], or alone
+# what objects[0] does: to objects[1], or alone
+VERBS = ("hits", "falls onto", "paints", "bites", "lights")
+TO_ANOTHER = ("hits", "falls onto", "bites", "lights")
 RELATIONS = {  # where the first object is, seen from the second
     "left of": (-1, 0),
     "right of": (1, 0),
@@ -154,7 +156,7 @@ class SceneObject:
     shape: str  # one of SHAPES or TOOLS
     color: str  # a key of COLORS; of a lamp, "off"
     size: str  # a key of SIZES; holds at time 0
-    motion: str  # one of MOTIONS, or "hits" and "hit" where something is done to another object
+    motion: str  # one of MOTIONS; of what does something to another "hits" or "falls onto": "hit"
     radius: float  # half-widths
     x: float  # centre of mass, half-widths
     y: float
@@ -231,7 +233,8 @@ def simulate(scene: Scene, num_frames: int = 17, fps: float = FPS, bottom: float
     """Move the scene's objects exactly: closed forms between events, and events where they happen.
 
     An event is an object under gravity that meets the floor, an object's turn, or two objects that
-    meet: discs that collide elastically along the line of centres.
+    meet: discs that collide elastically along the line of centres. What falls onto another object
+    bounces off it where their edges meet; the other stays, because the floor takes the momentum.
 
     Args:
         num_frames: T ≥ 1. fps: frames per second. bottom: y of the lower edge, 1 in a square frame.
@@ -239,11 +242,8 @@ def simulate(scene: Scene, num_frames: int = 17, fps: float = FPS, bottom: float
     Returns:
         Tracks in float64, frame 0 at time 0.
     """
-    bodies = [
-        _Body(o, o.floor - 1.0 + bottom, o.x, o.y, o.vx, o.vy, o.gravity, o.turn)
-        for o in scene.objects
-    ]
-    solid = scene.verb in (None, "hits")
+    bodies = _bodies(scene, bottom)
+    solid = scene.verb in (None, "hits", "falls onto")
     positions = []
     now = 0.0
     for frame in range(num_frames):
@@ -311,7 +311,9 @@ class _Body:
     vx: float
     vy: float
     gravity: float
-    turn: Turn | None = None  # yet to come
+    turn: Turn | None  # yet to come
+    edge: float  # from its centre to where it meets others, at time 0
+    fixed: bool = False  # nothing moves it
 
 
 @dataclass(frozen=True)
@@ -322,6 +324,23 @@ class _Event:
     body: _Body
     other: _Body | None = None
     turn: Turn | None = None
+
+
+def _bodies(scene: Scene, bottom: float) -> list[_Body]:
+    """The objects at time 0: discs, but for a fall, in which one's lower edge meets an upper one.
+
+    Both are upright there and one is straight above the other, so edges are heights (`EXTENT`).
+    """
+    bodies = [
+        _Body(o, o.floor - 1.0 + bottom, o.x, o.y, o.vx, o.vy, o.gravity, o.turn, o.radius)
+        for o in scene.objects
+    ]
+    if scene.verb == "falls onto":
+        upper, lower = bodies
+        upper.edge *= EXTENT[upper.thing.shape][2]
+        lower.edge *= EXTENT[lower.thing.shape][1]
+        lower.fixed = True
+    return bodies
 
 
 def _happen(event: _Event) -> None:
@@ -394,7 +413,7 @@ def _meeting_time(a: _Body, b: _Body, now: float, horizon: float) -> float:
     if bent or a.thing.growth or b.thing.growth:
         return _search_meeting(a, b, now, horizon)
     # no relative acceleration: |d + v·t| = distance is quadratic in t
-    distance = a.thing.radius + b.thing.radius
+    distance = a.edge + b.edge
     dx, dy, dvx, dvy = b.x - a.x, b.y - a.y, b.vx - a.vx, b.vy - a.vy
     approach = dx * dvx + dy * dvy
     speed = dvx * dvx + dvy * dvy
@@ -424,13 +443,13 @@ def _search_meeting(a: _Body, b: _Body, now: float, horizon: float) -> float:
 
 
 def _reach(a: _Body, b: _Body, time: float) -> tuple[float, float]:
-    """Sum of two radii at a time, and how fast it grows."""
-    rate = a.thing.radius * a.thing.growth + b.thing.radius * b.thing.growth
-    return a.thing.radius + b.thing.radius + rate * time, rate
+    """Distance of two centres at which the objects touch at a time, and how fast it grows."""
+    rate = a.edge * a.thing.growth + b.edge * b.thing.growth
+    return a.edge + b.edge + rate * time, rate
 
 
 def _gap(a: _Body, b: _Body, now: float, dt: float) -> float:
-    """Squared distance of centres after dt seconds, less the squared sum of radii."""
+    """Squared distance of centres after dt seconds, less the squared one at which they touch."""
     ax, ay, _, _ = _after(a, dt)
     bx, by, _, _ = _after(b, dt)
     distance, _ = _reach(a, b, now + dt)
@@ -460,7 +479,8 @@ def _bisect(function: Callable[[float], float], low: float, high: float) -> floa
 def _collide(a: _Body, b: _Body) -> None:
     """Exchange momentum along the line of centres; kinetic energy and momentum are kept.
 
-    Where radii grow, the two are pushed apart as fast as their surfaces move.
+    Where radii grow, the two are pushed apart as fast as their surfaces move. What is fixed stands
+    on the floor, and has the mass of the world.
     """
     nx, ny = b.x - a.x, b.y - a.y
     length = math.hypot(nx, ny)
@@ -468,9 +488,12 @@ def _collide(a: _Body, b: _Body) -> None:
     _, rate = _reach(a, b, 0.0)
     approach = (a.vx - b.vx) * nx + (a.vy - b.vy) * ny + rate
     m_a, m_b = a.thing.mass, b.thing.mass
-    push = 2 * approach / (m_a + m_b)
-    a.vx, a.vy = a.vx - push * m_b * nx, a.vy - push * m_b * ny
-    b.vx, b.vy = b.vx + push * m_a * nx, b.vy + push * m_a * ny
+    part_a, part_b = m_b / (m_a + m_b), m_a / (m_a + m_b)
+    if a.fixed or b.fixed:
+        part_a, part_b = float(b.fixed), float(a.fixed)
+    push = 2 * approach
+    a.vx, a.vy = a.vx - push * part_a * nx, a.vy - push * part_a * ny
+    b.vx, b.vy = b.vx + push * part_b * nx, b.vy + push * part_b * ny
 
 
 def check_choice(name: str, value: str, allowed: Collection[str]) -> None:

@@ -14,6 +14,10 @@ HITS = "say which of the two moves, for example 'a red circle hits a blue square
 SIDE = "say on which side: 'to the left of', 'to the right of', 'above' or 'below'"
 CUT = "say for example 'a red circle on black hills, cut to a white background'"
 PAINTS = "say for example 'a red brush paints a line moving left'"
+OFF = (
+    "a wall hides what passes behind it, and only what falls onto another object bounces off it: "
+    "say 'a red circle falls onto a blue square'"
+)
 WALL = "a wall hides what passes behind it: say 'a red circle passes behind a wall'"
 TURNS = "say for example 'a red circle turns blue'"
 AFTER = "one object does two things: say for example 'first moving up, then moving left'"
@@ -25,7 +29,8 @@ TOPICS = (  # words that are often typed, and what to say instead
     ("beside next near between around", SIDE),
     ("scene changes switches shot cut cuts", CUT),
     ("paint paints painting draws drawing line", PAINTS),
-    ("off against wall fence", WALL),
+    ("off", OFF),
+    ("against wall fence", WALL),
     ("until before after while later", AFTER),
     ("from", TURNS),
     ("in", PLACE),
@@ -33,7 +38,7 @@ TOPICS = (  # words that are often typed, and what to say instead
 HINTS = {word: hint for words, hint in TOPICS for word in words.split()}
 MOVES = (
     "move left, right, up, down or diagonally, fall, bounce, are thrown, circle, spin, grow, "
-    "shrink, stand still, hit each other, or pass behind a wall"
+    "shrink, stand still, hit or fall onto each other, or pass behind a wall"
 )
 WAYS = ("upwards", "downwards", "leftwards", "rightwards", "sideways", "forward", "backwards")
 OTHER_COLORS = ("purple", "violet", "brown", "magenta", "gold", "silver", "beige", "lime", "teal")
