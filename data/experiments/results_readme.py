@@ -33,6 +33,7 @@ TASK_FIGURES = {
         "area changed",
     ),
     "script": ("first event", "both, in order"),
+    "spread": ("places", "travels", "sizes", "motions"),
     "real video": ("PSNR",),
 }
 WORDS = {
@@ -58,6 +59,10 @@ WORDS = {
     "seconds with outline": "seconds in which its outline holds, fraction",
     "area changed": "area changed, natural logarithm",
     "PSNR": "round trip, PSNR in dB",
+    "places": "first places of one prompt's clips, spread over the world's",
+    "travels": "how far they go, the same",
+    "sizes": "their sizes, the same",
+    "motions": "their motions, the same",
 }
 FAMILIES = {"solo": "one object", "pair": "two objects"}
 

@@ -48,6 +48,7 @@ from minisora.measure.failures import (
     shows,
 )
 from minisora.measure.judge import Verdict, read, verdict
+from minisora.measure.spread import measure_spread
 from minisora.measure.stats import Figure, fraction_of, mean_of, psnr_of
 from minisora.pipeline import MiniSora
 from minisora.show.media import as_video
@@ -675,6 +676,7 @@ OTHERS: dict[str, Callable[..., Table]] = {
     "inpaint region": measure_inpaint_region,
     "video-to-video": measure_video_to_video,
     "sizes": measure_sizes,
+    "spread": measure_spread,
     "script": measure_script,
     "long-video": measure_long_video,
     "real video": measure_real,
