@@ -41,9 +41,13 @@ def latent_basis(model: MiniSora) -> LatentBasis:
         The basis, on the CPU.
     """
     preset = model.preset
-    size = {"num_frames": preset.num_frames, "height": preset.height, "width": preset.width}
-    videos = ToyWorld(world=preset.world, **size).batch(0, CLIPS).videos
-    latents = model.encode(videos).float().cpu()
+    world = ToyWorld(
+        world=preset.world,
+        num_frames=preset.num_frames,
+        height=preset.height,
+        width=preset.width,
+    )
+    latents = model.encode(world.batch(0, CLIPS).videos).float().cpu()
     cells = latents.movedim(1, -1).flatten(0, -2)  # (cells, Cz)
     mean = cells.mean(0)
     _, values, axes = torch.linalg.svd(cells - mean, full_matrices=False)
