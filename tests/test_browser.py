@@ -30,7 +30,8 @@ pytestmark = [
         BROWSER is None, reason="no Chromium on this machine (Debian: apt-get install chromium)"
     ),
 ]
-WIDGETS = {  # one that answers a slider, one with a button, one with a mask and a button
+WIDGETS = {  # two that answer a slider, one with a button, one with a mask and a button
+    "camera": "from minisora.widgets.camera import CameraRig\nCameraRig()",
     "tokens": "from minisora.widgets.tokens import TokenExplorer\nTokenExplorer()",
     "prompt": """
 from minisora.pipeline import MiniSora

@@ -6,12 +6,23 @@ from dataclasses import replace
 import pytest
 import torch
 
+from minisora.widgets.camera import (
+    AROUND,
+    DEPTHS,
+    UNIT,
+    CameraRig,
+    guides,
+    render_camera,
+    rig_scene,
+    world_map,
+)
 from minisora.widgets.scene import SceneBuilder, render_scene, slices
 from minisora.world.dataset import sample_scene
 from minisora.world.families import SOLO_MOTIONS
+from minisora.world.parse import parse
 from minisora.world.phrases import MOTION_WORDS
 from minisora.world.render import pixel_grid, render
-from minisora.world.scene import simulate
+from minisora.world.scene import CAMERAS, simulate
 from tests.conftest import rejected, unwritten
 
 
@@ -206,3 +217,81 @@ def test_the_scene_builder_answers_and_shows_errors():
         assert control.description and (
             getattr(control, "tooltip", None) or getattr(control, "description_tooltip", None)
         )
+
+
+# ---------------------------------------------------------------------------------- the camera rig
+
+
+@pytest.mark.parametrize("kind", ["still", "pans left", "pans right", "pans up", "pans down"])
+def test_the_frame_is_a_piece_of_the_map(kind):
+    scene = rig_scene(kind, 30 / UNIT / 1.2)  # 30 pixels at the end, whole ones in even frames
+    path = simulate(scene, 17).camera
+    video = render([scene], 17, 64, 64)[0]
+    for frame in (0, 8, 16):
+        x, y = (path[frame, :2] * UNIT).round().int().tolist()
+        left, top = int(AROUND[0] * UNIT) + x - UNIT, int(AROUND[1] * UNIT) + y - UNIT
+        seen = world_map(scene, path[frame])[:, max(top, 0) : top + 64, left : left + 64]
+        assert torch.allclose(seen, video[:, frame, max(-top, 0) :], atol=1e-4), (kind, frame)
+
+
+@pytest.mark.parametrize(
+    "kind,axis,index", [("pans left", 0, 32), ("looks right and back", 0, 46), ("pans down", 1, 44)]
+)
+def test_a_guide_lies_on_an_edge_of_its_layer(kind, axis, index):
+    video = render([rig_scene(kind, 0.6)], 17, 64, 64)[0]
+    piece = video[:, :, index] if axis == 0 else video[:, :, :, index]  # (3, T, 64)
+    found = set()
+    for name, places in guides(rig_scene(kind, 0.6), axis, (2 * index + 1 - 64) / 64):
+        for frame, place in enumerate(places.tolist()):
+            pixel = (place + 1) * 32 - 0.5
+            around = piece[:, frame, max(int(pixel) - 2, 0) : int(pixel) + 4]
+            if not 3 <= pixel < 60 or (name != "object" and (around[0] > 0).any()):
+                continue  # out of the frame, or behind the ball
+            found.add(name)
+            if name == "object":
+                assert (around[0] > 0.9).all()
+            else:
+                assert (around[:, -1] - around[:, 0]).abs().min() > 0.08, (name, frame)
+    assert found >= ({"far hills", "object"} if axis == 0 and index == 32 else {"near hills"})
+
+
+def test_depth_is_the_slope_of_a_guide():
+    scene = rig_scene("pans right", 1.0)
+    way = simulate(scene, 17).camera[-1, 0]
+    for name, places in guides(scene, 0, 1 / 64) + guides(scene, 0, 29 / 64):
+        assert float(places[0] - places[-1]) == pytest.approx(DEPTHS[name] * float(way), abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", CAMERAS)
+def test_the_rig_says_what_its_camera_does(kind):
+    a, b = render_camera(kind, 0.5, 8), render_camera(kind, 0.5, 8)
+    assert (a.text, a.words) == (b.text, b.words)
+    caption = re.search(r"Caption: (.*?)\. At", a.words).group(1)
+    assert kind in (parse(caption).camera or ("still",))
+    assert all("alt=" in tag for tag in re.findall(r"<img[^>]*>", a.text))
+    if kind != "still":
+        assert a.text != render_camera(kind, 0.55, 8).text
+        assert a.text != render_camera(kind, 0.5, 9).text
+
+
+@pytest.mark.parametrize(
+    "wrong,fault",
+    [
+        (("rolls", 0.5, 0), "kind='rolls'"),
+        (("still", 1.5, 0), "between 0 and 1"),
+        (("still", 0.5, 17), "frame=17"),
+    ],
+)
+def test_a_rig_that_cannot_be_is_refused(wrong, fault):
+    with pytest.raises(ValueError, match=fault):
+        render_camera(*wrong)
+
+
+def test_the_rig_answers_while_it_is_dragged():
+    pytest.importorskip("ipywidgets", reason="ipywidgets is not installed")
+    rig = CameraRig()
+    for name, value in (("amount", 0.2), ("frame", 3), ("kind", "zooms out")):
+        shown = rig.output.value
+        rig.controls[name].value = value
+        assert "✗" not in rig.words.value and rig.output.value != shown, name
+    assert rig.controls["amount"].continuous_update and rig.controls["frame"].continuous_update

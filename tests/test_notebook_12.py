@@ -7,13 +7,15 @@ import torch
 
 from minisora import tasks
 from minisora.measure.clips import change_word, generate_clips, noise, sentence
-from minisora.measure.judge import read
+from minisora.measure.judge import read, verdict
 from minisora.measure.stats import wilson_interval
 from minisora.widgets.failures import (
     KINDS,
     FailureGallery,
+    case_of,
     compare,
     draw_tracks,
+    in_step,
     plot_fractions,
     prompt_of,
     render_failure,
@@ -203,6 +205,34 @@ def test_tracks_and_comparison_show_what_is_there():
     assert picture.startswith("<img alt=") and "thrown" in picture and "a &amp; b" in picture
     empty = torch.full((3, 17, 32, 48), -0.9)
     assert "nothing" in draw_tracks([empty], [read(empty)])
+
+
+def test_clips_in_step_share_their_frames():
+    a, b = torch.rand(2, 3, 17, 24, 40)
+    both = in_step(a, b)
+    assert both.shape == (3, 17, 24, 82)
+    assert torch.equal(both[..., :40], a) and torch.equal(both[..., 42:], b)
+    assert torch.equal(in_step(a), a)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_truth_is_as_asked(kind):
+    frames = int(kind.split()[1]) if kind.startswith("length") else 17
+    for number in range(2):
+        prompt, scene = case_of(kind, number)
+        truth = render([scene], num_frames=frames)[0]
+        assert verdict(read(truth), parse(prompt)).all, (kind, number, prompt)
+
+
+def test_truth_and_generated_are_shown_with_their_tracks(model):
+    prompt, scene = case_of("physics: thrown", 0)
+    alone = render_failure(model, prompt, 0, num_inference_steps=2)
+    beside = render_failure(model, prompt, 0, num_inference_steps=2, scene=scene)
+    assert beside.words == alone.words, "what is judged is the generated clip"
+    assert "ground truth | generated" in beside.text and "ground truth" not in alone.text
+    assert "ground truth a " in beside.text, "the strips say what the judge read in each"
+    width = (2 * 32 + 2) * 4
+    assert f"width:{width}px" in beside.text
 
 
 def test_plot_fractions_leaves_out_what_was_not_measured():

@@ -20,6 +20,7 @@ from minisora.widgets import (
     setup,
 )
 from minisora.widgets.attention import AttentionExplorer
+from minisora.widgets.camera import CameraRig
 from minisora.widgets.common import menu, slider
 from minisora.widgets.failures import FailureGallery
 from minisora.widgets.flow import FlowExplorer
@@ -182,6 +183,7 @@ def panels(model, batch):
     clip, clips = batch.videos[0], list(zip(batch.captions, batch.videos, strict=True))[:2]
     return {
         "scene builder": lambda: SceneBuilder(),
+        "camera rig": lambda: CameraRig(),
         "latent explorer": lambda: LatentExplorer(model, batch.videos[:3], batch.captions[:3]),
         "token explorer": lambda: TokenExplorer(),
         "noise explorer": lambda: NoiseExplorer(model, clips),

@@ -173,16 +173,6 @@ def _picks(total: int, count: int) -> list[int]:
     return np.linspace(0, total - 1, min(count, total)).round().astype(int).tolist()
 
 
-def latents_to_rgb(latents: torch.Tensor) -> torch.Tensor:
-    """Show latents (Cz, Tz, Hz, Wz) as colours (3, Tz, Hz, Wz) in [-1, 1]: principal channels."""
-    flat = latents.float().flatten(1).T  # (cells, Cz)
-    flat = flat - flat.mean(0)
-    _, _, axes = torch.linalg.svd(flat, full_matrices=False)
-    colors = flat @ axes[:3].T
-    colors = colors / colors.abs().amax(0).clamp(min=1e-6)
-    return colors.T.reshape(3, *latents.shape[1:])
-
-
 def image_html(image: Image.Image, alt: str, scale: float = 1) -> str:
     """A picture as an image tag, with words for those who do not see it.
 

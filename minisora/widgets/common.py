@@ -150,8 +150,12 @@ def slider(
     step: float | None = None,
     about: str = "",
     width: str = "340px",
+    live: bool = False,
 ) -> Any:
-    """A slider that answers when it is let go; whole numbers where `value` is one."""
+    """A slider of whole numbers where `value` is one.
+
+    It answers when it is let go, or with `live` while it is dragged: for answers within 0.1 s.
+    """
     if isinstance(value, int):
         kind = "IntSlider"
         step = step or 1
@@ -159,7 +163,7 @@ def slider(
         kind = "FloatSlider"
         step = step or (high - low) / 100
     bounds = {"value": value, "min": low, "max": high, "step": step}
-    return control(kind, name, about, width, continuous_update=False, **bounds)
+    return control(kind, name, about, width, continuous_update=live, **bounds)
 
 
 def menu(

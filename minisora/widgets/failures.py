@@ -1,6 +1,6 @@
-"""The failure gallery (notebook 12): a kind of failure and a seed → a clip, asked against seen.
+"""The failure gallery (notebook 12): a kind of failure and a seed → truth and clip, side by side.
 
-kind, number ──► prompt ── generate ──► video ── read ──► tracks drawn in, a table of attributes
+kind, number ──► Scene, prompt ── render, generate ──► two videos ── read ──► tracks, a table
 """
 
 import html
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from minisora.measure.clips import change_word, sentence, tells_apart, test_prompts
+from minisora.measure.clips import change_word, clip_shape, sentence, tells_apart, test_prompts
 from minisora.measure.judge import Reading, read, verdict
 from minisora.pipeline import MiniSora
 from minisora.show.clip import Clip, to_frames
@@ -30,7 +30,8 @@ from minisora.widgets.common import (
 from minisora.world.captions import OPPOSITE
 from minisora.world.dataset import TEST_SEEDS, sample_scene
 from minisora.world.parse import PromptSpec, parse
-from minisora.world.scene import FPS, check_choice
+from minisora.world.render import render
+from minisora.world.scene import FPS, Scene, check_choice
 
 KINDS = (
     "physics: thrown",
@@ -55,8 +56,8 @@ STYLES = {  # a word in a column's name → its colour and marker
 OTHER_STYLES = (("#009E73", "D"), ("#CC79A7", "^"))
 
 
-def prompt_of(kind: str, number: int) -> str:
-    """Prompt number `number` of a kind; the same on every machine.
+def case_of(kind: str, number: int) -> tuple[str, Scene]:
+    """Case number `number` of a kind, a prompt and its scene; the same on every machine.
 
     Raises:
         ValueError: a kind that is not in KINDS.
@@ -64,19 +65,36 @@ def prompt_of(kind: str, number: int) -> str:
     check_choice("kind", kind, KINDS)
     what = kind.split(": ")[1]
     if what == "collision":
-        return test_prompts([sample_scene(TEST_SEEDS + number, "collision")])[0]
+        scene = sample_scene(TEST_SEEDS + number, "collision")
+        return test_prompts([scene])[0], scene
     if kind.startswith("space"):
         sides = SIDES.get(what, tuple(OPPOSITE))
         split = "held_out" if "held" in what else "seen"
         for seed in count(TEST_SEEDS + 100 * number):
             scene = sample_scene(seed, "pair", split)
             if scene.relation in sides and tells_apart(scene):
-                return test_prompts([scene])[0]
+                return test_prompts([scene])[0], scene
     motion = (
         what if what in ("thrown", "falling") else ("bouncing", "circling", "still")[number % 3]
     )
     scene = sample_scene(TEST_SEEDS + number, motion=motion)
-    return sentence(change_word(scene, "color") if "changed" in what else scene)
+    if "changed" in what:
+        scene = change_word(scene, "color")
+    return sentence(scene), scene
+
+
+def prompt_of(kind: str, number: int) -> str:
+    """The prompt of `case_of`."""
+    return case_of(kind, number)[0]
+
+
+def in_step(*videos: torch.Tensor) -> torch.Tensor:
+    """Clips (3, T, H, W) of one size side by side as one, so that they play in step."""
+    gap = torch.ones_like(videos[0][..., :2])  # white
+    parts = [videos[0]]
+    for video in videos[1:]:
+        parts += [gap, video]
+    return torch.cat(parts, dim=-1)
 
 
 def draw_tracks(
@@ -191,8 +209,13 @@ def render_failure(
     num_frames: int | None = None,
     upsample: bool = True,
     num_inference_steps: int | None = None,
+    scene: Scene | None = None,
 ) -> Html:
     """Make a clip, and show what of it is as asked: a strip with the judge's tracks, and a table.
+
+    Args:
+        scene: of which the prompt is true. Its clip, the ground truth, plays beside the generated
+            one; where the prompt leaves something open, other clips are as right.
 
     Raises:
         ValueError: as `MiniSora.generate` and `parse`.
@@ -216,8 +239,15 @@ def render_failure(
     for name, wanted, seen, right in compare(asked, reading):
         rows.append((f"{'✓' if right else '✗'} {name}", html.escape(wanted), html.escape(seen)))
     title = f"<p><b>{html.escape(prompt)}</b>: {result}</p>"
-    pictures = side_by_side(Clip(video, fps=fps, scale=4).html(), table(rows))
-    return Html(page(title, pictures, draw_tracks([video], [reading], fps=fps)), words)
+    videos, readings, titles = [video], [reading], ["generated"]
+    if scene is not None:
+        truth = render([scene], **clip_shape(model, num_frames))[0]
+        videos, readings = [truth, video], [read(truth, fps), reading]
+        titles = ["ground truth", "generated"]
+    label = f"{' | '.join(titles)}: a clip of {video.shape[1]} frames"
+    shown = Clip(in_step(*videos), label, fps, scale=max(1, 128 // video.shape[2]))
+    pictures = side_by_side(shown.html(), table(rows))
+    return Html(page(title, pictures, draw_tracks(videos, readings, titles, fps=fps)), words)
 
 
 class FailureGallery(Panel):
@@ -230,8 +260,9 @@ class FailureGallery(Panel):
             **sampling_controls(),
         }
 
-        def render(kind: str, number: int, seed: int, **options: Any) -> Html:
+        def answer(kind: str, number: int, seed: int, **options: Any) -> Html:
             frames = int(kind.split()[1]) if kind.startswith("length") else None
-            return render_failure(model, prompt_of(kind, number), seed, frames, **options)
+            prompt, scene = case_of(kind, number)
+            return render_failure(model, prompt, seed, frames, **options, scene=scene)
 
-        super().__init__(render, controls, height=360, button="Make the clip")
+        super().__init__(answer, controls, height=520, button="Make the clip")

@@ -11,27 +11,24 @@ import torch
 
 from minisora.pipeline import MiniSora
 from minisora.show.clip import Clip
-from minisora.widgets.common import Html, Panel, film, menu, page, side_by_side, slider
+from minisora.show.latents import LatentBasis, latent_basis, latents_to_rgb
+from minisora.widgets.common import Html, Panel, film, menu, page, side_by_side, slider, table
 
 NONE = -1  # no channel, no axis
 
 
 @dataclass(frozen=True, eq=False)
 class Atlas:
-    """Clips that were encoded ahead, and the directions in which their cells vary most."""
+    """Clips that were encoded ahead, and the axes and colours of their model's latents."""
 
     names: tuple[str, ...]
     latents: torch.Tensor  # (M, Cz, Tz, Hz, Wz), normalised
-    axes: torch.Tensor  # (Cz, Cz): a row is a direction, the one of largest deviation first
-    std: torch.Tensor  # (Cz,): standard deviation of the cells along each
+    basis: LatentBasis
 
 
 def make_atlas(model: MiniSora, videos: torch.Tensor, names: Sequence[str]) -> Atlas:
-    """Encode videos (M, 3, T, H, W), and find the principal axes of all their cells."""
-    latents = model.encode(videos).float().cpu()
-    cells = latents.movedim(1, -1).flatten(0, -2)  # (cells, Cz)
-    _, values, axes = torch.linalg.svd(cells - cells.mean(0), full_matrices=False)
-    return Atlas(tuple(names), latents, axes, values / len(cells) ** 0.5)
+    """Encode videos (M, 3, T, H, W)."""
+    return Atlas(tuple(names), model.encode(videos).float().cpu(), latent_basis(model))
 
 
 def change(
@@ -69,7 +66,8 @@ def change(
     if channel != NONE:
         latents[channel] *= scale
     if axis != NONE:
-        latents += walk * atlas.std[axis] * atlas.axes[axis][:, None, None, None]
+        step = atlas.basis.std[axis] * atlas.basis.axes[axis]
+        latents += walk * step[:, None, None, None]
     return latents
 
 
@@ -110,8 +108,7 @@ def render_latents(
 def _channels(atlas: Atlas, latents: torch.Tensor, chosen: int) -> str:
     """Three principal axes as colours, then every channel in grey from −3 (black) to 3 (white)."""
     Cz, Tz = latents.shape[:2]
-    reach = 2 * atlas.std[:3, None, None, None]
-    colors = torch.einsum("ac,cthw->athw", atlas.axes[:3], latents) / reach
+    colors = latents_to_rgb(latents, atlas.basis)
     rows = []
     for c in range(Cz):
         alt = f"channel {c}, {Tz} latent frames"
@@ -124,6 +121,27 @@ def _channels(atlas: Atlas, latents: torch.Tensor, chosen: int) -> str:
     grid = f'<div style="display:grid;grid-template-columns:auto auto">{"".join(rows)}</div>'
     title = "axes 1, 2, 3 as red, green, blue; time runs to the right"
     return f"{title}<br>{main}<br>channels (black −3, white +3)<br>{grid}"
+
+
+WALKS = (-2, -1, 0, 1, 2)  # standard deviations
+
+
+def render_walks(model: MiniSora, atlas: Atlas, clip: int = 0, axes: int = 3) -> Html:
+    """Move all cells of a clip along each of the first axes, and show its middle frame."""
+    moved = [change(atlas, clip, axis=a, walk=step) for a in range(axes) for step in WALKS]
+    videos = model.decode(torch.stack(moved).to(model.device)).cpu()
+    frames = videos[:, :, videos.shape[2] // 2].unflatten(0, (axes, len(WALKS)))
+    scale = max(1, 128 // frames.shape[-1])
+    rows = []
+    for a, row in enumerate(frames):
+        alt = f"a frame at {', '.join(f'{step:+d}' for step in WALKS)} along axis {a + 1}"
+        strip = film(row.transpose(0, 1), alt, len(WALKS), scale)
+        rows.append((f"axis&nbsp;{a + 1}", strip))
+    words = (
+        f"“{atlas.names[clip]}”: all cells moved by {WALKS[0]} to {WALKS[-1]} standard deviations "
+        f"along each of the first {axes} axes; the clip itself is in the middle"
+    )
+    return Html(page(table(rows)), words)
 
 
 class LatentExplorer(Panel):

@@ -15,7 +15,8 @@ from minisora.config import GUIDANCE_SCALE
 from minisora.measure.judge import read, verdict
 from minisora.patchify import grid_of, unpatchify
 from minisora.pipeline import MiniSora
-from minisora.show.clip import Clip, latents_to_rgb, to_frames
+from minisora.show.clip import Clip, to_frames
+from minisora.show.latents import latent_basis, latents_to_rgb
 from minisora.widgets.common import (
     Html,
     Panel,
@@ -138,15 +139,16 @@ def _stages(
     if longer != prompt:
         written += f"<br>upsampled: <i>{html.escape(longer)}</i>"
     words = len(model.tokenizer.words(longer))
-    noise = latents_to_rgb(latents(steps[0][1])[0])
-    last = latents_to_rgb(latents(steps[-1][2])[0])
+    basis = latent_basis(model)
+    noise = latents_to_rgb(latents(steps[0][1])[0], basis)
+    last = latents_to_rgb(latents(steps[-1][2])[0], basis)
     first = picture(to_frames(video)[0], "the first frame", 64)
     return {
         "prompt": written,
         "text encoder": f"{words} words and EOS<br>→ {words + 1} × {model.preset.text.hidden_size}",
-        "noise": middle(noise, "noise, its three main channels as colours"),
+        "noise": middle(noise, "noise, its three main axes as colours"),
         "transformer": f"{len(steps)} steps; guesses on the way<br>{''.join(guesses)}",
-        "latents": middle(last, "last latents, their three main channels as colours"),
+        "latents": middle(last, "last latents, their three main axes as colours"),
         "decoder": first + middle(video, "the frame in the middle"),
     }
 

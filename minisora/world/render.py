@@ -376,6 +376,11 @@ def _band(x: torch.Tensor, pixel: torch.Tensor) -> torch.Tensor:
 HILLS = ((FAR, 0.0, 0.22, 1.7, 0.7, 0.16), (NEAR, 0.45, 0.16, 2.9, 2.1, 0.32))
 
 
+def wave(x: torch.Tensor, rate: float, phase: float) -> torch.Tensor:
+    """The outline of a layer of hills at its own coordinates x, from −1.3 to 1.3."""
+    return torch.sin(rate * x + phase) + 0.3 * torch.sin(2.3 * rate * x)
+
+
 def _hills(
     x: torch.Tensor,
     y: torch.Tensor,
@@ -389,7 +394,6 @@ def _hills(
     for depth, level, size, rate, phase, amount in HILLS:
         X = x / zoom + depth * camera_x
         Y = y / zoom + depth * camera_y
-        wave = torch.sin(rate * X + phase) + 0.3 * torch.sin(2.3 * rate * X)
-        inside = (0.5 + (Y - level - size * wave) * zoom / pixel).clamp(0, 1)
+        inside = (0.5 + (Y - level - size * wave(X, rate, phase)) * zoom / pixel).clamp(0, 1)
         value = torch.lerp(value, torch.full_like(value, amount), inside)
     return value
