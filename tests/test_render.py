@@ -71,6 +71,21 @@ def test_extent_is_how_far_the_drawing_reaches(shape):
     assert reach == pytest.approx(EXTENT[shape], abs=0.025)
 
 
+def test_a_shape_of_ones_own_is_drawn_like_the_worlds():
+    def bar(x, y):
+        return torch.maximum(x.abs() - 1.0, y.abs() - 0.25)
+
+    pose = torch.tensor([[0.2, -0.1], [0.0, 0.3]]), torch.tensor([0.5, 0.3])
+    upright = coverage(bar, *pose, torch.zeros(2), 32, 48)
+    areas = upright.sum((1, 2)) / 16**2  # pixels to squares of half-widths
+    assert torch.allclose(areas, 4 * 0.25 * pose[1].square(), rtol=0.02)
+    turned = coverage(bar, *pose, torch.full((2,), torch.pi / 2), 32, 48)
+    assert (turned > 0.5).any(2).sum(1).tolist() == (upright > 0.5).any(1).sum(1).tolist()
+    named = coverage("circle", *pose, torch.zeros(2), 32, 48)
+    own = coverage(lambda x, y: torch.hypot(x, y) - 1.0, *pose, torch.zeros(2), 32, 48)
+    assert torch.equal(own, named)
+
+
 def test_rotation_is_clockwise_on_screen():
     """A quarter turn brings a triangle's tip from the top to the right."""
     upright = drawn("triangle", [0.0, 0.0], 0.6, 64)

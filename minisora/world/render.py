@@ -8,8 +8,9 @@ Its coverage of a pixel is `clamp(1/2 - distance / pixel, 0, 1)`, which is the a
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from typing import TypeAlias
 
 import torch
 
@@ -25,6 +26,7 @@ from minisora.world.scene import (
     simulate,
 )
 
+SignedDistance: TypeAlias = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # (x, y) → it
 KINDS = (*SHAPES, *TOOLS)
 AT_ONCE = 64  # scenes that fit a processor's cache are drawn three times as fast
 
@@ -100,7 +102,7 @@ def pixel_grid(
 
 
 def coverage(
-    shape: str,
+    shape: str | SignedDistance,
     positions: torch.Tensor,
     radii: torch.Tensor,
     angles: torch.Tensor,
@@ -110,6 +112,8 @@ def coverage(
     """How much of every pixel a shape covers.
 
     Args:
+        shape: one of KINDS, or a shape of your own: a function like `signed_distance` without its
+            name, of an upright shape of radius 1.
         positions: (..., 2) centres; radii, angles: (...), all in the units of `scene.py`.
 
     Returns:
@@ -123,7 +127,10 @@ def coverage(
     # rotate the plane back, so that the shape stands upright
     dx, dy = dx * cos + dy * sin, dy * cos - dx * sin
     r = radii[..., None, None]
-    distance = signed_distance(shape, dx / r, dy / r) * r
+    if callable(shape):
+        distance = shape(dx / r, dy / r) * r
+    else:
+        distance = signed_distance(shape, dx / r, dy / r) * r
     return (0.5 - distance * min(height, width) / 2).clamp(0, 1)
 
 
