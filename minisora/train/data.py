@@ -70,9 +70,13 @@ class Latents:
     def draw_pairs(
         self, batch_size: int, generator: torch.Generator
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Draw plain captions and the same ones with positions: ids (B, S) twice."""
+        """Draw plain captions and the same ones with positions: ids (B, S) twice.
+
+        Of each clip it is the last pair. The others add words, which leave more open: two objects
+        come out as asked in 12 % with words, in 78 % with positions (data/LOG.md).
+        """
         rows = self._below(len(self.ids), batch_size, generator)
-        which = 2 * self._below(self.ids.shape[1] // 2, batch_size, generator)
+        which = self.ids.shape[1] // 2 * 2 - 2
         plain, detailed = self.ids[rows, which], self.ids[rows, which + 1]
         return plain.to(generator.device).long(), detailed.to(generator.device).long()
 

@@ -263,7 +263,7 @@ class ToyWorld:
         family = rng.choices(list(self.families), list(self.families.values()))[0]
         if family != "solo":
             return sample_scene(seed, family, self.split, **self.shape)
-        fixed = {name: rng.choice(values) for name, values in self.only.items()}
+        fixed: dict[str, Any] = {name: rng.choice(own) for name, own in self.only.items()}
         if "motion" not in fixed:
             weights = [MOTION_WEIGHTS.get(motion, 1) for motion in SOLO_MOTIONS]
             fixed["motion"] = rng.choices(SOLO_MOTIONS, weights)[0]
