@@ -28,6 +28,7 @@ from minisora.world.scene import (
     LAMP_OFF,
     LAMP_ON,
     TEXTURES,
+    WALL,
     Camera,
     Scene,
     simulate,
@@ -121,6 +122,21 @@ def test_colours_stay_apart_for_all_eyes():
             if a in BACKGROUND_COLORS and b in BACKGROUND_COLORS:
                 continue
             assert (points[a] - points[b]).norm() > 25, (kind, a, b)
+
+
+def test_a_lamp_that_is_off_is_seen_before_every_background():
+    """It is like no shade of any background, and like nothing else, for all eyes."""
+    shades = set()
+    for background, texture in itertools.product(BACKGROUND_COLORS, TEXTURES):
+        image = background_image(background, texture, 32, 32).flatten(1).T * 255
+        shades |= {tuple(shade) for shade in image.round().unique(dim=0).tolist()}
+    others = [*COLORS.values(), LAMP_ON, WALL]
+    for kind, matrix in EYES.items():
+        lamp = lab(matrix, LAMP_OFF)
+        behind = min(float((lamp - lab(matrix, shade)).norm()) for shade in shades)
+        beside = min(float((lamp - lab(matrix, color)).norm()) for color in others)
+        least = (25, 25) if kind == "usual" else (20, 12)  # its shape says the rest
+        assert behind > least[0] and beside > least[1], (kind, behind, beside)
 
 
 EYES = {  # Machado, Oliveira and Fernandes 2009, severity 1, on linear RGB

@@ -99,7 +99,7 @@ def _pixels(video: torch.Tensor, empty: torch.Tensor, visible: torch.Tensor) -> 
     length = lines.square().sum(-1)
     alphas = (along / length).clamp(0, 1)
     missed = difference.square().sum(-1)[:, None] - 2 * alphas * along + alphas**2 * length
-    if not visible.all():  # a wall's own shadow is as gray as a lamp, and no clip has both
+    if not visible.all():  # no clip has a wall and a lamp, and a wall's edge may look like one
         missed[:, len(COLORS) :] = torch.inf
     return _Pixels(index, alphas, missed, (T, H, W))
 

@@ -38,7 +38,7 @@ BACKGROUND_COLORS = {
     "white": (238, 238, 238),
 }
 TEXTURES = ("plain", "gradient", "grid", "stripes", "hills")
-LAMP_OFF = (150, 150, 165)
+LAMP_OFF = (195, 155, 215)  # lilac glass: gray would be some part of a background
 LAMP_ON = (255, 226, 90)
 WALL = (130, 120, 110)
 DIRECTIONS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
