@@ -272,13 +272,13 @@ class ToyWorld:
     def captions(self, scene: Scene, count: int) -> list[str]:
         """Sentences about a scene in pairs: one, and the same one with what it left open.
 
-        That is said in words, and in the third of three pairs with positions.
+        That is said in words in the first of three pairs, and with positions in the other two.
         """
         captions = []
         for k in range(0, count, 2):
             seed = f"{k} {scene.seed}"
             captions.append(caption(scene, random.Random(seed), **self.rate))
-            longer = detailed_caption if k % 6 == 4 else complete_caption
+            longer = complete_caption if k % 6 == 0 else detailed_caption
             captions.append(longer(scene, random.Random(seed), **self.shape))
         return captions
 
