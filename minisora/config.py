@@ -362,6 +362,7 @@ PRESETS = {
         gpu_vae_clips=20_000,
         gpu_cached_clips=60_000,
         captions_per_clip=6,
+        detailed_fraction=0.6,
         curriculum_steps=3_000,
         text=TextConfig(max_length=96),
         upsampler=TextConfig(depth=3, max_length=96),
