@@ -67,6 +67,41 @@ def test_verbs_put_who_does_it_first():
     assert [thing.shape for thing in lamp.objects] == ["star", "lamp"]
 
 
+@pytest.mark.parametrize(
+    ("prompt", "objects"),
+    [
+        ("two stars, both small", [ObjectSpec("star", size="small")] * 2),
+        ("two red circles, large", [ObjectSpec("circle", "red", "large")] * 2),
+        (
+            "a circle to the left of a square, both red",
+            [ObjectSpec("circle", "red"), ObjectSpec("square", "red")],
+        ),
+        ("two red circle moving left", [ObjectSpec("circle", "red", motion="left")] * 2),
+        (
+            "a circle and a falling square",
+            [ObjectSpec("circle"), ObjectSpec("square", motion="falling")],
+        ),
+        (
+            "a bouncing circle and a spinning square",
+            [ObjectSpec("circle", motion="bouncing"), ObjectSpec("square", motion="spinning")],
+        ),
+        (
+            "red circle falling, blue square rising",
+            [
+                ObjectSpec("circle", "red", motion="falling"),
+                ObjectSpec("square", "blue", motion="up"),
+            ],
+        ),
+        (
+            "a red circle moving left, then standing still",
+            [ObjectSpec("circle", "red", motion="left", then="stops")],
+        ),
+    ],
+)
+def test_what_is_said_is_said_of_the_right_objects(prompt, objects):
+    assert list(parse(prompt).objects) == objects
+
+
 ONTO = PromptSpec(
     (ObjectSpec("circle", "red"), ObjectSpec("square", "blue", "large")),
     relation="above",
@@ -117,6 +152,15 @@ def test_a_model_refuses_what_it_never_saw():
         check_known(asked, "whole", older)
     with pytest.raises(ValueError, match="never saw objects that fall onto others; ask for"):
         check_known(asked, "tiny", VOCABULARY)
+    for prompt, never in (
+        ("two red circles moving left", "two objects of which the same is said"),
+        ("a chomper", "brushes, chompers and lamps"),
+        ("a star touches a lamp", "brushes, chompers and lamps"),
+    ):
+        with pytest.raises(ValueError, match=f"never saw {never}"):
+            check_known(parse(prompt), "tiny")
+    for prompt in ("a red ring left of a red ring", "a ring hits a ring", "a ring and a star"):
+        check_known(parse(prompt), "tiny")
     for prompt in ("a red circle hits a star", "a brush paints a line", "a red circle falls"):
         check_known(parse(prompt), "whole", older)
 
@@ -170,6 +214,18 @@ def test_a_model_refuses_what_it_never_saw():
         ("a red circle left of", "names 1 object"),
         ("a red circle moving left and then a blue square moving up", "another object does then"),
         ("a red circle and the camera", "does not say what the camera does"),
+        ("a red circle and a blue square, the third large", "third object, but names 2"),
+        ("a red circle stops", "does not show; something moves left, right"),
+        ("a red square moving left, then spinning", "events that the world does not show"),
+        ("a red square falling, then moving left", "events that the world does not show"),
+        ("a circle hits a square, then moves up", "events that the world does not show"),
+        ("a star growing clockwise", "only what spins or circles goes one way round"),
+        ("a red circle touches a blue square", "only a lamp is touched"),
+        ("a lamp touches a red circle", "only a lamp is touched"),
+        ("a red circle eats a star", "only a chomper does"),
+        ("a red circle paints a line", "only a brush does"),
+        ("a star touches a red lamp", "a lamp in a colour; in this world a lamp is off"),
+        ("a star touches a gray lamp", "colour of backgrounds"),
     ],
 )
 def test_mistakes_say_the_way_out(prompt, message):

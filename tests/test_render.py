@@ -107,6 +107,12 @@ def test_every_size_is_drawn_in_full():
         assert float(video.abs().max()) <= 1
 
 
+def test_more_objects_than_are_drawn_are_refused():
+    (thing,) = sample_scene(0).objects
+    with pytest.raises(ValueError, match="has 4 objects; at most 3"):
+        render([Scene((thing,) * 4)])
+
+
 def test_backgrounds_differ():
     images = [background_image(b, t, 32, 32) for b in BACKGROUND_COLORS for t in TEXTURES]
     gaps = [float((a - b).abs().mean()) for i, a in enumerate(images) for b in images[:i]]

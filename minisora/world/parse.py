@@ -17,14 +17,22 @@ from minisora.text import words_of
 from minisora.world import phrases
 from minisora.world.captions import OPPOSITE, POSITION_WORDS, WHEN, plural, speed_of, turning_of
 from minisora.world.rewordings import REWORDINGS
-from minisora.world.scene import COLORS, DIRECTIONS, ROUND, SHAPES, TO_ANOTHER, Scene
+from minisora.world.scene import (
+    COLORS,
+    DIRECTIONS,
+    MOST_OBJECTS,
+    ROUND,
+    SHAPES,
+    TO_ANOTHER,
+    TOOLS,
+    Scene,
+)
 from minisora.world.unknown import explain, mended
 
 CELL = r"x(\d+) y(\d+)"
 PATH = re.compile(  # where an object is at the five moments, or all the time
     rf"\b{' '.join(f'{word} {CELL}' for word in WHEN)}\b|\bat {CELL}\b"
 )
-MOST_OBJECTS = 3
 STRAIGHT = (*DIRECTIONS, "diagonal")  # what "moving" alone may mean
 ANY_STRAIGHT = {"moving", *STRAIGHT}
 
@@ -322,9 +330,11 @@ class _Sentence:
     waiting: dict[str, str] = field(default_factory=dict)  # what is said of a noun yet to come
     count: int = 1  # of the nouns yet to come
     previous: str = ""  # the kind of the phrase before
+    article: bool = False  # the phrase before begins what the next noun ends
     before_noun: bool = False  # what is said belongs to the next noun
     focus: int = 0  # index of the object of which something is said
     all_of_them: bool = False  # … or to all nouns: after "both", and after a plural
+    furthest: int = 0  # index of the last object that an ordinal speaks of
     passive: bool = False
     next_event: bool = False  # after "then"
     color_next: bool = False  # after "turns"
@@ -339,6 +349,7 @@ class _Sentence:
             )
         getattr(self, f"_{kind.replace(' ', '_')}")(value)
         self.previous = kind
+        self.article = kind == "filler" and value in ("a", "an", "the", "and")
 
     def finish(self) -> PromptSpec:
         """Give what still waits to the last object ("moving left, a circle"), and check."""
@@ -355,8 +366,9 @@ class _Sentence:
                     f"a spinning {thing['shape']} looks like a still one; "
                     "spin a square, triangle, star or heart"
                 )
-        self._check_speeds()
+        self._check_manners()
         self._check_verb()
+        self._check_events()
         self._check_ends()
         colors, texture = _background_of(self.background)
         camera = self.about.get("camera")
@@ -383,10 +395,27 @@ class _Sentence:
             self._check_fall()
         if verb in TO_ANOTHER and len(self.objects) != 2:
             raise ValueError(f"{self.prompt!r} does not say what is touched: name a second object")
+        if self.objects:
+            self._check_tool(verb)
         if "relation" in self.about and len(self.objects) != 2:
             raise ValueError(
                 f"{self.prompt!r} says {self.about['relation']!r} but names "
                 f"{len(self.objects) or 'no'} object(s)"
+            )
+
+    def _check_tool(self, verb: str | None) -> None:
+        """Only a brush paints, only a chomper bites, and only a lamp is lit."""
+        doer, *others = [thing["shape"] for thing in self.objects]
+        if self.passive:
+            doer, others = others[-1], [doer]
+        if verb == "paints" and doer != "brush":
+            raise ValueError(f"{self.prompt!r} lets a {doer} paint; only a brush does")
+        if verb == "bites" and doer != "chomper":
+            raise ValueError(f"{self.prompt!r} lets a {doer} bite; only a chomper does")
+        if verb == "lights" and others != ["lamp"]:
+            raise ValueError(
+                f"{self.prompt!r} lets a {doer} touch a {others[0]}; only a lamp is touched, and "
+                "lights up: say 'a red circle touches a lamp', or 'a red circle hits a blue square'"
             )
 
     def _check_fall(self) -> None:
@@ -405,13 +434,38 @@ class _Sentence:
                 "from above and bounces off, and the other stays where it is"
             )
 
-    def _check_speeds(self) -> None:
+    def _check_manners(self) -> None:
+        """What is slow or fast moves straight, and what goes one way round turns."""
         for thing in self.objects:
             motion = thing.get("motion", self.about.get("verb", "moving"))
             if "speed" in thing and motion not in ANY_STRAIGHT:
                 raise ValueError(
                     f"{self.prompt!r} asks for something {thing['speed']} that does not move "
                     "straight; only what moves left, right, up, down or diagonally is slow or fast"
+                )
+
+            motion = thing.get("motion", self.about.get("verb", "spinning"))
+            if "turning" in thing and motion not in ("spinning", "circling"):
+                raise ValueError(
+                    f"{self.prompt!r} asks for something {thing['turning']} that does not turn; "
+                    "only what spins or circles goes one way round or the other"
+                )
+
+    def _check_events(self) -> None:
+        """What comes then is another way, a stop or another colour; before a way comes a way."""
+        ways = ("stops", *DIRECTIONS)
+        for thing in self.objects:
+            motion, then = thing.get("motion", "moving"), thing.get("then")
+            shown = motion != "stops" and then in (None, *ways, *COLORS)
+            if then in ways and motion not in ("moving", *DIRECTIONS):
+                shown = False
+            if then and self.about.get("verb") in TO_ANOTHER:
+                shown = False
+            if not shown:
+                raise ValueError(
+                    f"{self.prompt!r} asks for events that the world does not show; something "
+                    "moves left, right, up or down, and then another way, or stops, or turns to "
+                    "another colour, as in 'a red circle moving left, then stopping'"
                 )
 
     def _check_ends(self) -> None:
@@ -424,6 +478,11 @@ class _Sentence:
             raise ValueError(f"{self.prompt!r} does not say what happens then")
         if self.count > 1:
             raise ValueError(f"{self.prompt!r} does not say what there are {self.count} of")
+        if self.objects and self.furthest >= len(self.objects):
+            raise ValueError(
+                f"{self.prompt!r} speaks of the {phrases.ORDINALS[self.furthest]} object, but "
+                f"names {len(self.objects)}"
+            )
 
     # one method for each kind of phrase
 
@@ -438,6 +497,7 @@ class _Sentence:
 
     def _ordinal(self, index: str) -> None:
         """ "the second small": what follows is about that object, in the order of naming."""
+        self.furthest = max(self.furthest, int(index))
         if int(index) < len(self.objects):
             self.focus = int(index)
             self.all_of_them = False
@@ -446,13 +506,13 @@ class _Sentence:
         self.count = int(number)
 
     def _shape(self, shape: str) -> None:
-        self._noun(shape, 1)
+        self._noun(shape, self.count)
 
     def _shapes(self, shape: str) -> None:
         self._noun(shape, max(self.count, 2))
 
     def _noun(self, shape: str, count: int) -> None:
-        if self.previous in ("background", "shade") and shape != "lamp":
+        if self.previous in ("background", "shade"):
             raise ValueError(
                 f"{self.prompt!r} asks for an object in a colour of backgrounds; "
                 f"objects are {', '.join(COLORS)}"
@@ -462,9 +522,15 @@ class _Sentence:
                 f"{self.prompt!r} says what another object does then; "
                 "in this world one object does two things, one after the other"
             )
-        color = {} if shape != "lamp" else {"color": "off"}
+        if shape == "lamp":
+            if "color" in self.waiting:
+                raise ValueError(
+                    f"{self.prompt!r} asks for a lamp in a colour; in this world a lamp is off "
+                    "until something touches it"
+                )
+            self.waiting["color"] = "off"
         for _ in range(count):
-            self.objects.append({"shape": shape, **color, **self.waiting})
+            self.objects.append({"shape": shape, **self.waiting})
         self.all_of_them = count > 1
         self.waiting = {}
         self.count = 1
@@ -484,7 +550,8 @@ class _Sentence:
         if self.before_noun or not self.objects:
             self._say(self.waiting, name, value)
         else:
-            self._say(self.objects[self.focus], name, value)
+            for thing in self._meant():
+                self._say(thing, name, value)
 
     def _motion(self, value: str) -> None:
         falls = self.about.get("verb") == "falls onto"
@@ -492,7 +559,9 @@ class _Sentence:
             self.next_event = False  # "and bounces", as everything does that falls onto another
         elif self.next_event:
             self.next_event = False
-            self._event(value)
+            self._event("stops" if value == "still" else value)
+        elif self.before_noun and self.article:  # "and a falling square"
+            self._say(self.waiting, "motion", value)
         else:
             self._of_objects("motion", value)
 
@@ -628,10 +697,11 @@ def check_known(spec: PromptSpec, world: str, vocabulary: Collection[str] | None
         "walls": spec.wall,
         "cuts": spec.cut is not None,
         "objects that fall onto others": spec.verb == "falls onto",
-        "brushes, bites and lamps": spec.verb not in (None, "hits"),
+        "brushes, chompers and lamps": any(thing.shape in TOOLS for thing in spec.objects),
         "a second event": any(thing.then for thing in spec.objects),
         "objects that leave and come back": any(map(_leaves, motions)),
         "three objects": len(spec.objects) > 2,
+        "two objects of which the same is said": _alike(spec),
     }
     for name, wanted in asked.items():
         if wanted:
@@ -640,6 +710,12 @@ def check_known(spec: PromptSpec, world: str, vocabulary: Collection[str] | None
 
 def _leaves(motion: str) -> bool:
     return motion.startswith("leaving")
+
+
+def _alike(spec: PromptSpec) -> bool:
+    """Whether it is one noun for two, as in "two red circles", which no pair's caption has."""
+    joined = spec.relation or spec.verb
+    return len(spec.objects) == 2 and len(set(spec.objects)) == 1 and not joined
 
 
 # ------------------------------------------------------------------------------ prompts and scenes
@@ -696,8 +772,8 @@ def _agrees(asked: PromptSpec, truth: PromptSpec) -> bool:
             a = replace(a, motion=b.motion)
         if not all(getattr(a, name) in (None, getattr(b, name)) for name in names):
             return False
-    for name in ("texture", "relation", "verb", "cut"):
-        if name != "cut" and getattr(asked, name) not in (None, getattr(truth, name)):
+    for name in ("texture", "relation", "verb"):
+        if getattr(asked, name) not in (None, getattr(truth, name)):
             return False
     if asked.background and truth.background and truth.background[0] not in asked.background:
         return False

@@ -17,6 +17,7 @@ import torch
 from minisora.world.scene import (
     BACKGROUND_COLORS,
     FPS,
+    MOST_OBJECTS,
     SHAPES,
     TEXTURES,
     TOOLS,
@@ -170,7 +171,6 @@ class Drawing:
         return Drawing(*(getattr(self, f.name).to(device) for f in fields(self)))
 
 
-MOST_OBJECTS = 3
 LINE = 0.09  # half of the width of a painted line
 
 
@@ -192,6 +192,8 @@ def _prepare(scene: Scene, num_frames: int, fps: float, bottom: float) -> Drawin
     zoom = tracks.camera[:, 2]
     kinds = [KINDS.index(thing.shape) for thing in scene.objects]
     missing = MOST_OBJECTS - len(kinds)
+    if missing < 0:
+        raise ValueError(f"a scene has {len(kinds)} objects; at most {MOST_OBJECTS} are drawn")
 
     line = _line(scene, tracks, positions)
     bites = tracks.bites.clone()

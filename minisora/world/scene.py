@@ -76,6 +76,7 @@ RELATIONS = {  # where the first object is, seen from the second
     "above": (0, -1),
     "below": (0, 1),
 }
+MOST_OBJECTS = 3  # in a scene
 ROUND = ("circle", "ring")  # spinning does not show in these: they are never made to spin
 
 GRAVITY = 1.0  # half-widths per second squared: an object falls half of the frame in 1.4 seconds
