@@ -102,8 +102,9 @@ class Preset:
         (17, 40, 24),
     )
     other_fraction: float = 0.05  # of the VAE's and the transformer's steps, for each size
-    captions_per_clip: int = 4  # even: each caption comes without and with positions
-    detailed_fraction: float = 0.4  # of the transformer's captions, those with positions
+    # even: each caption comes alone and with more detail, see `ToyWorld.captions`
+    captions_per_clip: int = 4
+    detailed_fraction: float = 0.4  # of the transformer's captions, those with more detail
     kl_weight: float = 1e-2  # of the KL per number of a clip, beside the mean squared error
     curriculum_steps: int = 5_000  # the transformer's first: text to video in one size only
     curriculum_detailed_fraction: float = 0.8  # `detailed_fraction` in these steps

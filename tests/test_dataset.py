@@ -15,6 +15,7 @@ from minisora.world.dataset import (
     sample_scene,
 )
 from minisora.world.families import FAMILIES, HELD_OUT, SHAPE_COLOR_PAIRS, SOLO_MOTIONS
+from minisora.world.parse import parse
 from minisora.world.scene import (
     COLORS,
     DIRECTIONS,
@@ -78,6 +79,7 @@ def test_hard_motions_come_more_often_in_training():
 def test_families_come_as_often_as_their_world_says(name):
     world = ToyWorld(world=name)
     families = [world.scene(i).family for i in range(600)]
+    assert set(families) == set(WORLDS[name])
     for family in FAMILIES:
         expected = WORLDS[name].get(family, 0.0)
         assert families.count(family) / 600 == pytest.approx(expected, abs=0.06), family
@@ -198,5 +200,52 @@ def test_a_world_keeps_to_the_values_that_it_is_given():
     assert {scene.texture for scene in things} == {"plain"}
     assert {len(scene.objects) for scene in things} == {1}
     assert len({scene.background for scene in things}) > 1, "what is not given is free"
-    with pytest.raises(ValueError, match="sideways"):
-        ToyWorld(only={"motion": ("sideways",)}).scene(0)
+
+
+@pytest.mark.parametrize(
+    "split,only,shown",
+    [
+        ("seen", {"shape": ["ring"]}, {"ring"}),
+        ("seen", {"shape": ["circle", "star"], "motion": ["spinning"]}, {"star"}),
+        ("seen", {"shape": ["circle", "square"], "color": ["green"]}, {"square"}),
+        ("held_out", {"shape": ["circle", "square"], "color": ["green"]}, {"circle"}),
+    ],
+)
+def test_values_that_no_scene_joins_are_drawn_again(split, only, shown):
+    """A spinning ring, or a green circle in training, is no reason to stop one."""
+    world = ToyWorld(split, only=only)
+    assert {world.scene(i).objects[0].shape for i in range(40)} == shown
+
+
+@pytest.mark.parametrize(
+    "only,message",
+    [
+        ({"motion": ("sideways",)}, "sideways"),
+        ({"shap": ("ring",)}, "attribute='shap'"),
+        ({"shape": ()}, "only='shape' keeps to no value"),
+    ],
+)
+def test_values_that_a_world_cannot_keep_to_are_refused_at_once(only, message):
+    with pytest.raises(ValueError, match=message):
+        ToyWorld(only=only)
+
+
+def test_values_of_which_there_is_no_scene_are_refused():
+    with pytest.raises(ValueError, match="green circle is not in the split 'seen'"):
+        ToyWorld(only={"shape": ["circle"], "color": ["green"], "motion": ["left"]}).scene(0)
+
+
+def test_every_family_has_scenes_of_one_frame():
+    for family in FAMILIES:
+        assert sample_scene(0, family, num_frames=1).family == family
+
+
+def test_the_last_pair_of_captions_says_positions():
+    """So that whatever their number, a transformer and an upsampler learn them."""
+    world = ToyWorld()
+    for count in (2, 4, 6, 8):
+        for i in range(5):
+            captions = world.captions(world.scene(i), count)
+            assert len(captions) == count
+            said = [parse(text).objects[0].path is not None for text in captions]
+            assert said[-2:] == [False, True] and not any(said[::2])

@@ -51,8 +51,8 @@ class Latents:
         """Draw a batch of clips, each with one of its captions.
 
         Args:
-            detailed_fraction: of the captions, how many say positions, where captions come in
-                pairs; None: every caption is as likely as another.
+            detailed_fraction: of the captions, how many are the longer ones of their pairs, where
+                they come in pairs; None: every caption is as likely as another.
 
         Returns:
             latents (B, Cz, Tz, Hz, Wz), ids (B, S) and attention_mask (B, S).
@@ -72,7 +72,7 @@ class Latents:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Draw plain captions and the same ones with positions: ids (B, S) twice.
 
-        Of each clip it is the last pair. The others add words, which leave more open: two objects
+        Of each clip it is the last pair. Others may add words, which leave more open: two objects
         come out as asked in 12 % with words, in 78 % with positions (data/LOG.md).
         """
         rows = self._below(len(self.ids), batch_size, generator)
@@ -328,7 +328,7 @@ def render_pool(
 
 @dataclass(frozen=True)
 class WorldClips:
-    """Clips of the toy world; every caption comes without positions and with them."""
+    """Clips of the toy world; every caption comes alone and with more detail."""
 
     world: World
     captions_per_clip: int
@@ -359,7 +359,7 @@ def world_source(preset: Preset) -> Source:
     if preset.captions_per_clip % 2:
         raise ValueError(
             f"captions_per_clip={preset.captions_per_clip} is odd; "
-            "in the toy world every sentence comes without positions and with them"
+            "in the toy world every sentence comes alone and with more detail"
         )
     worlds = [world_of(preset)]
     for i, size in enumerate(preset.other_sizes, 1):

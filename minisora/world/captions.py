@@ -77,7 +77,6 @@ FILLERS = (
     "into",
     "by",
     "hit",
-    "at",
 )
 X_WORDS = tuple(f"x{i}" for i in range(GRID_CELLS))
 Y_WORDS = tuple(f"y{i}" for i in range(GRID_CELLS))

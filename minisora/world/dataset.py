@@ -3,12 +3,12 @@
     seed ──► sample_scene ──► Scene ──► render, caption ──► Batch
 
 A Batch holds videos (B, 3, T, H, W), captions and scenes. Six of the 42 shape–colour pairs are held
-out: no training clip, with one object or two, ever shows one.
+out: no training clip ever shows one.
 """
 
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -43,6 +43,14 @@ from minisora.world.scene import (
 TRIES = 1000  # draws of a scene before giving up
 MAX_SECONDS = 600
 TOLERANCE = 1e-6
+SURROUNDINGS = {"background": BACKGROUND_COLORS, "texture": TEXTURES}
+ATTRIBUTES: dict[str, Collection[str]] = {  # of a scene of one object, and their values
+    "shape": SHAPES,
+    "color": COLORS,
+    "size": SIZES,
+    "motion": SOLO_MOTIONS,
+    **SURROUNDINGS,
+}
 
 
 def is_held_out(shape: str, color: str) -> bool:
@@ -64,14 +72,16 @@ def sample_scene(
     fps: float = FPS,
     **fixed: str,
 ) -> Scene:
-    """Make the scene that belongs to this seed. Objects stay wholly inside the frame.
+    """Make the scene that belongs to this seed.
+
+    Objects stay wholly inside the frame, but for those that leave it on purpose.
 
     Args:
         family: a key of `families.FAMILIES`.
         split: "seen" (no held-out pair of shape and colour) or "held_out" (every object is one).
         num_frames, height, width, fps: the clip in which the objects stay inside.
         fixed: attributes to hold, of `shape, color, size, motion` for a solo and
-            `background, texture` for both.
+            `background, texture` for all.
 
     Raises:
         ValueError: an unknown family, split or attribute, a size that no clip has, or a combination
@@ -116,9 +126,7 @@ def _check(
             f"num_frames={num_frames} at fps={fps:g} last {num_frames / fps:g} seconds; "
             f"a scene lasts at most {MAX_SECONDS}"
         )
-    allowed = {"background": BACKGROUND_COLORS, "texture": TEXTURES}
-    if family == "solo":
-        allowed |= {"shape": SHAPES, "color": COLORS, "size": SIZES, "motion": SOLO_MOTIONS}
+    allowed = ATTRIBUTES if family == "solo" else SURROUNDINGS
     for name, value in fixed.items():
         check_choice("attribute", name, allowed)
         check_choice(name, value, allowed[name])
@@ -128,13 +136,18 @@ def _check(
             f"a spinning {fixed['shape']} looks like a still one, so the world has none; "
             f"spin a {', '.join(NOT_ROUND[:-1])} or {NOT_ROUND[-1]}"
         )
-    pairs = pairs_of(split, fixed.get("shape"), fixed.get("color"))
-    if spins:
-        pairs = [pair for pair in pairs if pair[0] not in ROUND]
-    if not pairs:
+    if not _exists(split, fixed):
         asked = f"{fixed.get('color', 'any')} {fixed.get('shape', 'shape')}"
         asked = f"spinning {asked}" if spins else asked
         raise ValueError(f"{asked} is not in the split {split!r}; held out are {sorted(HELD_OUT)}")
+
+
+def _exists(split: str, fixed: Mapping[str, str]) -> bool:
+    """Whether a shape and a colour of the split are left by what is fixed."""
+    pairs = pairs_of(split, fixed.get("shape"), fixed.get("color"))
+    if fixed.get("motion") == "spinning":
+        pairs = [pair for pair in pairs if pair[0] not in ROUND]
+    return bool(pairs)
 
 
 def _inside(scene: Scene, num_frames: int, fps: float, frame: tuple[float, float]) -> bool:
@@ -143,7 +156,9 @@ def _inside(scene: Scene, num_frames: int, fps: float, frame: tuple[float, float
     What leaves the frame on purpose must be in view at the beginning and at the end.
     """
     tracks = simulate(scene, num_frames, fps, frame[1])
-    shown = slice(None, None, num_frames - 1) if scene.family in ("away", "return") else slice(None)
+    shown = slice(None)
+    if scene.family in ("away", "return"):
+        shown = slice(None, None, max(num_frames - 1, 1))
     positions, radii = tracks.on_screen()
     for k, thing in enumerate(scene.objects):
         side, top, bottom = (1.2,) * 3 if thing.motion == "spinning" else EXTENT[thing.shape]
@@ -243,7 +258,13 @@ class ToyWorld:
         self.split = split
         self.first_seed = first_seed
         self.families = WORLDS[world]
-        self.only = dict(only or {})
+        self.only = {name: list(values) for name, values in (only or {}).items()}
+        for name, values in self.only.items():
+            check_choice("attribute", name, ATTRIBUTES)
+            if not values:
+                raise ValueError(f"only={name!r} keeps to no value; leave it out where all may be")
+            for value in values:
+                check_choice(name, value, ATTRIBUTES[name])
         if self.only:
             self.families = {"solo": 1.0}
         if num_frames == 1:
@@ -263,22 +284,31 @@ class ToyWorld:
         family = rng.choices(list(self.families), list(self.families.values()))[0]
         if family != "solo":
             return sample_scene(seed, family, self.split, **self.shape)
-        fixed: dict[str, Any] = {name: rng.choice(own) for name, own in self.only.items()}
-        if "motion" not in fixed:
-            weights = [MOTION_WEIGHTS.get(motion, 1) for motion in SOLO_MOTIONS]
-            fixed["motion"] = rng.choices(SOLO_MOTIONS, weights)[0]
-        return sample_scene(seed, "solo", self.split, **self.shape, **fixed)
+        return sample_scene(seed, "solo", self.split, **self.shape, **self._fixed(rng))
+
+    def _fixed(self, rng: random.Random) -> dict[str, Any]:
+        """A motion and values that the world is to keep to, of which there is a scene if any is."""
+        weights = [MOTION_WEIGHTS.get(motion, 1) for motion in SOLO_MOTIONS]
+        for _ in range(TRIES):
+            fixed = {name: rng.choice(own) for name, own in self.only.items()}
+            if "motion" not in fixed:
+                fixed["motion"] = rng.choices(SOLO_MOTIONS, weights)[0]
+            if _exists(self.split, fixed):
+                break
+        return fixed
 
     def captions(self, scene: Scene, count: int) -> list[str]:
         """Sentences about a scene in pairs: one, and the same one with what it left open.
 
-        That is said in words in the first of three pairs, and with positions in the other two.
+        That is said in words in the first of three pairs, and with positions in the other two, and
+        in the last one of all.
         """
         captions = []
         for k in range(0, count, 2):
             seed = f"{k} {scene.seed}"
             captions.append(caption(scene, random.Random(seed), **self.rate))
-            longer = complete_caption if k % 6 == 0 else detailed_caption
+            in_words = k % 6 == 0 and k + 2 < count
+            longer = complete_caption if in_words else detailed_caption
             captions.append(longer(scene, random.Random(seed), **self.shape))
         return captions
 

@@ -344,8 +344,6 @@ def _object(
     pairs = pairs_of(clip.split, fixed.get("shape"), fixed.get("color"))
     if chosen == "spinning":
         pairs = [pair for pair in pairs if pair[0] not in ROUND]
-    if not pairs:  # what is fixed is round: the caller's motion gives way
-        return _object(rng, clip, "still", size)
     shape, color = rng.choice(pairs)
     if chosen is None:
         chosen = rng.choice([m for m in SOLO_MOTIONS if m != "spinning" or shape not in ROUND])
