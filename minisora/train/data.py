@@ -6,7 +6,7 @@ toy world or folder ──► Source: a bucket for each size ── cached_laten
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +17,7 @@ from minisora.config import Preset
 from minisora.device import autocast, host_generator, is_gpu
 from minisora.text import PAD, Tokenizer
 from minisora.train.folder import Folder
-from minisora.train.workers import Chunk, Wanted, Workers, World
+from minisora.train.workers import Chunk, Wanted, Workers
 from minisora.vae import VideoVAE
 from minisora.world.captions import VOCABULARY
 from minisora.world.dataset import TEST_SEEDS, ToyWorld
@@ -302,20 +302,21 @@ class Source:
 
 def world_of(
     preset: Preset, size: tuple[int, int, int] | None = None, first_seed: int = 0
-) -> World:
+) -> ToyWorld:
     """The toy world as a preset wants it. size: frames, rows, columns; the preset's where None."""
     num_frames, height, width = size or (preset.num_frames, preset.height, preset.width)
-    shape: dict[str, Any] = {
-        "num_frames": num_frames,
-        "height": height,
-        "width": width,
-        "fps": preset.fps,
-    }
-    return ToyWorld(first_seed=first_seed, world=preset.world, **shape)
+    return ToyWorld(
+        first_seed=first_seed,
+        world=preset.world,
+        num_frames=num_frames,
+        height=height,
+        width=width,
+        fps=preset.fps,
+    )
 
 
 def render_pool(
-    world: World, count: int, device: torch.device | str = "cpu", workers: Workers = NOBODY
+    world: ToyWorld, count: int, device: torch.device | str = "cpu", workers: Workers = NOBODY
 ) -> torch.Tensor:
     """The first `count` clips as (count, 3, T, H, W) uint8, in the `storage` of a device."""
     place = storage(device)
@@ -330,11 +331,11 @@ def render_pool(
 class WorldClips:
     """Clips of the toy world; every caption comes alone and with more detail."""
 
-    world: World
+    world: ToyWorld
     captions_per_clip: int
 
     def __call__(self, start: int, count: int) -> Captioned:
-        scenes: Any = [self.world.scene(i) for i in range(start, start + count)]
+        scenes = [self.world.scene(i) for i in range(start, start + count)]
         several = [self.world.captions(scene, self.captions_per_clip) for scene in scenes]
         return self.world.draw(self.world.prepare(scenes)), several
 
@@ -390,11 +391,10 @@ def world_source(preset: Preset) -> Source:
     )
 
 
-def _cells(world: World) -> int:
+def _cells(world: ToyWorld) -> int:
     """What a clip of this world costs: latent frames · rows · columns."""
-    shape: dict[str, Any] = world.shape
-    frames = (shape["num_frames"] + 3) // 4
-    return frames * shape["height"] * shape["width"]
+    frames = (world.shape["num_frames"] + 3) // 4
+    return frames * world.shape["height"] * world.shape["width"]
 
 
 @dataclass(frozen=True)

@@ -13,40 +13,23 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 import torch
 from tqdm.auto import tqdm
 
 from minisora.text import Tokenizer
+from minisora.world.dataset import ToyWorld
+from minisora.world.render import Drawing
 
 CHUNK = 256  # scenes that a process makes at a time
 FEWEST_CORES = 4  # with fewer, starting processes takes longer than they save
-
-
-class World(Protocol):
-    """What a toy world can do with clips of one size."""
-
-    shape: dict[str, Any]
-
-    def scene(self, index: int) -> Any:
-        """The scene of one clip."""
-
-    def captions(self, scene: Any, count: int) -> list[str]:
-        """Sentences about a scene, in pairs."""
-
-    def prepare(self, scenes: Any) -> Any:
-        """A drawing: everything about the clips but their pixels."""
-
-    def draw(self, drawing: Any, device: torch.device | str = "cpu") -> torch.Tensor:
-        """The pixels: videos (B, 3, T, H, W) in [-1, 1]."""
 
 
 @dataclass(frozen=True)
 class Chunk:
     """Some clips that are not drawn yet."""
 
-    drawing: Any
+    drawing: Drawing
     ids: torch.Tensor | None  # (n, captions a clip, S) int16, padded with 0
 
 
@@ -54,7 +37,7 @@ class Chunk:
 class Wanted:
     """Which clips are made, and with how many captions."""
 
-    world: World
+    world: ToyWorld
     captions_per_clip: int = 0
     tokenizer: Tokenizer | None = None
 
