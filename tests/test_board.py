@@ -58,6 +58,12 @@ def test_a_camera_that_does_not_move_fails_every_stage():
     assert [figure["value"] for figure in figures.values()] == [0.0, 0.0, 0.0]
 
 
+def test_a_camera_that_nothing_shows_is_not_as_asked():
+    """A model that draws plain backgrounds does not pass by that."""
+    plain = looked_away(lambda scene: replace(scene, texture="plain", camera=Camera()))
+    assert [figure["value"] for figure in plain.values()] == [0.0, 0.0, 0.0]
+
+
 @pytest.mark.parametrize("family", ["camera", "order"])
 def test_true_clips_are_as_asked(family):
     assert all(verdict.all for verdict in judge_family(Painter(family), family, COUNT, 0))

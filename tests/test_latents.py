@@ -1,5 +1,7 @@
 """Latents as colours, and the way between two noises."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -23,6 +25,15 @@ def test_a_basis_is_the_principal_axes_of_its_clips(model):
     assert torch.allclose(along.std(0), basis.std, rtol=0.01)
     covariance = along.T @ along / len(along)
     assert (covariance - covariance.diag().diag()).abs().max() < 1e-3 * covariance.max()
+
+
+def test_a_basis_is_of_clips_at_the_models_own_rate(model, monkeypatch):
+    monkeypatch.setattr(model, "preset", replace(model.preset, fps=12))
+    latent_basis.cache_clear()
+    basis = latent_basis(model)
+    latent_basis.cache_clear()
+    cells = model.encode(ToyWorld(fps=12).batch(0, CLIPS).videos).movedim(1, -1).flatten(0, -2)
+    assert torch.allclose(cells.mean(0), basis.mean, atol=1e-5)
 
 
 def test_a_model_has_one_basis(model):

@@ -35,15 +35,18 @@ from minisora import PRESETS, MiniSora  # noqa: E402
 from minisora.checkpoints import load_tensors, write_bytes, write_text  # noqa: E402
 from minisora.config import Preset  # noqa: E402
 from minisora.device import COMPILE_FROM, can_compile, is_gpu  # noqa: E402
-from minisora.measure.accuracy import judge_clips, make_clips, summarise  # noqa: E402
+from minisora.measure.accuracy import (  # noqa: E402
+    families_of,
+    judge_clips,
+    make_clips,
+    summarise,
+)
 from minisora.measure.clips import clip_shape, test_prompts, test_scenes  # noqa: E402
 from minisora.show.clip import save_strips  # noqa: E402
 from minisora.threads import choose_threads  # noqa: E402
-from minisora.train.data import world_of  # noqa: E402
 from minisora.train.loop import read_note  # noqa: E402
 from minisora.train.recipe import Stages, begin, judged_figures  # noqa: E402
 from minisora.train.run import read_run  # noqa: E402
-from minisora.world.dataset import TEST_SEEDS  # noqa: E402
 
 PIECE = 15 * 2**20  # bytes of one file of the model
 RESERVE = 0.05  # of all the time: the last evaluation and the files
@@ -155,12 +158,11 @@ class Run:
         self.stage("text", lambda stages: stages.text_encoder(data))
         if self.model.upsampler:
             self.stage("upsampler", lambda stages: stages.upsampler(data))
-        if self.stages.source.judged:
-            count = min(int(0.03 * self.left() / self.seconds_of_two_clips()), 64)
-            self.stages = replace(self.stages, prompts=max(count, 1))
+        count = min(int(0.03 * self.left() / self.seconds_of_clips()), 64)
+        self.stages = replace(self.stages, prompts=max(count, 1))
         self.stage("dit", lambda stages: stages.transformer(data))
 
-    def seconds_of_two_clips(self) -> float:
+    def seconds_of_clips(self) -> float:
         """How long it takes to make and judge one clip of each family."""
         self.model.eval()
         judged_figures(self.model, 1)  # warm up
@@ -170,43 +172,29 @@ class Run:
 
     def evaluate(self) -> None:
         """Draw samples, and judge each family with as many prompts as there is time for."""
-        if not self.stages.source.judged:
-            self.draw_samples()
-            return
-        seconds = self.seconds_of_two_clips() / 2
-        count = max(min(SAMPLES, int(0.3 * self.left() / seconds)) // 2, 1)
+        families = families_of(self.model)
+        seconds = self.seconds_of_clips() / len(families)
+        count = max(min(SAMPLES, int(0.3 * self.left() / seconds)) // len(families), 1)
         shape = clip_shape(self.model)
         scenes = []
-        for family in ("solo", "pair"):
+        for family in families:
             scenes += test_scenes(family, "seen", count, **shape)
-        prompts = test_prompts(scenes)
+        prompts = test_prompts(scenes, **shape)
         videos = make_clips(self.model)(prompts, 0)
         save_strips(videos.cpu(), self.out / "samples.png")
         self.figures["sample prompts"] = prompts
-        kinds = [(family, up) for up in (False, True) for family in ("solo", "pair")]
+        kinds = [(family, up) for up in (False, True) for family in families]
         for i, (family, upsample) in enumerate(kinds):
             free = self.left() - 0.03 * 60 * self.minutes
             count = min(self.judged, int(0.7 * free / seconds / (len(kinds) - i)))
             if count < 1:
                 say("there is no time to judge more")
                 return
-            prompts = test_prompts(test_scenes(family, "seen", count, **shape))
+            prompts = test_prompts(test_scenes(family, "seen", count, **shape), **shape)
             make = make_clips(self.model, upsample=upsample)
             table = summarise(judge_clips(make, prompts, fps=shape["fps"]))
             self.figures[f"{family}, {'upsampled' if upsample else 'typed'}"] = table
             say(f"{family}, upsampled {upsample}: {table['all']}")
-
-    def draw_samples(self) -> None:
-        """Samples of a world that the judge cannot read: the source's prompts, and unseen ones."""
-        world = world_of(self.model.preset, first_seed=TEST_SEEDS)
-        prompts = list(self.stages.source.samples)
-        for i in range(SAMPLES - len(prompts)):
-            prompts.append(world.captions(world.scene(i), 2)[0])
-        for upsample in (False, True):
-            videos = make_clips(self.model, upsample=upsample)(prompts, 0)
-            name = "upsampled" if upsample else "typed"
-            save_strips(videos.cpu(), self.out / f"samples_{name}.png")
-        self.figures["sample prompts"] = prompts
 
     def write(self) -> None:
         """Write out the model as it is now, and the report."""

@@ -109,8 +109,14 @@ def judge_family(
 
 
 def _right(verdicts: list[Verdict], *names: str) -> Figure | None:
-    """How often all of these attributes are right, as far as the prompt asks for them."""
-    return fraction_of([all(v.attributes.get(name, True) for name in names) for v in verdicts])
+    """How often all of these attributes are right, as far as the prompt asks for them.
+
+    A camera that is asked about is in every prompt: where the judge leaves it out, because nothing
+    in the background shows it, it is not as asked.
+    """
+    return fraction_of(
+        [all(v.attributes.get(name, name != "camera") for name in names) for v in verdicts]
+    )
 
 
 def _without_points(bands: Table) -> Table:

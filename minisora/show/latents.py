@@ -46,6 +46,7 @@ def latent_basis(model: MiniSora) -> LatentBasis:
         num_frames=preset.num_frames,
         height=preset.height,
         width=preset.width,
+        fps=preset.fps,
     )
     latents = model.encode(world.batch(0, CLIPS).videos).float().cpu()
     cells = latents.movedim(1, -1).flatten(0, -2)  # (cells, Cz)

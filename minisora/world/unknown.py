@@ -30,8 +30,8 @@ TOPICS = (  # words that are often typed, and what to say instead
     ("scene changes switches shot cut cuts", CUT),
     ("paint paints painting draws drawing line", PAINTS),
     ("off", OFF),
-    ("against wall fence", WALL),
-    ("until before after while later", AFTER),
+    ("wall fence", WALL),
+    ("until before after later", AFTER),
     ("from", TURNS),
     ("in", PLACE),
 )
