@@ -263,3 +263,32 @@ def test_what_people_say_becomes_what_captions_say():
     lexicon = {word for phrase in (*LEXICON, *CAMERA_LEXICON) for word in phrase}
     assert lexicon <= words, "the tokenizer takes every word that the parser takes"
     assert reword(words_of("2 disks travel"), REWORDINGS) == ["two", "discs", "moving"]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "same"),
+    [
+        (
+            "a red circle and a blue square, the circle moves left",
+            "a red circle moving left and a blue square",
+        ),
+        (
+            "a red circle and a blue square, the red circle falls and the square is still",
+            "a red circle falling and a still blue square",
+        ),
+        (
+            "a red circle moving right, then the circle moves up",
+            "a red circle moving right, then moving up",
+        ),
+        (
+            "a red circle and a blue circle, the blue circle moves up",
+            "a red circle and a blue circle moving up",
+        ),
+        ("a star and a red ring, the ring hits the star", "a red ring hits a star"),
+        ("the red circle and the blue circle", "a red circle and a blue circle"),
+        ("a red circle hits the blue circle", "a red circle hits a blue circle"),
+        ("a lamp and a red circle, the circle touches the lamp", "a red circle lights a lamp"),
+    ],
+)
+def test_the_may_speak_of_what_was_named(prompt, same):
+    assert parse(prompt) == parse(same)

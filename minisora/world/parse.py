@@ -331,9 +331,12 @@ class _Sentence:
     count: int = 1  # of the nouns yet to come
     previous: str = ""  # the kind of the phrase before
     article: bool = False  # the phrase before begins what the next noun ends
+    definite: bool = False  # the next noun may be one that was named: "the"
     before_noun: bool = False  # what is said belongs to the next noun
     focus: int = 0  # index of the object of which something is said
     all_of_them: bool = False  # … or to all nouns: after "both", and after a plural
+    named: int | None = None  # index of the object that the last noun spoke of again
+    doer: int = 0  # index of the object that the verb is about
     furthest: int = 0  # index of the last object that an ordinal speaks of
     passive: bool = False
     next_event: bool = False  # after "then"
@@ -350,6 +353,10 @@ class _Sentence:
         getattr(self, f"_{kind.replace(' ', '_')}")(value)
         self.previous = kind
         self.article = kind == "filler" and value in ("a", "an", "the", "and")
+        if value in ("a", "an", "the"):
+            self.definite = value == "the"
+        elif kind not in ("filler", "size", "color"):
+            self.definite = False
 
     def finish(self) -> PromptSpec:
         """Give what still waits to the last object ("moving left, a circle"), and check."""
@@ -366,6 +373,8 @@ class _Sentence:
                     f"a spinning {thing['shape']} looks like a still one; "
                     "spin a square, triangle, star or heart"
                 )
+        if self.doer and len(self.objects) == 2:
+            self.objects.reverse()  # "a square and a circle, the circle hits the square"
         self._check_manners()
         self._check_verb()
         self._check_events()
@@ -511,7 +520,21 @@ class _Sentence:
     def _shapes(self, shape: str) -> None:
         self._noun(shape, max(self.count, 2))
 
+    def _named_before(self, shape: str) -> int | None:
+        """Which object "the red circle" is; None where none, or more than one, is such."""
+        if not self.definite or self.count > 1:
+            return None
+        asked = {"shape": shape, **self.waiting}
+        fitting = [k for k, thing in enumerate(self.objects) if asked.items() <= thing.items()]
+        return fitting[0] if len(fitting) == 1 else None
+
     def _noun(self, shape: str, count: int) -> None:
+        self.named = self._named_before(shape)
+        if self.named is not None:
+            self.focus = self.named
+            self.all_of_them = False
+            self.waiting = {}
+            return
         if self.previous in ("background", "shade"):
             raise ValueError(
                 f"{self.prompt!r} asks for an object in a colour of backgrounds; "
@@ -619,6 +642,7 @@ class _Sentence:
                     "bounces off it, as in 'a red circle falls onto a blue square'"
                 )
             value = "falls onto"
+        self.doer = self.named or 0
         self._say(self.about, "verb", value)
 
     def _camera(self, value: str) -> None:
