@@ -292,3 +292,21 @@ def test_what_people_say_becomes_what_captions_say():
 )
 def test_the_may_speak_of_what_was_named(prompt, same):
     assert parse(prompt) == parse(same)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "reason"),
+    [
+        ("a large red brush paints a line", "has one size"),
+        ("a huge chomper bites a star", "has one size"),
+        ("a chomper hits a square", "a chomper bites"),
+        ("a red circle hits a lamp", "a lamp is touched"),
+    ],
+)
+def test_what_a_tool_cannot_do_is_said(prompt, reason):
+    with pytest.raises(ValueError, match=reason):
+        parse(prompt)
+
+
+def test_a_lamp_may_be_named_first():
+    assert parse("a lamp is touched by a red star") == parse("a red star touches a lamp")

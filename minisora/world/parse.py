@@ -414,9 +414,20 @@ class _Sentence:
 
     def _check_tool(self, verb: str | None) -> None:
         """Only a brush paints, only a chomper bites, and only a lamp is lit."""
+        for thing in self.objects:
+            if thing["shape"] in TOOLS and "size" in thing:
+                raise ValueError(
+                    f"{self.prompt!r} asks for a {thing['size']} {thing['shape']}; "
+                    "that has one size in this world, so leave the size out"
+                )
         doer, *others = [thing["shape"] for thing in self.objects]
         if self.passive:
             doer, others = others[-1], [doer]
+        if verb == "hits" and {doer, *others} & {*TOOLS}:
+            raise ValueError(
+                f"{self.prompt!r} lets something hit a tool, or a tool hit something; in this "
+                "world a chomper bites, a brush paints a line, and a lamp is touched"
+            )
         if verb == "paints" and doer != "brush":
             raise ValueError(f"{self.prompt!r} lets a {doer} paint; only a brush does")
         if verb == "bites" and doer != "chomper":

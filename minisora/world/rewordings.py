@@ -177,6 +177,9 @@ IS_HIT = ("is pushed by", "is struck by", "is bumped by", "gets hit by", "gets p
 BITES = ("eats", "eating", "biting", "bites into", "bites a piece out of", "eats a piece of")
 TAKES_A_BITE = ("takes a bite of", "takes a bite from", "taking a bite of", "taking a bite out of")
 LAMPS = {
+    "is touched by": "lights up when",
+    "is lit by": "lights up when",
+    "is switched on by": "lights up when",
     "touching": "touches",
     "turns on": "lights up",
     "goes on": "lights up",
