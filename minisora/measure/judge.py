@@ -173,8 +173,7 @@ def _marked(found: list[_Found]) -> tuple[list[_Found], str | None]:
     if "chomper" in shapes:
         chomper, target = found if shapes[0] == "chomper" else found[::-1]
         fitted = at_rest(target.region.alpha, chomper.fit, target.fit)
-        chomped = chomper.region.alpha
-        outline, done = bitten(chomper.fit, chomped, fitted, target.region.alpha)
+        outline, done = bitten(chomper.fit, fitted, target.region.alpha)
         target = replace(target, fit=fitted, outline=outline)
         return [chomper, target], "bites" if done else None
     if "lamp" in shapes:

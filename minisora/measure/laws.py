@@ -520,6 +520,35 @@ def fit_line(values: torch.Tensor, times: torch.Tensor) -> tuple[torch.Tensor, t
     return values.mean(0) - slope * middle, slope
 
 
+def vertex(
+    left: torch.Tensor,
+    middle: torch.Tensor,
+    right: torch.Tensor,
+    flat: float = 1e-9,
+) -> torch.Tensor:
+    """Where the parabola through three costs, one step apart, is least: steps from the middle.
+
+    Args:
+        flat: the least curvature.
+
+    Returns:
+        From -0.5 to 0.5.
+    """
+    curvature = (left - 2 * middle + right).clamp(min=flat)
+    shift = (left - right) / (2 * curvature)
+    return shift.clamp(-0.5, 0.5)
+
+
+def between_rows(costs: torch.Tensor, rows: torch.Tensor, flat: float) -> torch.Tensor:
+    """How far from its row (T,) the least of costs (T, N) lies, in rows: from -0.5 to 0.5."""
+    frames = torch.arange(len(rows))
+    inner = rows.clamp(1, costs.shape[1] - 2)
+    left = costs[frames, inner - 1]
+    middle = costs[frames, inner]
+    right = costs[frames, inner + 1]
+    return vertex(left, middle, right, flat)
+
+
 def errors_of(track: torch.Tensor, law: torch.Tensor) -> tuple[float, float]:
     """Root mean square and largest distance of two tracks (T, 2)."""
     distance = (track - law).norm(dim=-1)
