@@ -46,7 +46,7 @@ def stroke(alpha: torch.Tensor, brush: Fit) -> tuple[Fit, torch.Tensor]:
     ends, costs = ways[best]
 
     rows = costs.argmin(1)  # (T,)
-    shift = between_rows(costs, rows, 1e-9)
+    shift = between_rows(costs, rows)
     step = ends[1] - ends[0]
     positions = ends[rows] + shift[:, None] * step
     drawn = _strokes(start, positions, radius, H, W)
