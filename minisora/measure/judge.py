@@ -490,7 +490,7 @@ def _match(seen: Sequence[Tracked], request: PromptSpec, reading: Reading) -> di
         if rights:
             attributes[name] = all(rights)
     if request.relation:
-        attributes["relation"] = len(seen) == 2 and _related(seen[0], seen[1], request.relation)
+        attributes["relation"] = len(seen) == 2 and related(seen[0], seen[1], request.relation)
     if request.verb in ("hits", "falls onto"):
         motions = [o.motion for o in seen]
         attributes["motion"] = motions == [request.verb, "hit"]
@@ -547,7 +547,7 @@ def _is_at(tracked: Tracked, place: str | None, frame: tuple[float, float]) -> b
     return False
 
 
-def _related(a: Tracked, b: Tracked, relation: str) -> bool:
+def related(a: Tracked, b: Tracked, relation: str) -> bool:
     """Whether a is more to that side of b than to any other, on average over the clip."""
     between = a.positions - b.positions
     dx, dy = between.nanmean(dim=0).tolist()
