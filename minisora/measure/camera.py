@@ -15,7 +15,7 @@ from functools import lru_cache
 
 import torch
 
-from minisora.measure.laws import fit_line
+from minisora.measure.laws import between_rows, fit_line
 from minisora.world.render import draw, pixel_grid, prepare
 from minisora.world.scene import (
     BACKGROUND_COLORS,
@@ -56,24 +56,33 @@ class View:
 
     def shows(self, kind: str) -> bool:
         """Whether a camera of this kind can be seen before this background."""
-        axis = AXIS[kind.split()[1]] if kind != "still" else ""
-        return axis in AXES[self.texture]
+        if kind == "still":
+            return True
+        direction = kind.split()[1]
+        return AXIS[direction] in AXES[self.texture]
 
     def empty(self, height: int, width: int) -> torch.Tensor:
         """The frames without objects (3, T, H, W) in [0, 1]."""
-        T = len(self.camera)
-        camera = self.camera if self.kind != "still" else self.camera[:1]  # one picture for all
-        frames = _drawn(self.background, self.texture, camera, height, width)
+        size = (3, len(self.camera), height, width)
+        camera = self.camera
+        if self.kind == "still":
+            camera = camera[:1]  # one picture for all frames
+        first = _drawn(self.background, self.texture, camera, height, width)
+        first = first.expand(size)
         if self.cut is None:
-            return frames.expand(3, T, height, width)
+            return first
         second = _drawn(*self.cut, camera, height, width)
-        first = frames.expand(3, T, height, width)[:, : self.start]
-        return torch.cat([first, second.expand(3, T, height, width)[:, self.start :]], dim=1)
+        second = second.expand(size)
+        parts = [first[:, : self.start], second[:, self.start :]]
+        return torch.cat(parts, dim=1)
 
     def visible(self, height: int, width: int) -> torch.Tensor:
         """Pixels (H, W) that are not behind the wall."""
+        if self.wall == 0:
+            return torch.ones(height, width, dtype=torch.bool)
         x, _ = pixel_grid(height, width)
-        shown = (x.abs() > self.wall + 1 / min(height, width)) | (self.wall == 0)
+        edge = self.wall + 1 / min(height, width)
+        shown = x.abs() > edge
         return shown.expand(height, width)
 
 
@@ -85,22 +94,8 @@ def look(video: torch.Tensor) -> View:
     T, H, W = video.shape[1:]
     still_camera = torch.tensor([0.0, 0.0, 1.0]).repeat(T, 1)
     view = View("black", "plain", still_camera, wall=_wall(video))
-    visible = view.visible(H, W)
-    lines = _lines(video, visible)
-
-    keys = [(color, texture) for color in lines for texture in TEXTURES]
-    still = torch.cat([line.costs(_still_bank(H, W)) for line in lines.values()], dim=1)
-    best = int(still.sum(0).argmin())
-    cost = float(still[:, best].mean())
-    view = replace(view, background=keys[best][0], texture=keys[best][1])
-    mismatch = cost - lines[view.background].off_line
-
-    cut_cost, start, first, second = _best_cut(still)
-    if cost - cut_cost > BETTER:
-        cost, view = cut_cost, replace(view, cut=keys[second], start=start)
-        view = replace(view, background=keys[first][0], texture=keys[first][1])
-        own = lines[view.background].off_line, lines[keys[second][0]].off_line
-        mismatch = cost - max(own)
+    lines = _lines(video, view.visible(H, W))
+    view, cost, off_line = _best_still(view, lines, H, W)
     for color, line in lines.items():
         if line.off_line > cost - BETTER:
             continue  # no camera can explain more than the pixels on the line
@@ -109,26 +104,27 @@ def look(video: torch.Tensor) -> View:
         if path_cost > cost - BETTER:
             continue
         cost = path_cost
-        mismatch = cost - line.off_line
+        off_line = line.off_line
         kind = _kind_of(path, axis, W / min(H, W))
-        if (
-            texture == "hills"
-            and axis != "z"
-            and not _has_parallax(line.frames(slice(None, None, 2)), axis, H, W)
-        ):
-            kind = "unclear"
+        if texture == "hills" and axis != "z":
+            some = line.frames(slice(None, None, 2))
+            if not _has_parallax(some, axis, H, W):
+                kind = "unclear"
         view = View(color, texture, _camera_of(path, axis), kind, wall=view.wall)
-    return replace(view, kind="unclear") if mismatch > UNEXPLAINED else view
+    if cost - off_line > UNEXPLAINED:
+        return replace(view, kind="unclear")
+    return view
 
 
 def _wall(video: torch.Tensor) -> float:
     """Half of the width of a wall across the middle: columns that always have its colour."""
     color = torch.tensor(WALL)[:, None] / 255
-    columns = (video.mean((1, 2)) - color).abs().amax(0) < 0.025
-    if not columns.any():
+    difference = video.mean((1, 2)) - color  # (3, W)
+    same = difference.abs().amax(0) < 0.025
+    if not same.any():
         return 0.0
     steady = video.std((1, 2)).amax(0) < 0.04
-    number = int((columns & steady).sum())
+    number = int((same & steady).sum())
     half_width = (number + 1) / min(video.shape[2:])  # its edges cover half a column more
     return half_width if half_width > 0.15 else 0.0
 
@@ -152,18 +148,25 @@ class _Line:
 
     def costs(self, bank: "_Bank") -> torch.Tensor:
         """Mean squared differences (T, N) of frames and N drawn backgrounds."""
-        squares = self.inside @ bank.squares.T - 2 * self.amounts @ bank.amounts.T
+        products = self.amounts @ bank.amounts.T
+        squares = self.inside @ bank.squares.T - 2 * products
         squares = squares + self.amounts.square().sum(1, keepdim=True)
-        return self.scale * squares / self.pixels + self.off[:, None]
+        means = self.scale * squares / self.pixels
+        return means + self.off[:, None]
 
     def frames(self, chosen: slice) -> "_Line":
-        amounts, inside = self.amounts[chosen], self.inside[chosen]
-        return _Line(amounts, inside, self.scale, self.pixels, self.off[chosen])
+        """The same of some frames."""
+        return replace(
+            self,
+            amounts=self.amounts[chosen],
+            inside=self.inside[chosen],
+            off=self.off[chosen],
+        )
 
     def above(self, amount: float) -> "_Line":
         """The same of a picture that is 1 where there is more than this amount."""
-        amounts = (self.amounts > amount).float() * self.inside
-        return replace(self, amounts=amounts)
+        more = (self.amounts > amount).float()
+        return replace(self, amounts=more * self.inside)
 
 
 @dataclass(frozen=True)
@@ -183,58 +186,89 @@ def _lines(video: torch.Tensor, visible: torch.Tensor) -> dict[str, _Line]:
     T = video.shape[1]
     pixels = video.flatten(1)  # (3, T·P)
     colors = torch.tensor(list(BACKGROUND_COLORS.values())) / 255  # (4, 3)
-    ways = (colors.mean(1, keepdim=True) < 0.5).float() - colors
+    dark = colors.mean(1, keepdim=True) < 0.5
+    ways = dark.float() - colors  # to white or black
     lamp = torch.tensor(LAMP_OFF) / 255  # lies near the lines of gray and white
-    products = torch.cat([ways, colors, lamp[None]]) @ pixels  # (9, T·P)
+    products = torch.cat([ways, colors, lamp[None]]) @ pixels
+    along, by_color, by_lamp = products.split([len(ways), len(colors), 1])
     squares = pixels.square().sum(0)
-    no_lamp = squares - 2 * products[8] + lamp.square().sum() > 3 * LAMP_LIKE**2
+    from_lamp = squares - 2 * by_lamp[0] + lamp.square().sum()
+    no_lamp = from_lamp > 3 * LAMP_LIKE**2
     shown = no_lamp & visible.flatten().repeat(T)
     number = int(visible.sum())
     lines = {}
     for k, color in enumerate(BACKGROUND_COLORS):
-        own, way = colors[k], ways[k]
-        length = float(way.square().sum())
-        amounts = (products[k] - float(own @ way)) / length
-        rest = squares - 2 * products[4 + k] + float(own.square().sum()) - length * amounts**2
-        inside = (rest < 3 * OFF_LINE**2) & (amounts > -0.1) & (amounts < MOST_AMOUNT) & shown
-        inside = inside.float().view(T, -1)
+        own = colors[k]
+        way = ways[k]
+        length = float(way.square().sum())  # squared
+        amounts = (along[k] - float(own @ way)) / length
+        from_color = squares - 2 * by_color[k] + float(own.square().sum())
+        from_line = from_color - length * amounts**2
+        near = from_line < 3 * OFF_LINE**2
+        possible = (amounts > -0.1) & (amounts < MOST_AMOUNT)
+        inside = (near & possible & shown).float()
+        inside = inside.view(T, -1)
+        amounts = amounts.view(T, -1) * inside
         off = (number - inside.sum(1)) * OFF_LINE**2 / number
-        lines[color] = _Line(amounts.view(T, -1) * inside, inside, length / 3, number, off)
+        lines[color] = _Line(amounts, inside, length / 3, number, off)
     return lines
 
 
-def _drawn(color: str, texture: str, camera: torch.Tensor, height: int, width: int) -> torch.Tensor:
+def _drawn(
+    color: str,
+    texture: str,
+    camera: torch.Tensor,
+    height: int,
+    width: int,
+) -> torch.Tensor:
     """A background (3, N, H, W) in [0, 1] from camera positions (N, 3)."""
-    drawing = prepare([Scene((), color, texture)], len(camera), height, width)
-    return (draw(replace(drawing, camera=camera[None]), height, width)[0] + 1) / 2
+    scene = Scene((), color, texture)
+    drawing = prepare([scene], len(camera), height, width)
+    drawing = replace(drawing, camera=camera[None])
+    video = draw(drawing, height, width)[0]
+    return (video + 1) / 2
 
 
 def _amounts(texture: str, camera: torch.Tensor, height: int, width: int) -> torch.Tensor:
     """The same as amounts (N, H·W)."""
     black = BACKGROUND_COLORS["black"][0] / 255
-    return ((_drawn("black", texture, camera, height, width)[0] - black) / (1 - black)).flatten(1)
+    red = _drawn("black", texture, camera, height, width)[0]
+    amounts = (red - black) / (1 - black)
+    return amounts.flatten(1)
 
 
 @lru_cache
 def _still_bank(height: int, width: int) -> _Bank:
     """Every texture under a still camera."""
     camera = torch.tensor([[0.0, 0.0, 1.0]])
-    return _Bank.of(torch.cat([_amounts(texture, camera, height, width) for texture in TEXTURES]))
+    parts = [_amounts(texture, camera, height, width) for texture in TEXTURES]
+    return _Bank.of(torch.cat(parts))
 
 
 @lru_cache
-def _bank(texture: str, axis: str, height: int, width: int, above: float | None = None) -> _Bank:
+def _bank(
+    texture: str,
+    axis: str,
+    height: int,
+    width: int,
+    above: float | None = None,
+) -> _Bank:
     """A texture from all positions along one axis, or where it is above an amount."""
     path = _positions(texture, axis, height, width)
-    amounts = _amounts(texture, _camera_of(path, axis), height, width)
-    return _Bank.of(amounts if above is None else (amounts > above).float())
+    camera = _camera_of(path, axis)
+    amounts = _amounts(texture, camera, height, width)
+    if above is not None:
+        amounts = (amounts > above).float()
+    return _Bank.of(amounts)
 
 
 def _positions(texture: str, axis: str, height: int, width: int) -> torch.Tensor:
     """Where a camera may be along one axis; z is the logarithm of its zoom."""
-    most = {"x": 1.2, "y": 1.2, "z": 0.8}[axis] * max(height, width) / min(height, width)
+    unit = min(height, width)
+    most = {"x": 1.2, "y": 1.2, "z": 0.8}[axis]
+    most = most * max(height, width) / unit
     if axis == "x" and texture == "hills":
-        most = 2 * width / min(height, width) + 0.7  # a look away
+        most = 2 * width / unit + 0.7  # a look away
     number = round(most / STEP)
     return torch.arange(-number, number + 1) * STEP
 
@@ -250,38 +284,78 @@ def _camera_of(path: torch.Tensor, axis: str) -> torch.Tensor:
 # --------------------------------------------------------------------------- cut and path
 
 
-def _best_cut(still: torch.Tensor) -> tuple[float, int, int, int]:
+def _best_still(
+    view: View,
+    lines: dict[str, _Line],
+    height: int,
+    width: int,
+) -> tuple[View, float, float]:
+    """The background, or two with a cut between, that explain most under a still camera.
+
+    Returns:
+        View, what it costs, and how much of that is the cost of what is off the line of colours.
+    """
+    keys = [(color, texture) for color in lines for texture in TEXTURES]
+    bank = _still_bank(height, width)
+    costs = torch.cat([line.costs(bank) for line in lines.values()], dim=1)  # (T, N)
+    best = int(costs.sum(0).argmin())
+    cost = float(costs[:, best].mean())
+    cut_cost, start, first, second = _best_cut(costs)
+    if cost - cut_cost > BETTER:
+        color, texture = keys[first]
+        cut = keys[second]
+        off_line = max(lines[color].off_line, lines[cut[0]].off_line)
+        view = replace(view, background=color, texture=texture, cut=cut, start=start)
+        return view, cut_cost, off_line
+    color, texture = keys[best]
+    view = replace(view, background=color, texture=texture)
+    return view, cost, lines[color].off_line
+
+
+def _best_cut(costs: torch.Tensor) -> tuple[float, int, int, int]:
     """One background after another: cost, first frame of the second, and which two they are."""
-    T, N = still.shape
-    summed = torch.cat([still.new_zeros(1, N), still.cumsum(0)])  # (T + 1, N)
+    T, N = costs.shape
+    summed = torch.cat([costs.new_zeros(1, N), costs.cumsum(0)])  # (T + 1, N)
     best = (math.inf, 0, 0, 0)
     for start in range(LEAST_SHOT, T - LEAST_SHOT + 1):
         before, first = summed[start].min(0)
-        after, second = (summed[T] - summed[start]).min(0)
-        best = min(best, (float(before + after) / T, start, int(first), int(second)))
+        rest = summed[T] - summed[start]
+        after, second = rest.min(0)
+        cost = float(before + after) / T
+        best = min(best, (cost, start, int(first), int(second)))
     return best
 
 
 def _best_axis(line: _Line, height: int, width: int) -> tuple[str, str]:
     """The texture and the axis along which single frames are explained best."""
-    some = line.frames(slice(None, None, max(1, (len(line.off) - 1) // 4)))
+    every = max(1, (len(line.off) - 1) // 4)
+    some = line.frames(slice(None, None, every))
     costs = {}
     for texture in TEXTURES:
         for axis in AXES[texture]:
             bank = _bank(texture, axis, height, width)
-            costs[texture, axis] = float(some.costs(bank).amin(1).mean())
+            least = some.costs(bank).amin(1)
+            costs[texture, axis] = float(least.mean())
     return min(costs, key=costs.__getitem__)
 
 
 def _follow(
-    line: _Line, texture: str, axis: str, height: int, width: int
+    line: _Line,
+    texture: str,
+    axis: str,
+    height: int,
+    width: int,
 ) -> tuple[torch.Tensor, float]:
     """The cheapest path (T,) through the positions of one axis, and its mean cost."""
-    costs = line.costs(_bank(texture, axis, height, width))  # (T, N)
+    bank = _bank(texture, axis, height, width)
+    costs = line.costs(bank)  # (T, N)
     positions = _positions(texture, axis, height, width)
-    rows = _cheapest(costs, positions, MOST_STEP if texture in PERIODIC else math.inf)
-    cost = float(costs[torch.arange(len(rows)), rows].mean())
-    return positions[rows] + STEP * _top(costs, rows), cost
+    most_step = MOST_STEP if texture in PERIODIC else math.inf
+    rows = _cheapest(costs, positions, most_step)
+    frames = torch.arange(len(rows))
+    cost = float(costs[frames, rows].mean())
+    shift = between_rows(costs, rows, 1e-12)
+    return positions[rows] + STEP * shift, cost
 
 
 def _cheapest(costs: torch.Tensor, positions: torch.Tensor, most_step: float) -> torch.Tensor:
@@ -294,36 +368,33 @@ def _cheapest(costs: torch.Tensor, positions: torch.Tensor, most_step: float) ->
         least, row = (total + price).min(1)
         total = least + cost
         came_from.append(row)
-    rows = [total.argmin()]
+    last = total.argmin()
+    rows = [last]
     for row in reversed(came_from):
-        rows.append(row[rows[-1]])
+        last = row[last]
+        rows.append(last)
     return torch.stack(rows[::-1])
-
-
-def _top(costs: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-    """Where between the positions the least cost lies, in steps from -0.5 to 0.5: a parabola."""
-    frames = torch.arange(len(rows))
-    inner = rows.clamp(1, costs.shape[1] - 2)
-    left, middle, right = (costs[frames, inner + shift] for shift in (-1, 0, 1))
-    curvature = (left - 2 * middle + right).clamp(min=1e-12)
-    return ((left - right) / (2 * curvature)).clamp(-0.5, 0.5)
 
 
 def _kind_of(path: torch.Tensor, axis: str, half_width: float) -> str:
     """Name a path: a pan or a zoom is even; a look goes a frame's width away and comes back."""
-    way = float(path[-1] - path[0])
     reach = path - path[0]
+    way = float(reach[-1])
     furthest = float(reach[reach.abs().argmax()])
     if abs(furthest) < LEAST_PATH:
         return "still"
     frames = torch.arange(len(path)).float()
     start, slope = fit_line(path, frames)
-    uneven = float((path - start - slope * frames).abs().max())
-    if abs(way) > 0.25 and uneven < 0.15 * abs(way) + 0.05:
+    misses = path - start - slope * frames
+    uneven = float(misses.abs().max())
+    even = uneven < 0.15 * abs(way) + 0.05
+    if even and abs(way) > 0.25:
         if axis == "z":
             return "zooms in" if way > 0 else "zooms out"
         return f"pans {_direction(axis, way)}"
-    if axis == "x" and abs(furthest) > 1.9 * half_width and abs(way) < 0.15:
+    far = abs(furthest) > 1.9 * half_width
+    returns = abs(way) < 0.15
+    if axis == "x" and far and returns:
         return f"looks {_direction(axis, furthest)} and back"
     return "unclear"
 
@@ -339,8 +410,10 @@ def _has_parallax(line: _Line, axis: str, height: int, width: int) -> bool:
     positions = _positions("hills", axis, height, width)
     paths = []
     for edge in (FAR_EDGE, NEAR_EDGE):
-        costs = line.above(edge).costs(_bank("hills", axis, height, width, edge))
-        paths.append(positions[_cheapest(costs, positions, math.inf)])
+        bank = _bank("hills", axis, height, width, edge)
+        costs = line.above(edge).costs(bank)
+        rows = _cheapest(costs, positions, math.inf)
+        paths.append(positions[rows])
     far, near = paths
     reach = near.max() - near.min()
     if reach < LEAST_PATH:

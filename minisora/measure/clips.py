@@ -9,8 +9,6 @@ import hashlib
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import count as count_from
-from itertools import islice
 from typing import Any, TypedDict
 
 import torch
@@ -53,7 +51,8 @@ def clip_shape(model: MiniSora, num_frames: int | None = None) -> ClipShape:
 
 def test_scenes(family: str, split: str, count: int, **shape: Any) -> list[Scene]:
     """The first `count` test scenes of a family and split; the same on every machine."""
-    return [sample_scene(TEST_SEEDS + i, family, split, **shape) for i in range(count)]
+    seeds = range(TEST_SEEDS, TEST_SEEDS + count)
+    return [sample_scene(seed, family, split, **shape) for seed in seeds]
 
 
 def test_prompts(scenes: Sequence[Scene], style: str | None = None, **shape: Any) -> list[str]:
@@ -62,27 +61,42 @@ def test_prompts(scenes: Sequence[Scene], style: str | None = None, **shape: Any
     Args:
         style: of `caption`. shape: of the clip, by whose length slow and fast are told apart.
     """
-    return [caption(s, random.Random(f"caption {s.seed}"), style, **shape) for s in scenes]
+    prompts = []
+    for scene in scenes:
+        rng = random.Random(f"caption {scene.seed}")
+        prompts.append(caption(scene, rng, style, **shape))
+    return prompts
 
 
 def moving_scenes(motions: Sequence[str], count: int, **shape: Any) -> list[Scene]:
     """The first `count` test scenes of one object, the motions in turn."""
-    chosen = [motions[i % len(motions)] for i in range(count)]
-    return [sample_scene(TEST_SEEDS + i, motion=m, **shape) for i, m in enumerate(chosen)]
+    scenes = []
+    for i in range(count):
+        motion = motions[i % len(motions)]
+        scenes.append(sample_scene(TEST_SEEDS + i, motion=motion, **shape))
+    return scenes
 
 
 def pairs(number: int, split: str = "seen", collide: bool = False, **shape: Any) -> list[Scene]:
     """The first test scenes of two objects that collide, or that do not, and are told apart."""
     family = "collision" if collide else "pair"
-    scenes = (sample_scene(seed, family, split, **shape) for seed in count_from(TEST_SEEDS))
-    return list(islice((scene for scene in scenes if tells_apart(scene, **shape)), number))
+    seed = TEST_SEEDS
+    found: list[Scene] = []
+    while len(found) < number:
+        scene = sample_scene(seed, family, split, **shape)
+        seed += 1
+        if tells_apart(scene, **shape):
+            found.append(scene)
+    return found
 
 
 def tells_apart(scene: Scene, **shape: Any) -> bool:
     """Whether the prompt of two objects gives each its own colour, and says on which side it is."""
-    asked = parse(test_prompts([scene], **shape)[0])
+    (prompt,) = test_prompts([scene], **shape)
+    asked = parse(prompt)
     colors = {thing.color for thing in asked.objects} - {None}
-    return len(colors) == 2 and (scene.collides or asked.relation is not None)
+    ordered = scene.collides or asked.relation is not None
+    return len(colors) == 2 and ordered
 
 
 def sentence(scene: Scene) -> str:
@@ -138,16 +152,21 @@ def in_batches(
         seed: each batch is given a `generator` of its own; none where None.
     """
     parts = []
-    for index, start in enumerate(range(0, len(columns[0]), BATCH)):
+    starts = range(0, len(columns[0]), BATCH)
+    for index, start in enumerate(starts):
         rows = [column[start : start + BATCH] for column in columns]
         if seed is not None:
             options["generator"] = noise(seed, index)
-        parts.append(function(*rows, **options).cpu())
+        part = function(*rows, **options)
+        parts.append(part.cpu())
     return torch.cat(parts)
 
 
 def generate_clips(
-    model: MiniSora, prompts: Sequence[str], seed: int = 0, **options: Any
+    model: MiniSora,
+    prompts: Sequence[str],
+    seed: int = 0,
+    **options: Any,
 ) -> torch.Tensor:
     """Videos (B, 3, T, H, W), one for each prompt. options: of `MiniSora.generate`."""
     return in_batches(model.generate, prompts, seed=seed, **options)
@@ -166,8 +185,10 @@ def denoise_clips(
     [0, 0, 1, 1, 1] goes on from the first five frames; 0.7 everywhere is SDEdit (arXiv:2108.01073).
     """
 
+    levels = torch.tensor(sigma)
+
     def denoise(video: torch.Tensor, texts: list[str], **own: Any) -> torch.Tensor:
-        return tasks.denoise_video(model, video, torch.tensor(sigma), texts, **own)
+        return tasks.denoise_video(model, video, levels, texts, **own)
 
     return in_batches(denoise, videos, prompts, seed=seed, **options)
 
@@ -203,17 +224,23 @@ def round_trip(model: MiniSora, videos: torch.Tensor) -> torch.Tensor:
 
 
 def verdicts_of(
-    videos: torch.Tensor, asked: Sequence[str | PromptSpec], fps: float = FPS
+    videos: torch.Tensor,
+    asked: Sequence[str | PromptSpec],
+    fps: float = FPS,
 ) -> list[Verdict]:
     """Hold each clip (3, T, H, W) against its prompt, or against what a prompt asks for."""
-    specs = [parse(a) if isinstance(a, str) else a for a in asked]
-    readings = [read(video, fps) for video in videos]
-    return [verdict(*both) for both in zip(readings, specs, strict=True)]
+    verdicts = []
+    for video, request in zip(videos, asked, strict=True):
+        if isinstance(request, str):
+            request = parse(request)
+        verdicts.append(verdict(read(video, fps), request))
+    return verdicts
 
 
 def track_of(video: torch.Tensor, color: str, fps: float = FPS) -> torch.Tensor:
     """Centre (T, 2) of what has this colour in a clip, nan where the judge sees none."""
-    return track_in(read(video, fps), color, video.shape[1])
+    reading = read(video, fps)
+    return track_in(reading, color, video.shape[1])
 
 
 def track_in(reading: Reading, color: str, num_frames: int) -> torch.Tensor:

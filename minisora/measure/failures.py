@@ -7,13 +7,14 @@ object that falls or is thrown, two that collide, two side by side, a clip with 
 clip of any length. A figure is None where there was nothing to measure it on.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 
 from minisora.measure.clips import verdicts_of
-from minisora.measure.judge import Reading, Tracked, Verdict, read, verdict
+from minisora.measure.judge import Reading, Tracked, Verdict, read, related, verdict
 from minisora.measure.stats import Figure, fraction_of, mean_of
 from minisora.world.parse import ObjectSpec, PromptSpec, parse, spec_of
 from minisora.world.render import coverage
@@ -24,17 +25,30 @@ ATTRIBUTES = ("color", "shape", "size", "motion", "background")
 Objects = tuple[Tracked, ...]
 
 
+def _empty(*names: str) -> dict[str, list[bool]]:
+    """A list for every name, for a flag of each clip or frame."""
+    return {name: [] for name in names}
+
+
+def _fractions(flags: dict[str, list[bool]]) -> Figures:
+    return {name: fraction_of(values) for name, values in flags.items()}
+
+
 # --------------------------------------------------------------------------------- frame by frame
 
 
 def frames_of(video: torch.Tensor) -> list[Objects]:
     """The objects that the judge sees in each frame of a clip (3, T, H, W), read by itself."""
-    return [read(video[:, t : t + 1]).objects for t in range(video.shape[1])]
+    frames = video.split(1, dim=1)
+    return [read(frame).objects for frame in frames]
 
 
 def is_alone(objects: Objects, color: str | None, shape: str | None) -> bool:
     """Whether there is one object, and it has this colour and shape."""
-    return [(o.color, o.shape) for o in objects] == [(color, shape)]
+    if len(objects) != 1:
+        return False
+    (thing,) = objects
+    return thing.color == color and thing.shape == shape
 
 
 def changes(frames: Sequence[Objects]) -> dict[str, bool]:
@@ -47,24 +61,18 @@ def changes(frames: Sequence[Objects]) -> dict[str, bool]:
         "vanishes", "appears", "changes color", "changes shape", "changes size": whether it happens.
     """
     first = {o.color: o for o in frames[0]}
-    counts = dict.fromkeys(
-        ("vanishes", "appears", "changes color", "changes shape", "changes size"), 0
-    )
+    flags = _empty("vanishes", "appears", "changes color", "changes shape", "changes size")
     for objects in frames:
         now = {o.color: o for o in objects}
-        colors = [color for color in first if color in now]
-        ratios = [float(now[c].radii[0] / first[c].radii[0]) for c in colors]
-        if len(now) < len(first) or not first:
-            counts["vanishes"] += 1
-        if len(now) > len(first):
-            counts["appears"] += 1
-        if len(now) == len(first) and now.keys() != first.keys():
-            counts["changes color"] += 1
-        if any(now[c].shape != first[c].shape for c in colors):
-            counts["changes shape"] += 1
-        if any(not 0.8 < ratio < 1.25 for ratio in ratios):
-            counts["changes size"] += 1
-    return {name: count >= 2 for name, count in counts.items()}
+        others = now.keys() != first.keys()
+        pairs = [(first[color], now[color]) for color in first if color in now]
+        ratios = [float(b.radii[0] / a.radii[0]) for a, b in pairs]
+        flags["vanishes"].append(len(now) < len(first) or not first)
+        flags["appears"].append(len(now) > len(first))
+        flags["changes color"].append(len(now) == len(first) and others)
+        flags["changes shape"].append(any(a.shape != b.shape for a, b in pairs))
+        flags["changes size"].append(any(not 0.8 < ratio < 1.25 for ratio in ratios))
+    return {name: values.count(True) >= 2 for name, values in flags.items()}
 
 
 def shows(frames: Sequence[Objects], color: str, shape: str) -> list[bool]:
@@ -79,7 +87,9 @@ def outlines_hold(reading: Reading) -> bool:
 
 def only_motion(reading: Reading) -> str | None:
     """The motion of the only object; None where there is not exactly one."""
-    return reading.objects[0].motion if len(reading.objects) == 1 else None
+    if len(reading.objects) != 1:
+        return None
+    return reading.objects[0].motion
 
 
 def asked_figures(verdicts: Sequence[Verdict]) -> Figures:
@@ -101,14 +111,17 @@ def gravity_of(positions: torch.Tensor, fps: float = FPS) -> float:
     y = positions[:, 1]
     seen = y.isfinite()
     if not seen.any():
-        return float("nan")
-    aloft = seen & (y < y[seen].amax() - 0.06)
+        return math.nan
+    lowest = y[seen].amax()
+    aloft = seen & (y < lowest - 0.06)
     if aloft.sum() < 6:
-        return float("nan")
+        return math.nan
     times = torch.arange(len(positions)) / fps
-    powers = torch.stack([torch.ones_like(times), times, times**2], dim=1)
-    fitted = torch.linalg.lstsq(powers[aloft], y[aloft, None]).solution  # (3, 1)
-    return 2 * float(fitted[2, 0])
+    ones = torch.ones_like(times)
+    powers = torch.stack([ones, times, times**2], dim=1)
+    fitted = torch.linalg.lstsq(powers[aloft], y[aloft, None])
+    curvature = fitted.solution[2, 0]
+    return 2 * float(curvature)
 
 
 def motion_figures(videos: torch.Tensor, motion: str, fps: float = FPS) -> Figures:
@@ -119,20 +132,25 @@ def motion_figures(videos: torch.Tensor, motion: str, fps: float = FPS) -> Figur
         (half-widths; half-widths/s²); "falls, then rests": it lies still in the last half second;
         "outline"; each of `changes`; "nothing changes": none of them.
     """
-    readings = [read(v, fps) for v in videos]
-    changed = [changes(frames_of(v)) for v in videos]
-    alone = [r.objects[0] for r in readings if len(r.objects) == 1]
+    readings = [read(video, fps) for video in videos]
+    outlines = [outlines_hold(reading) for reading in readings]
+    follows = [only_motion(reading) == motion for reading in readings]
+    changed = [changes(frames_of(video)) for video in videos]
+    kept = [not any(own.values()) for own in changed]
+    alone = [reading.objects[0] for reading in readings if len(reading.objects) == 1]
+    errors = [thing.law.error for thing in alone]
+    gravities = [gravity_of(thing.positions, fps) for thing in alone]
     table: Figures = {
-        "law": fraction_of([only_motion(r) == motion for r in readings]),
-        "law error": mean_of([o.law.error for o in alone]),
-        "gravity": mean_of([gravity_of(o.positions, fps) for o in alone]),
+        "law": fraction_of(follows),
+        "law error": mean_of(errors),
+        "gravity": mean_of(gravities),
     }
     if motion == "falling":
         table["falls, then rests"] = fraction_of(_rests(alone, fps))
-    table["outline"] = fraction_of([outlines_hold(r) for r in readings])
+    table["outline"] = fraction_of(outlines)
     for name in changed[0]:
-        table[name] = fraction_of([c[name] for c in changed])
-    table["nothing changes"] = fraction_of([not any(c.values()) for c in changed])
+        table[name] = fraction_of([own[name] for own in changed])
+    table["nothing changes"] = fraction_of(kept)
     return table
 
 
@@ -144,7 +162,8 @@ def _rests(things: list[Tracked], fps: float) -> list[bool]:
         y = thing.positions[:, 1]
         if float(y[-1] - y[0]) > 0.3:
             end = y[-last:]
-            flags.append(float(end.amax() - end.amin()) < 0.06)
+            moved = end.amax() - end.amin()
+            flags.append(float(moved) < 0.06)
     return flags
 
 
@@ -170,7 +189,8 @@ def collision_figures(videos: torch.Tensor, prompts: Sequence[str], fps: float =
     for video, prompt in zip(videos, prompts, strict=True):
         reading = read(video, fps)
         request = parse(prompt)
-        flags["law"].append(bool(verdict(reading, request).attributes["motion"]))
+        right = verdict(reading, request).attributes
+        flags["law"].append(right["motion"])
         flags["outline"].append(outlines_hold(reading))
         pair = by_color(reading, request)
         hit_moves = pair is not None and _hit_moves(*pair)
@@ -179,59 +199,60 @@ def collision_figures(videos: torch.Tensor, prompts: Sequence[str], fps: float =
             flags["touch, then move"].append(_touched_first(*pair))
             ratios += _momentum_ratio(*pair)
     table = _fractions(flags)
-    table["momentum kept"] = fraction_of([abs(ratio - 1) < 0.25 for ratio in ratios])
+    kept = [abs(ratio - 1) < 0.25 for ratio in ratios]
+    table["momentum kept"] = fraction_of(kept)
     return table
 
 
 def _hit_moves(a: Tracked, b: Tracked) -> bool:
     """Whether b moves; where one of the two is lost, it does not do what was asked."""
-    seen = a.seen.all() and b.seen.all()
-    return bool(seen) and _way(b)[-1] > 0.15
-
-
-def _empty(*names: str) -> dict[str, list[bool]]:
-    """A list for every name, for a flag of each clip."""
-    return {name: [] for name in names}
-
-
-def _fractions(flags: dict[str, list[bool]]) -> Figures:
-    return {name: fraction_of(values) for name, values in flags.items()}
+    seen = a.seen & b.seen
+    way = _way(b)
+    return bool(seen.all()) and way[-1] > 0.15
 
 
 def _way(thing: Tracked) -> list[float]:
     """How far an object is from where it began, in every frame."""
-    return (thing.positions - thing.positions[0]).norm(dim=1).tolist()
+    ways = thing.positions - thing.positions[0]
+    return ways.norm(dim=1).tolist()
+
+
+def _distance(a: Tracked, b: Tracked) -> torch.Tensor:
+    """Distance (T,) of two centres."""
+    ways = a.positions - b.positions
+    return ways.norm(dim=1)
 
 
 def _touched_first(a: Tracked, b: Tracked) -> bool:
     """Whether a comes near b before b has moved."""
-    starts = next(t for t, way in enumerate(_way(b)) if way > 0.08)
+    ways = _way(b)
+    starts = next(t for t, way in enumerate(ways) if way > 0.08)
     reach = float(a.radii.median() + b.radii.median())
-    distance = (a.positions - b.positions).norm(dim=1)
-    return float(distance[: starts + 1].min()) < 1.15 * reach
+    nearest = _distance(a, b)[: starts + 1].min()
+    return float(nearest) < 1.15 * reach
 
 
 def _momentum_ratio(a: Tracked, b: Tracked) -> list[float]:
     """Momentum along the way from a to b, after over before they touch; empty where unclear."""
-    distance = (a.positions - b.positions).norm(dim=1)
-    touch = int(distance.argmin())
+    touch = int(_distance(a, b).argmin())
     last = len(a.positions) - 1
     if not 3 <= touch <= last - 3:
         return []
+    before = _momentum(a, b, 0, touch - 1)
+    after = _momentum(a, b, touch + 1, last)
+    return [after / before] if before else []
+
+
+def _momentum(a: Tracked, b: Tracked, start: int, end: int) -> float:
+    """Momentum of two objects between two frames, along the line on which they were at first."""
     axis = b.positions[0] - a.positions[0]
     axis = axis / axis.norm()
-
-    def momentum(start: int, end: int) -> float:
-        total = 0.0
-        for thing in (a, b):
-            way = thing.positions[end] - thing.positions[start]
-            mass = float(thing.radii.median()) ** 2
-            total += mass * float(way @ axis) / (end - start)
-        return total
-
-    before = momentum(0, touch - 1)
-    after = momentum(touch + 1, last)
-    return [after / before] if before else []
+    total = 0.0
+    for thing in (a, b):
+        way = thing.positions[end] - thing.positions[start]
+        mass = float(thing.radii.median()) ** 2
+        total += mass * float(way @ axis) / (end - start)
+    return total
 
 
 # ------------------------------------------------------------------------- space, edits, length
@@ -259,33 +280,29 @@ def pair_figures(videos: torch.Tensor, prompts: Sequence[str], fps: float = FPS)
         reading = read(video, fps)
         request = parse(prompt)
         pair = by_color(reading, request)
-        side = _side(pair, request)
         vertical = request.relation is not None and not RELATIONS[request.relation][0]
-        flags["above or below" if vertical else "left or right"].append(side == 1)
-        flags["mirrored"].append(side == -1)
+        axis = "above or below" if vertical else "left or right"
+        flags[axis].append(_stands(pair, request))
+        mirrored = pair[::-1] if pair else None
+        flags["mirrored"].append(_stands(mirrored, request))
         asked = [thing.shape for thing in request.objects]
-        seen = [thing.shape for thing in pair] if pair else []
+        seen = [thing.shape for thing in pair or []]
         flags["bound"].append(seen == asked)
         if asked[0] != asked[1]:
             flags["swapped"].append(seen == asked[::-1])
-        flags["too many"].append(len(reading.objects) > 2)
-        flags["too few"].append(len(reading.objects) < 2)
+        number = len(reading.objects)
+        flags["too many"].append(number > 2)
+        flags["too few"].append(number < 2)
         flags["outline"].append(outlines_hold(reading))
     return _fractions(flags)
 
 
-def _side(pair: list[Tracked] | None, request: PromptSpec) -> int:
-    """1: the first object is on the asked side of the second; -1: the opposite side; 0: neither."""
+def _stands(pair: list[Tracked] | None, request: PromptSpec) -> bool:
+    """Whether the first object of a pair is on the asked side of the second."""
     if pair is None or request.relation is None:
-        return 0
-    between = pair[0].positions - pair[1].positions
-    dx, dy = between.nanmean(dim=0).tolist()
-    right, down = RELATIONS[request.relation]
-    along = dx * right + dy * down
-    across = abs(dx * down) + abs(dy * right)
-    if along > across:
-        return 1
-    return -1 if -along > across else 0
+        return False
+    a, b = pair
+    return related(a, b, request.relation)
 
 
 def edit_figures(
@@ -302,11 +319,11 @@ def edit_figures(
         scenes: what the new prompts say. attribute: which word changed; None where none did.
 
     Returns:
-        "obeyed": the new clip has one object, with the new attribute; "stayed": one object and all
-        other attributes are as they were; "lost": there is no longer one object; "outline" of the
-        new clip. Over the clips that had one object before: "stayed", "lost". Over those that still
-        have it: "position", how far its first position moved (half-widths), and "outside", how much
-        pixels outside of the objects changed (fraction of their range).
+        "obeyed": the new clip has one object, with the new attribute; "outline" of the new clip.
+        Over the clips that had one object before: "stayed", all other attributes are as they were;
+        "lost", there is no longer one object. Over those that still have it: "position", how far
+        its first position moved (half-widths), and "outside", how much pixels outside of the
+        objects changed (fraction of their range).
     """
     flags = _empty("obeyed", "stayed", "lost", "outline")
     position: list[float] = []
@@ -319,17 +336,18 @@ def edit_figures(
         new = _attributes(new_reading)
         flags["outline"].append(outlines_hold(new_reading))
         if attribute:
-            flags["obeyed"].append(bool(new) and new[attribute] == _asked(scene, attribute))
+            obeyed = new.get(attribute) == _asked(scene, attribute)
+            flags["obeyed"].append(bool(new) and obeyed)
         if not old:
             continue
+        stayed = all(old[name] == new.get(name) for name in others)
         flags["lost"].append(not new)
-        flags["stayed"].append(all(old[name] == new.get(name) for name in others))
+        flags["stayed"].append(stayed)
         if new:
-            things = (old_reading.objects[0], new_reading.objects[0])
+            things = [old_reading.objects[0], new_reading.objects[0]]
             moved = things[0].positions[0] - things[1].positions[0]
             position.append(float(moved.norm()))
-            change = (a - b).abs()[:, _free_of(things, a)]
-            outside.append(float(change.mean()) / 2)
+            outside.append(_change_outside(things, a, b))
     table = _fractions(flags)
     table["position"] = mean_of(position)
     table["outside"] = mean_of(outside)
@@ -358,20 +376,31 @@ def _asked(scene: Scene, attribute: str) -> str | None:
     return getattr(thing, attribute)
 
 
-def _free_of(things: Sequence[Tracked], video: torch.Tensor) -> torch.Tensor:
-    """Pixels (T, H, W) that no disc around the objects, half as large again, covers."""
-    height, width = video.shape[2:]
-    covered = torch.zeros(video.shape[1:])
+def _change_outside(
+    things: Sequence[Tracked],
+    before: torch.Tensor,
+    after: torch.Tensor,
+) -> float:
+    """Mean change, in [0, 1], of the pixels of two clips (3, T, H, W) that are free of the objects.
+
+    A disc around each object, half as large again, is not free.
+    """
+    T, height, width = before.shape[1:]
+    covered = torch.zeros(T, height, width)
     for thing in things:
         radii = 1.5 * thing.radii.nan_to_num(0.1)
         positions = thing.positions.nan_to_num(9.0)  # out of the frame
-        angles = torch.zeros(len(radii))
+        angles = torch.zeros(T)
         covered += coverage("circle", positions, radii, angles, height, width)
-    return covered == 0
+    change = (before - after).abs()
+    change = change[:, covered == 0]
+    return float(change.mean()) / 2
 
 
 def length_figures(
-    videos: torch.Tensor, prompts: Sequence[str], fps: float = FPS
+    videos: torch.Tensor,
+    prompts: Sequence[str],
+    fps: float = FPS,
 ) -> dict[str, Any]:
     """Clips of any length.
 
@@ -384,11 +413,13 @@ def length_figures(
     for video, prompt in zip(videos, prompts, strict=True):
         frames = frames_of(video)
         asked = parse(prompt).objects[0]
-        kept.append(not any(changes(frames).values()))
+        changed = changes(frames).values()
+        kept.append(not any(changed))
         shown.append(shows(frames, str(asked.color), str(asked.shape)))
-    by_frame = torch.tensor(shown).float().mean(0)
+    fractions = torch.tensor(shown).float().mean(0).tolist()
+    verdicts = verdicts_of(videos, prompts, fps)
     return {
-        **asked_figures(verdicts_of(videos, prompts, fps)),
+        **asked_figures(verdicts),
         "nothing changes": fraction_of(kept),
-        "by_frame": [round(fraction, 4) for fraction in by_frame.tolist()],
+        "by_frame": [round(fraction, 4) for fraction in fractions],
     }

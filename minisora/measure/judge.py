@@ -131,13 +131,16 @@ def read(video: torch.Tensor, fps: float = FPS) -> Reading:
         raise ValueError(f"fps={fps} is not a positive number of frames per second")
     video = (video.detach().float().cpu() + 1) / 2
     T, H, W = video.shape[1:]
-    frame = (W / min(H, W), H / min(H, W))
+    unit = min(H, W)
+    frame = (W / unit, H / unit)
 
     view = look(video)
+    zoom = view.camera[:, 2]
+    empty = view.empty(H, W)
     visible = view.visible(H, W)
     found = []
-    for region in regions(video, view.empty(H, W), visible):
-        own = fit(region.alpha, visible, view.camera[:, 2])
+    for region in regions(video, empty, visible):
+        own = fit(region.alpha, visible, zoom)
         if own is not None:
             found.append(_Found(region, own))
     found, mark = _marked(found)
@@ -159,22 +162,16 @@ class _Found:
 
 def _marked(found: list[_Found]) -> tuple[list[_Found], str | None]:
     """See what a brush, a chomper or a lamp says of what happens, and whether it does."""
-    shapes = [one.fit.shape for one in found]
-    first = None
     if len(found) == 1 and found[0].fit.error > UNLIKE:  # a brush and its line are like no shape
-        first = fit_open(found[0].region.alpha[:1])
-    if first is not None and first.shape == "brush":
-        (brush,) = found
-        own, outline = stroke(brush.region.alpha, first)
-        painted = is_painted(own.positions, outline)
-        return [replace(brush, fit=own, outline=outline)], "paints" if painted else None
+        return _painted(found[0])
     if len(found) != 2:
         return found, None
+    shapes = [one.fit.shape for one in found]
     if "chomper" in shapes:
         chomper, target = found if shapes[0] == "chomper" else found[::-1]
-        fitted = at_rest(target.region.alpha, chomper.fit, target.fit)
-        chomped = chomper.region.alpha
-        outline, done = bitten(chomper.fit, chomped, fitted, target.region.alpha)
+        alpha = target.region.alpha
+        fitted = at_rest(alpha, chomper.fit, target.fit)
+        outline, done = bitten(chomper.fit, fitted, alpha)
         target = replace(target, fit=fitted, outline=outline)
         return [chomper, target], "bites" if done else None
     if "lamp" in shapes:
@@ -184,64 +181,105 @@ def _marked(found: list[_Found]) -> tuple[list[_Found], str | None]:
     return found, None
 
 
+def _painted(found: _Found) -> tuple[list[_Found], str | None]:
+    """See whether the only object is a brush, and whether it paints."""
+    alpha = found.region.alpha
+    brush = fit_open(alpha[:1])
+    if brush is None or brush.shape != "brush":
+        return [found], None
+    own, outline = stroke(alpha, brush)
+    done = is_painted(own.positions, outline)
+    found = replace(found, fit=own, outline=outline)
+    return [found], "paints" if done else None
+
+
 def _track(
-    found: _Found, view: View, visible: torch.Tensor, fps: float, frame: tuple[float, float]
+    found: _Found,
+    view: View,
+    visible: torch.Tensor,
+    fps: float,
+    frame: tuple[float, float],
 ) -> Tracked:
     """Follow one object: its place in the world, its outline in every frame, and the law."""
-    own, alpha = found.fit, found.region.alpha
-    T, H, W = alpha.shape
-    unit = min(H, W) / 2
+    own = found.fit
+    seen = own.seen
+    T, H, W = found.region.alpha.shape
+    unit = min(H, W) / 2  # pixels in a half-width
     zoom = view.camera[:, 2]
     positions = own.positions / zoom[:, None] + view.camera[:, :2]
     radii = own.radii / zoom
     drawn, even = _drawn(own, positions, radii, view, H, W)
-    shown = (drawn * visible).sum((1, 2))  # (T,) pixels that are in view
+    drawn = drawn * visible
+    shown = drawn.sum((1, 2))  # (T,) pixels that are in view
     fraction = shown / (AREA[own.shape] * (even * unit).square())
-    known = _best_known(own, own.seen & (fraction >= MOST_CUT))
+    known = _best_known(own, seen & (fraction >= MOST_CUT))
     law = best_law(positions, radii, own.angles, known, own.shape, fps, frame)
 
     hidden = shown < HIDDEN_PIXELS * (unit / 16) ** 2
     if law.motion.startswith("leaving"):
-        hidden = ~own.seen
+        hidden = ~seen
     outline = found.outline
     if outline is None:
-        outline = _outline(alpha, drawn * visible, own.positions, even)
+        outline = _outline(found, drawn, even)
         outline = torch.where(fraction < MOST_CUT, 1.0, outline)
-    colors = [color for color in found.region.colors if color]
+    colors = _colors(found)
+    changes = colors[1:]
     then = law.then
-    changes = [b for a, b in itertools.pairwise(colors) if a != b]
-    if changes and own.shape != "lamp":
+    if changes:
         then = changes[0] if len(changes) == 1 and then is None else "unclear"
     return Tracked(
         color=colors[0],
         shape=own.shape if own.error < UNCLEAR_SHAPE else "unclear",
         size="small" if law.first_radius < SIZE_BORDER else "large",
         motion=law.motion,
-        positions=torch.where(own.seen[:, None], positions, torch.nan),
-        radii=torch.where(own.seen, radii, torch.nan),
-        angles=torch.where(own.seen, own.angles, torch.nan),
-        seen=own.seen,
-        outline=torch.where(own.seen | hidden, outline, 0.0),
+        positions=torch.where(seen[:, None], positions, torch.nan),
+        radii=torch.where(seen, radii, torch.nan),
+        angles=torch.where(seen, own.angles, torch.nan),
+        seen=seen,
+        outline=torch.where(seen | hidden, outline, 0.0),
         law=law,
         then=then,
-        on_screen=torch.where(own.seen[:, None], own.positions, torch.nan),
-        hidden=hidden & ~own.seen,
-        steady=not changes or own.shape == "lamp",
-        same=_comes_back(alpha, visible, zoom, own),
+        on_screen=torch.where(seen[:, None], own.positions, torch.nan),
+        hidden=hidden & ~seen,
+        steady=not changes,
+        same=_comes_back(found.region.alpha, visible, zoom, seen),
     )
+
+
+def _colors(found: _Found) -> list[str]:
+    """An object's colour, and those that it takes on then; a lamp that is lit keeps its own."""
+    colors = [color for color in found.region.colors if color]
+    if found.fit.shape == "lamp":
+        return colors[:1]
+    changes = [b for a, b in itertools.pairwise(colors) if a != b]
+    return [colors[0], *changes]
 
 
 def _best_known(own: Fit, known: torch.Tensor) -> torch.Tensor:
     """Only frames that show an object whole, where there are enough before and after a gap."""
-    unseen = (~own.seen).nonzero()[:, 0]
-    if len(unseen) == 0:
+    gap = _gap(own.seen)
+    if gap is None:
         return known
-    before, after = own.whole[: unseen[0]].sum(), own.whole[unseen[-1] :].sum()
-    return known & own.whole if min(int(before), int(after)) >= WHOLE_SIDE else known
+    before = own.whole[: gap.start].sum()
+    after = own.whole[gap.stop :].sum()
+    if min(before, after) < WHOLE_SIDE:
+        return known
+    return known & own.whole
+
+
+def _gap(seen: torch.Tensor) -> range | None:
+    """From the first frame (T,) in which an object is not seen to the last; None: always seen."""
+    unseen = (~seen).nonzero()[:, 0].tolist()
+    return range(unseen[0], unseen[-1] + 1) if unseen else None
 
 
 def _drawn(
-    own: Fit, positions: torch.Tensor, radii: torch.Tensor, view: View, height: int, width: int
+    own: Fit,
+    positions: torch.Tensor,
+    radii: torch.Tensor,
+    view: View,
+    height: int,
+    width: int,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The shape (T, H, W) as it should be in every frame, and its radii (T,) on the screen.
 
@@ -254,71 +292,90 @@ def _drawn(
     start, slope = fit_line(radii[good], frames[good])
     even = (start + slope * frames).clamp(min=1e-3) * zoom
     between = _between(positions, own.seen)
-    on_screen = torch.where(
-        own.seen[:, None], own.positions, (between - view.camera[:, :2]) * zoom[:, None]
-    )
-    return coverage(own.shape, on_screen, even, own.angles, height, width), even
+    expected = (between - view.camera[:, :2]) * zoom[:, None]
+    on_screen = torch.where(own.seen[:, None], own.positions, expected)
+    drawn = coverage(own.shape, on_screen, even, own.angles, height, width)
+    return drawn, even
 
 
 def _between(values: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
     """Values (T, 2) with straight lines across the gaps, and straight on beyond the ends."""
     frames = torch.arange(len(seen))
     rows = frames[seen]
-    right = torch.searchsorted(rows, frames).clamp(max=len(rows) - 1)
-    left = (right - 1).clamp(min=0)
-    gap = (rows[right] - rows[left]).clamp(min=1)
-    part = ((frames - rows[left]) / gap).clamp(0, 1)[:, None]
-    inside = values[rows[left]] * (1 - part) + values[rows[right]] * part
-    first, last = rows[0], rows[-1]
+    next_row = torch.searchsorted(rows, frames).clamp(max=len(rows) - 1)
+    left = rows[(next_row - 1).clamp(min=0)]
+    right = rows[next_row]
+    gap = (right - left).clamp(min=1)
+    part = ((frames - left) / gap).clamp(0, 1)
+    part = part[:, None]
+    inside = values[left] * (1 - part) + values[right] * part
+    first = rows[0]
+    last = rows[-1]
     step = (values[last] - values[first]) / (last - first).clamp(min=1)
-    beyond = (frames - frames.clamp(first, last))[:, None]
-    return inside + beyond * step
+    beyond = frames - frames.clamp(first, last)
+    return inside + beyond[:, None] * step
 
 
-def _outline(
-    alpha: torch.Tensor, drawn: torch.Tensor, positions: torch.Tensor, radii: torch.Tensor
-) -> torch.Tensor:
-    """IoU (T,) of what is seen with the shape drawn in its place."""
+def _outline(found: _Found, drawn: torch.Tensor, radii: torch.Tensor) -> torch.Tensor:
+    """IoU (T,) of what is seen with the shape (T, H, W) drawn in its place, its radii (T,)."""
+    alpha = found.region.alpha
+    positions = found.fit.positions
     height, width = alpha.shape[1:]
     # edges of another object may have this colour: look only at what is near
     near_radii = 1.45 * radii + 4 / min(height, width)  # two pixels more
     x, y = pixel_grid(height, width)
     dx = x - positions[:, 0, None, None]
     dy = y - positions[:, 1, None, None]
-    near = dx.square() + dy.square() < near_radii[:, None, None].square()
+    distance = dx.square() + dy.square()
+    near = distance < near_radii[:, None, None].square()
     return iou(alpha * near, drawn)
 
 
-def _comes_back(alpha: torch.Tensor, visible: torch.Tensor, zoom: torch.Tensor, own: Fit) -> bool:
+def _comes_back(
+    alpha: torch.Tensor,
+    visible: torch.Tensor,
+    zoom: torch.Tensor,
+    seen: torch.Tensor,
+) -> bool:
     """Whether an object that was out of view has the shape that it had before."""
-    unseen = (~own.seen).nonzero()[:, 0].tolist()
-    if not unseen or not own.seen[: unseen[0]].any() or not own.seen[unseen[-1] :].any():
+    gap = _gap(seen)
+    if gap is None:
         return True
-    shapes = set()
-    for part in (slice(0, unseen[0]), slice(unseen[-1] + 1, None)):
-        one = fit(alpha[part], visible, zoom[part])
-        shapes.add(one.shape if one else None)
-    return len(shapes) == 1
+    before = slice(0, gap.start)
+    after = slice(gap.stop, None)
+    if not seen[before].any() or not seen[after].any():
+        return True
+    old = fit(alpha[before], visible, zoom[before])
+    new = fit(alpha[after], visible, zoom[after])
+    if old is None or new is None:
+        return old is new
+    return old.shape == new.shape
 
 
 def _with_contact(objects: list[Tracked], fps: float) -> list[Tracked]:
     """See two tracks as a collision, or a fall, where it explains them better than a law each."""
     plain = max(o.law.plain_error for o in objects)
     for a, b in (objects, objects[::-1]):
-        seen = a.seen & b.seen
-        radii = (a.law.first_radius, b.law.first_radius)
-        _, _, below = EXTENT.get(a.shape, (1.0, 1.0, 1.0))
-        _, above, _ = EXTENT.get(b.shape, (1.0, 1.0, 1.0))
-        reach = radii[0] * below + radii[1] * above
-        laws = (
-            best_collision(a.positions, b.positions, *radii, seen, fps),
-            best_fall(a.positions, b.positions, reach, seen, fps),
-        )
-        for law in laws:
+        for law in _laws_of_contact(a, b, fps):
             if law is not None and law.error < min(0.06, plain):
-                first = replace(a, motion=law.motion, law=law, then=None)
-                return [first, replace(b, motion="hit", law=law, then=None)]
+                a = replace(a, motion=law.motion, law=law, then=None)
+                b = replace(b, motion="hit", law=law, then=None)
+                return [a, b]
     return objects
+
+
+def _laws_of_contact(a: Tracked, b: Tracked, fps: float) -> list[Law | None]:
+    """What explains two tracks where a hits b, or falls onto it."""
+    seen = a.seen & b.seen
+    r_a = a.law.first_radius
+    r_b = b.law.first_radius
+    _, _, below = EXTENT.get(a.shape, (1.0, 1.0, 1.0))
+    _, above, _ = EXTENT.get(b.shape, (1.0, 1.0, 1.0))
+    reach = r_a * below + r_b * above
+    return [
+        best_collision(a.positions, b.positions, r_a, r_b, seen, fps),
+        best_fall(a.positions, b.positions, reach, seen, fps),
+    ]
 
 
 # ------------------------------------------------------------------------------------ verdicts
@@ -340,10 +397,10 @@ def verdict(reading: Reading, request: PromptSpec) -> Verdict:
     """
     attributes: dict[str, bool] = {}
     if request.objects:
+        attributes["count"] = _count(reading, request)
         number = min(len(request.objects), len(reading.objects))
         orders = itertools.permutations(reading.objects, number)
         matches = [_match(order, request, reading) for order in orders]
-        attributes["count"] = _count(reading, request)
         best: dict[str, bool] = max(matches, key=_rights)
         attributes |= best
     attributes |= _surroundings(reading, request)
@@ -358,11 +415,18 @@ def _rights(attributes: dict[str, bool]) -> int:
 
 
 def _count(reading: Reading, request: PromptSpec) -> bool:
-    looks = any(kind.startswith("looks") for kind in request.camera or ())
-    leaves = any((spec.motion or "").startswith("leaving") for spec in request.objects)
+    cameras = request.camera or ()
+    motions = [spec.motion or "" for spec in request.objects]
+    looks = any(kind.startswith("looks") for kind in cameras)
+    leaves = any(motion.startswith("leaving") for motion in motions)
     may_hide = request.wall or looks or leaves
-    there = [o.seen | o.hidden if may_hide else o.seen for o in reading.objects]
-    return all(bool(one.all()) for one in there) and len(there) == len(request.objects)
+    for tracked in reading.objects:
+        there = tracked.seen
+        if may_hide:
+            there = there | tracked.hidden
+        if not there.all():
+            return False
+    return len(reading.objects) == len(request.objects)
 
 
 def _surroundings(reading: Reading, request: PromptSpec) -> dict[str, bool]:
@@ -378,9 +442,12 @@ def _surroundings(reading: Reading, request: PromptSpec) -> dict[str, bool]:
         attributes["cut"] = _same_cut(view, request)
     if view.wall or request.wall:
         passed = [o.same and _crosses(o) for o in reading.objects]
-        attributes["wall"] = bool(view.wall) and request.wall and any(passed) and all(passed)
-    if request.camera and (view.kind in request.camera or any(map(view.shows, request.camera))):
-        attributes["camera"] = view.kind in request.camera
+        walls = bool(view.wall) and request.wall
+        attributes["wall"] = walls and bool(passed) and all(passed)
+    if request.camera:
+        as_asked = view.kind in request.camera
+        if as_asked or any(map(view.shows, request.camera)):
+            attributes["camera"] = as_asked
     return attributes
 
 
@@ -395,8 +462,9 @@ def _crosses(tracked: Tracked) -> bool:
 def _same_cut(view: View, request: PromptSpec) -> bool:
     if view.cut is None or request.cut is None:
         return False
-    colors, texture = request.cut
-    return view.cut[0] in colors and view.cut[1] == texture
+    color, texture = view.cut
+    colors, asked_texture = request.cut
+    return color in colors and texture == asked_texture
 
 
 ASKED = {  # attribute → what asks for it in an ObjectSpec
@@ -416,14 +484,16 @@ def _match(seen: Sequence[Tracked], request: PromptSpec, reading: Reading) -> di
     """Attributes of the request's objects, if these were the objects in this order."""
     pairs = list(itertools.zip_longest(request.objects, seen))  # None: asked, but not there
     attributes = {}
-    for name, own in ASKED.items():
-        asked = [(spec, tracked) for spec, tracked in pairs if getattr(spec, own)]
-        if asked:
-            attributes[name] = all(_has(tracked, spec, name, reading) for spec, tracked in asked)
+    for name, asks in ASKED.items():
+        asked = [(spec, tracked) for spec, tracked in pairs if getattr(spec, asks)]
+        rights = [_has(tracked, spec, name, reading) for spec, tracked in asked]
+        if rights:
+            attributes[name] = all(rights)
     if request.relation:
-        attributes["relation"] = len(seen) == 2 and _related(seen[0], seen[1], request.relation)
+        attributes["relation"] = len(seen) == 2 and related(seen[0], seen[1], request.relation)
     if request.verb in ("hits", "falls onto"):
-        attributes["motion"] = [o.motion for o in seen] == [request.verb, "hit"]
+        motions = [o.motion for o in seen]
+        attributes["motion"] = motions == [request.verb, "hit"]
     elif request.verb:
         doer = bool(seen) and seen[0] is reading.objects[0]
         attributes["mark"] = doer and reading.mark == request.verb
@@ -438,12 +508,14 @@ def _has(tracked: Tracked | None, spec: ObjectSpec, name: str, reading: Reading)
     if name == "motion":
         return _moves(tracked, spec)
     if name == "color":
-        return tracked.color == spec.color and (tracked.then == spec.then or tracked.steady)
+        stays = tracked.steady or tracked.then == spec.then
+        return stays and tracked.color == spec.color
     if name == "order":
         return tracked.then == spec.then
     if name == "speed":
         travel = max(map(abs, tracked.law.velocity)) * reading.duration
-        return tracked.motion in STRAIGHT and (travel >= FAST_FROM) == (spec.speed == "fast")
+        speed = "fast" if travel >= FAST_FROM else "slow"
+        return tracked.motion in STRAIGHT and speed == spec.speed
     if name == "turning":
         return tracked.law.turning == spec.turning
     if name == "place":
@@ -467,20 +539,28 @@ def _moves(tracked: Tracked, spec: ObjectSpec) -> bool:
 def _is_at(tracked: Tracked, place: str | None, frame: tuple[float, float]) -> bool:
     """Whether an object is at one of the nine places at first, or so near that one may say so."""
     x, y = tracked.on_screen[0].tolist()
-    shifts = itertools.product((-NEAR_PLACE, 0.0, NEAR_PLACE), repeat=2)
-    near = {place_of(x + dx * frame[0], y + dy * frame[1], frame) for dx, dy in shifts}
-    return place in near
+    half_width, half_height = frame
+    shifts = (-NEAR_PLACE, 0.0, NEAR_PLACE)
+    for dx, dy in itertools.product(shifts, shifts):
+        if place_of(x + dx * half_width, y + dy * half_height, frame) == place:
+            return True
+    return False
 
 
-def _related(a: Tracked, b: Tracked, relation: str) -> bool:
+def related(a: Tracked, b: Tracked, relation: str) -> bool:
     """Whether a is more to that side of b than to any other, on average over the clip."""
-    dx, dy = torch.nanmean(a.positions - b.positions, dim=0).tolist()
-    side_x, side_y = RELATIONS[relation]
-    return dx * side_x + dy * side_y > abs(dx * side_y) + abs(dy * side_x)
+    between = a.positions - b.positions
+    dx, dy = between.nanmean(dim=0).tolist()
+    right, down = RELATIONS[relation]
+    along = dx * right + dy * down
+    across = abs(dx * down) + abs(dy * right)
+    return along > across
 
 
 def _passes(
-    tracked: Tracked, path: tuple[tuple[int, int], ...] | None, half_extents: tuple[float, float]
+    tracked: Tracked,
+    path: tuple[tuple[int, int], ...] | None,
+    half_extents: tuple[float, float],
 ) -> bool:
     """Whether an object is near its grid cell (column, row) at each of the five moments.
 
@@ -488,8 +568,10 @@ def _passes(
     """
     rows = moments(len(tracked.on_screen))
     positions = tracked.on_screen[rows]  # (5, 2)
-    cells = (positions / positions.new_tensor(half_extents) + 1) / 2 * GRID_CELLS - 0.5
+    fractions = (positions / positions.new_tensor(half_extents) + 1) / 2
+    cells = fractions * GRID_CELLS - 0.5
     cells = cells.clamp(0, GRID_CELLS - 1)
     misses = (cells - positions.new_tensor(path)).abs()
     near = (misses <= NEAR).all(1)  # nan, where it was not seen, is near nothing
-    return bool((near | tracked.hidden[rows]).all())
+    right = near | tracked.hidden[rows]
+    return bool(right.all())

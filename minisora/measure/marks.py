@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import torch
 
-from minisora.measure.laws import CONTACT
+from minisora.measure.laws import CONTACT, between_rows
 from minisora.measure.shapes import Fit, fit_open
 from minisora.world.render import LINE, coverage, pixel_grid
 from minisora.world.scene import BITE, DIRECTIONS
@@ -33,26 +33,23 @@ def stroke(alpha: torch.Tensor, brush: Fit) -> tuple[Fit, torch.Tensor]:
         The brush in every frame, and IoU (T,) of brush and line with the drawn ones.
     """
     T, H, W = alpha.shape
-    start, radius = brush.positions[0], brush.radii[0]
-    lengths = torch.arange(round(LONGEST / STROKE_STEP)) * STROKE_STEP
-    best = None
-    for direction in DIRECTIONS.values():
-        ends = start + lengths[:, None] * torch.tensor(direction, dtype=torch.float32)
-        drawn = _strokes(start, ends, radius, H, W).flatten(1)  # (N, P)
-        seen = alpha.flatten(1)  # (T, P)
-        costs = drawn.square().sum(1) - 2 * seen @ drawn.T  # (T, N)
-        total = float(costs.amin(1).sum())
-        if best is None or total < best[0]:
-            best = (total, costs, ends, drawn)
-    assert best is not None
-    _, costs, ends, drawn = best
-    rows = costs.argmin(1)
-    inner = rows.clamp(1, len(ends) - 2)
-    frames = torch.arange(T)
-    left, middle, right = (costs[frames, inner + shift] for shift in (-1, 0, 1))
-    shift = ((left - right) / (2 * (left - 2 * middle + right).clamp(min=1e-9))).clamp(-0.5, 0.5)
-    positions = ends[rows] + (shift * STROKE_STEP)[:, None] * (ends[1] - ends[0]) / STROKE_STEP
-    exact = _strokes(start, positions, radius, H, W)
+    start = brush.positions[0]
+    radius = brush.radii[0]
+    directions = torch.tensor(list(DIRECTIONS.values())).float()
+    ways = []
+    totals = []
+    for direction in directions:
+        ends, costs = _lines(alpha, start, radius, direction)
+        ways.append((ends, costs))
+        totals.append(float(costs.amin(1).sum()))
+    best = totals.index(min(totals))
+    ends, costs = ways[best]
+
+    rows = costs.argmin(1)  # (T,)
+    shift = between_rows(costs, rows)
+    step = ends[1] - ends[0]
+    positions = ends[rows] + shift[:, None] * step
+    drawn = _strokes(start, positions, radius, H, W)
     everywhere = torch.ones(T, dtype=torch.bool)
     fitted = replace(
         brush,
@@ -62,37 +59,67 @@ def stroke(alpha: torch.Tensor, brush: Fit) -> tuple[Fit, torch.Tensor]:
         seen=everywhere,
         whole=everywhere,
     )
-    return fitted, iou(alpha, exact)
+    return fitted, iou(alpha, drawn)
+
+
+def _lines(
+    alpha: torch.Tensor,
+    start: torch.Tensor,
+    radius: torch.Tensor,
+    direction: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ends (N, 2) of lines of all lengths in one direction, and how each fits each frame (T, N).
+
+    Of the squared difference |drawn - seen|², |seen|² is left out: it is the same for all lines.
+    """
+    height, width = alpha.shape[1:]
+    number = round(LONGEST / STROKE_STEP)
+    lengths = torch.arange(number) * STROKE_STEP
+    ends = start + lengths[:, None] * direction
+    drawn = _strokes(start, ends, radius, height, width)
+    drawn = drawn.flatten(1)  # (N, P)
+    seen = alpha.flatten(1)  # (T, P)
+    products = 2 * seen @ drawn.T
+    return ends, drawn.square().sum(1) - products
 
 
 def _strokes(
-    start: torch.Tensor, ends: torch.Tensor, radius: torch.Tensor, height: int, width: int
+    start: torch.Tensor,
+    ends: torch.Tensor,
+    radius: torch.Tensor,
+    height: int,
+    width: int,
 ) -> torch.Tensor:
     """A brush at each of the ends (N, 2) and its line from the start: (N, H, W)."""
-    number = len(ends)
-    brush = coverage("brush", ends, radius.expand(number), torch.zeros(number), height, width)
+    zeros = torch.zeros(len(ends))
+    radii = radius.expand(len(ends))
+    brush = coverage("brush", ends, radii, zeros, height, width)
     x, y = pixel_grid(height, width)
-    low = torch.minimum(start, ends)[:, :, None, None]
-    high = torch.maximum(start, ends)[:, :, None, None]
-    dx = x - torch.minimum(torch.maximum(x, low[:, 0]), high[:, 0])  # along an axis
-    dy = y - torch.minimum(torch.maximum(y, low[:, 1]), high[:, 1])
+    low = torch.minimum(start, ends)[..., None, None]
+    high = torch.maximum(start, ends)[..., None, None]
+    dx = x - x.clamp(low[:, 0], high[:, 0])  # a line lies along an axis
+    dy = y - y.clamp(low[:, 1], high[:, 1])
+    unit = min(height, width) / 2  # pixels in a half-width
     distance = torch.hypot(dx, dy) - LINE
-    line = (0.5 - distance * min(height, width) / 2).clamp(0, 1)
-    return torch.maximum(brush, line)
+    line = 0.5 - distance * unit
+    return torch.maximum(brush, line.clamp(0, 1))
 
 
 def is_painted(positions: torch.Tensor, overlap: torch.Tensor) -> bool:
     """Whether the line grows with the brush and never heals."""
-    length = float((positions[-1] - positions[0]).norm())
-    return length > LEAST_STROKE and bool((overlap > WELL_PAINTED).all())
+    line = positions[-1] - positions[0]
+    grown = float(line.norm()) > LEAST_STROKE
+    return grown and bool((overlap > WELL_PAINTED).all())
 
 
 def at_rest(alpha: torch.Tensor, chomper: Fit, target: Fit) -> Fit:
     """The target (T, H, W) as it was before the chomper reached it, in every frame."""
     T = len(alpha)
-    gap = (target.positions - chomper.positions).norm(dim=1)
-    clear = gap > chomper.radii + 1.2 * target.radii[0]
-    first = int((~clear).nonzero()[0, 0]) if not clear.all() else T
+    way = target.positions - chomper.positions
+    reach = chomper.radii + 1.2 * target.radii[0]
+    clear = way.norm(dim=1) > reach
+    reached = (~clear).nonzero()[:, 0].tolist()
+    first = reached[0] if reached else T
     own = fit_open(alpha[: max(first, 1)])
     if own is None:
         return target
@@ -107,37 +134,47 @@ def at_rest(alpha: torch.Tensor, chomper: Fit, target: Fit) -> Fit:
     )
 
 
-def bitten(
-    chomper: Fit, chomper_alpha: torch.Tensor, target: Fit, alpha: torch.Tensor
-) -> tuple[torch.Tensor, bool]:
-    """Hold a target against what a chomper must have left of it.
+def bitten(chomper: Fit, target: Fit, alpha: torch.Tensor) -> tuple[torch.Tensor, bool]:
+    """Hold a target against what a chomper, which is in front of it, must have left of it.
 
     Args:
-        chomper_alpha, alpha: coverages (T, H, W) of the chomper, which is in front, and the target.
+        alpha: coverage (T, H, W) of the target.
 
     Returns:
         IoU (T,) of the target with what must be left, and whether it is bitten as it must be.
     """
     T, H, W = alpha.shape
-    way = target.positions[0] - chomper.positions[0]
+    start = chomper.positions[0]
+    way = target.positions[0] - start
     way = way / way.norm().clamp(min=1e-6)
-    depth = (chomper.positions - chomper.positions[0]) @ way
+    depth = (chomper.positions - start) @ way
     deepest = depth.cummax(0).values  # (T,)
-    centers = chomper.positions[0] + deepest[:, None] * way
-    zeros = torch.zeros(T)
-    disc = coverage("circle", centers, chomper.radii.median().expand(T) * BITE, zeros, H, W)
-    whole = coverage(target.shape, target.positions, target.radii, target.angles, H, W)
-    covered = coverage(chomper.shape, chomper.positions, chomper.radii, chomper.angles, H, W)
-    left = torch.minimum(whole, 1 - disc) * (1 - covered)
+    centers = start + deepest[:, None] * way
+    radii = chomper.radii.median().expand(T) * BITE
+    disc = coverage("circle", centers, radii, torch.zeros(T), H, W)
+    whole = _drawn(target, H, W)
+    in_view = 1 - _drawn(chomper, H, W)
+    left = torch.minimum(whole, 1 - disc) * in_view
     overlap = iou(alpha, left)
-    bite = torch.minimum(whole[-1], disc[-1])
-    size = bite.sum() / whole[-1].sum().clamp(min=1e-6)
-    open_to_view = bite * (1 - covered)  # (T, H, W)
-    there = deepest > deepest[-1] - 0.02
-    remains = (alpha * open_to_view).sum((1, 2)) / open_to_view.sum((1, 2)).clamp(min=1.0)
-    healed = bool((remains[there] > HEALED).any())
+
+    entire = whole[-1]
+    bite = torch.minimum(entire, disc[-1])
+    mass = entire.sum()
+    size = bite.sum() / mass.clamp(min=1e-6)
+    open_bite = bite * in_view  # (T, H, W)
+    area = open_bite.sum((1, 2))
+    filled = (alpha * open_bite).sum((1, 2))
+    remains = filled / area.clamp(min=1.0)
+    complete = deepest > deepest[-1] - 0.02
+    healed = bool((remains[complete] > HEALED).any())
     fits = bool((overlap > WELL_BITTEN).all())
-    return overlap, fits and not healed and float(size) > LEAST_BITE
+    large = float(size) > LEAST_BITE
+    return overlap, fits and large and not healed
+
+
+def _drawn(own: Fit, height: int, width: int) -> torch.Tensor:
+    """Coverage (T, H, W) of a shape where it was found."""
+    return coverage(own.shape, own.positions, own.radii, own.angles, height, width)
 
 
 def is_lit(thing: Fit, lamp: Fit, colors: tuple[str | None, ...]) -> bool:
@@ -147,12 +184,17 @@ def is_lit(thing: Fit, lamp: Fit, colors: tuple[str | None, ...]) -> bool:
     first = colors.index("on")
     if any(color != "on" for color in colors[first:]):
         return False
-    gap = (thing.positions - lamp.positions).norm(dim=1) / (thing.radii + lamp.radii)
-    near = gap[max(first - 1, 0) : first + 2].min()
-    return bool(near < CONTACT) and int(gap.argmin()) in range(first - 1, first + 2)
+    way = thing.positions - lamp.positions
+    reach = thing.radii + lamp.radii
+    gap = way.norm(dim=1) / reach
+    around = slice(max(first - 1, 0), first + 2)
+    touches = bool(gap[around].min() < CONTACT)
+    nearest = int(gap.argmin())
+    return touches and abs(nearest - first) <= 1
 
 
 def iou(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """Intersection over union (T,) of two coverages (T, H, W): Σ min / Σ max."""
-    union = torch.maximum(a, b).sum((1, 2)).clamp(min=1e-6)
-    return torch.minimum(a, b).sum((1, 2)) / union
+    intersection = torch.minimum(a, b).sum((1, 2))
+    union = torch.maximum(a, b).sum((1, 2))
+    return intersection / union.clamp(min=1e-6)

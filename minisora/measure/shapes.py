@@ -15,7 +15,7 @@ from operator import attrgetter
 import torch
 import torch.nn.functional as F
 
-from minisora.measure.laws import PERIOD, fit_line, rotation, unwrap
+from minisora.measure.laws import PERIOD, fit_line, rotation, unwrap, vertex
 from minisora.measure.regions import RIPPLE, centers_of
 from minisora.world.render import KINDS, coverage
 from minisora.world.scene import ROUND, SHAPES
@@ -70,27 +70,28 @@ def fit(alpha: torch.Tensor, visible: torch.Tensor, zoom: torch.Tensor) -> Fit |
         return None
     edge = (alpha * _edge(visible)).sum((1, 2))
     whole = seen & (edge < 0.5)
+    enough = min(WHOLE_FRAMES, T)
+    few = int(whole.sum()) < enough
     clear = whole
-    if int(whole.sum()) < min(WHOLE_FRAMES, T):
+    if few:
         clear = seen & (area >= 0.8 * area.max())
     centers = centers_of(alpha)
     shape, error, angles = _nearest_shape(alpha, centers, area, clear, unit)
-    if clear is not whole and error < TOUCHES:  # nothing is missing of it
+    if few and error < TOUCHES:  # nothing is missing of it
         whole = clear
-    radii = (area / AREA[shape]).sqrt() / unit
-    frames = torch.arange(T).float()
-    if int(whole.sum()) < min(WHOLE_FRAMES, T):
+    if int(whole.sum()) < enough:
         shape, error, radius = _fit_cut(alpha, visible, clear)
-        radii, angles = radius.expand(T), torch.zeros(T)
+        radii = radius.expand(T)
+        angles = torch.zeros(T)
     else:
-        start, slope = fit_line((radii / zoom)[clear], frames[clear])
-        radii = torch.where(whole, radii, (start + slope * frames).clamp(min=0.02) * zoom)
-        first, rate, _ = rotation(angles[clear], frames[clear], PERIOD.get(shape, 0.0), 0.5)
-        angles = torch.where(whole, angles, first + rate * frames)
+        radii = (area / AREA[shape]).sqrt() / unit
+        radii = _even_radii(radii, zoom, clear, whole)
+        period = PERIOD.get(shape, 0.0)
+        angles = _even_angles(angles, period, clear, whole)
     positions = centers - offset(shape, radii, angles)
     cut = seen & ~whole
     if cut.any():
-        own = positions[cut], radii[cut], angles[cut]
+        own = (positions[cut], radii[cut], angles[cut])
         positions[cut] = _settle(alpha[cut], visible, shape, *own)
     if shape in PERIOD:
         angles = unwrap(angles, PERIOD[shape])
@@ -99,20 +100,53 @@ def fit(alpha: torch.Tensor, visible: torch.Tensor, zoom: torch.Tensor) -> Fit |
 
 def fit_open(alpha: torch.Tensor) -> Fit | None:
     """The same where there is no wall and the camera does not zoom."""
-    return fit(alpha, torch.ones(alpha.shape[1:], dtype=torch.bool), torch.ones(len(alpha)))
+    visible = torch.ones(alpha.shape[1:], dtype=torch.bool)
+    zoom = torch.ones(len(alpha))
+    return fit(alpha, visible, zoom)
 
 
 def offset(shape: str, radii: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
     """From where a shape is drawn to its centre of mass (..., 2)."""
     x, y = CENTER.get(shape, (0.0, 0.0))
-    cos, sin = angles.cos(), angles.sin()
-    return radii[..., None] * torch.stack([x * cos - y * sin, x * sin + y * cos], dim=-1)
+    cos = angles.cos()
+    sin = angles.sin()
+    dx = x * cos - y * sin
+    dy = x * sin + y * cos
+    return radii[..., None] * torch.stack([dx, dy], dim=-1)
 
 
 def _edge(visible: torch.Tensor) -> torch.Tensor:
     """Visible pixels (H, W) at the frame's edge or beside a wall."""
-    inner = F.avg_pool2d(F.pad(visible[None, None].float(), (1, 1, 1, 1)), 3, 1)[0, 0] > 0.99
+    padded = F.pad(visible[None, None].float(), (1, 1, 1, 1))
+    around = F.avg_pool2d(padded, 3, 1)[0, 0]  # fraction of the 3×3 pixels that is visible
+    inner = around > 0.99
     return visible & ~inner
+
+
+def _even_radii(
+    radii: torch.Tensor,
+    zoom: torch.Tensor,
+    clear: torch.Tensor,
+    whole: torch.Tensor,
+) -> torch.Tensor:
+    """Radii (T,); where an object is not whole, those of even growth through the clear frames."""
+    frames = torch.arange(len(radii)).float()
+    in_world = radii / zoom
+    start, slope = fit_line(in_world[clear], frames[clear])
+    even = (start + slope * frames).clamp(min=0.02)
+    return torch.where(whole, radii, even * zoom)
+
+
+def _even_angles(
+    angles: torch.Tensor,
+    period: float,
+    clear: torch.Tensor,
+    whole: torch.Tensor,
+) -> torch.Tensor:
+    """Angles (T,); where an object is not whole, those of an even rotation."""
+    frames = torch.arange(len(angles)).float()
+    start, rate, _ = rotation(angles[clear], frames[clear], period, 0.5)
+    return torch.where(whole, angles, start + rate * frames)
 
 
 # ------------------------------------------------------------------------- objects seen whole
@@ -128,22 +162,31 @@ def _nearest_shape(
     """The drawn shape that is nearest over clear frames, by how much it misses, its angles (T,)."""
     crops = _crops(alpha, centers, area, unit)  # (T, CROP²)
     bank, squares, spans = _bank()
-    radii = torch.tensor(BANK_RADII) * 1.0
-    nearest = (area[:, None].sqrt() * 0.6 - radii).abs().argmin(1)  # (T,) which of the bank's sizes
+    radii = area.sqrt() * 0.6  # pixels, about
+    misses = radii[:, None] - torch.tensor(BANK_RADII)
+    nearest = misses.abs().argmin(1)  # (T,) which of the bank's sizes
     products = torch.einsum("tc,rnc->trn", crops, bank)
     frames = torch.arange(len(area))
     errors = squares[nearest] - 2 * products[frames, nearest]
-    errors = (errors + crops.square().sum(1, keepdim=True)) / CROP**2  # (T, N)
-    means = {s: float(errors[clear, span].amin(1).mean()) for s, span in spans.items()}
+    errors = errors + crops.square().sum(1, keepdim=True)
+    errors = errors / CROP**2  # (T, N)
+    means = {}
+    for shape, span in spans.items():
+        least = errors[clear, span].amin(1)
+        means[shape] = float(least.mean())
     shape = min(means, key=means.__getitem__)
     if shape in UPRIGHT:
         return shape, means[shape], torch.zeros(len(area))
-    angles = _refine(errors[:, spans[shape]], _bank_angles(shape), PERIOD[shape])
+    own = errors[:, spans[shape]]
+    angles = _refine(own, _bank_angles(shape), PERIOD[shape])
     return shape, means[shape], angles
 
 
 def _crops(
-    alpha: torch.Tensor, centers: torch.Tensor, area: torch.Tensor, unit: float
+    alpha: torch.Tensor,
+    centers: torch.Tensor,
+    area: torch.Tensor,
+    unit: float,
 ) -> torch.Tensor:
     """Cut each frame's object out, centred and scaled to the same area: (T, CROP²)."""
     T, H, W = alpha.shape
@@ -154,7 +197,8 @@ def _crops(
     x = x[:, None, :].expand(T, CROP, CROP)
     y = y[:, :, None].expand(T, CROP, CROP)
     grid = torch.stack([x, y], dim=-1)
-    return F.grid_sample(alpha[:, None], grid, align_corners=False).flatten(1)
+    crops = F.grid_sample(alpha[:, None], grid, align_corners=False)
+    return crops.flatten(1)
 
 
 def _bank_angles(shape: str) -> torch.Tensor:
@@ -173,12 +217,14 @@ def _bank() -> tuple[torch.Tensor, torch.Tensor, dict[str, slice]]:
     Returns:
         (radii, N, CROP²), the sums of its squares (radii, N), and which of the N a shape has.
     """
-    parts, spans = [], {}
+    parts = []
+    spans = {}
     start = 0
     for shape in KINDS:
         own = torch.stack([_bank_crops(shape, radius) for radius in BANK_RADII])
-        spans[shape] = slice(start, start + own.shape[1])
-        start += own.shape[1]
+        end = start + own.shape[1]
+        spans[shape] = slice(start, end)
+        start = end
         parts.append(own)
     bank = torch.cat(parts, dim=1)
     return bank, bank.square().sum(-1), spans
@@ -208,8 +254,7 @@ def _refine(error: torch.Tensor, angles: torch.Tensor, period: float) -> torch.T
     left = error[rows, (best - 1) % count]
     middle = error[rows, best]
     right = error[rows, (best + 1) % count]
-    curvature = (left - 2 * middle + right).clamp(min=1e-9)
-    shift = ((left - right) / (2 * curvature)).clamp(-0.5, 0.5)
+    shift = vertex(left, middle, right)
     return angles[best] + shift * period / count
 
 
@@ -242,12 +287,14 @@ def _fit_cut(
 ) -> tuple[str, float, torch.Tensor]:
     """The upright shape, how much it misses, and the radius that explain cut-off frames best."""
     rows = clear.nonzero()[:2, 0]
-    alpha, seen = alpha[rows], visible.float()
-    if min(seen.shape) >= 2 * COARSE:  # half as fine is fine enough
-        alpha, seen = F.avg_pool2d(alpha, 2), F.avg_pool2d(seen[None], 2)[0]
-    fits = [_grow(alpha, seen, shape, None, 3) for shape in SHAPES]  # no tool leaves the view
+    alpha = alpha[rows]
+    shown = visible.float()
+    if min(shown.shape) >= 2 * COARSE:  # half as fine is fine enough
+        alpha = F.avg_pool2d(alpha, 2)
+        shown = F.avg_pool2d(shown[None], 2)[0]
+    fits = [_grow(alpha, shown, shape, None, 3) for shape in SHAPES]  # no tool leaves the view
     fits.sort(key=attrgetter("error"))
-    fits = [_grow(alpha, seen, one.shape, one, 6) for one in fits[:2]]
+    fits = [_grow(alpha, shown, one.shape, one, 6) for one in fits[:2]]
     best = min(fits, key=attrgetter("error"))
     return best.shape, best.error, best.radius
 
@@ -263,22 +310,31 @@ class _Cut:
 
 
 def _grow(
-    alpha: torch.Tensor, visible: torch.Tensor, shape: str, start: _Cut | None, steps: int
+    alpha: torch.Tensor,
+    visible: torch.Tensor,
+    shape: str,
+    start: _Cut | None,
+    steps: int,
 ) -> _Cut:
     """Move and scale an upright shape until its visible part is where, and as large as, it is."""
     height, width = visible.shape
+    number = len(alpha)
     area = alpha.sum()
     wanted = centers_of(alpha)
-    zeros = torch.zeros(len(alpha))
-    radius = (area / len(alpha) / AREA[shape]).sqrt() * 2 / min(height, width)
+    zeros = torch.zeros(number)
+    radius = (area / number / AREA[shape]).sqrt() * 2 / min(height, width)
     positions = wanted
     if start:
-        radius, positions = start.radius, start.positions
+        radius = start.radius
+        positions = start.positions
     for _ in range(steps):
-        radii = radius.expand(len(alpha))
-        drawn = coverage(shape, positions, radii, zeros, height, width) * visible
-        positions = positions + 1.3 * (wanted - centers_of(drawn))
-        radius = radius * (area / drawn.sum().clamp(min=1e-6)).sqrt().clamp(0.8, 1.25)
-    drawn = coverage(shape, positions, radius.expand(len(alpha)), zeros, height, width) * visible
-    error = float((drawn - alpha).square().sum() / area)
+        drawn = coverage(shape, positions, radius.expand(number), zeros, height, width)
+        drawn = drawn * visible
+        missed = wanted - centers_of(drawn)
+        positions = positions + 1.3 * missed
+        ratio = area / drawn.sum().clamp(min=1e-6)
+        radius = radius * ratio.sqrt().clamp(0.8, 1.25)
+    drawn = coverage(shape, positions, radius.expand(number), zeros, height, width)
+    missed = drawn * visible - alpha
+    error = float(missed.square().sum() / area)
     return _Cut(shape, error, positions, radius)

@@ -9,7 +9,7 @@ every clip, so that no other figure here shows it.
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -47,26 +47,40 @@ def measure_spread(model: MiniSora, clips: int, seed: int, **options: Any) -> Ta
         Figures as in `spread_figures`.
     """
     shape = clip_shape(model)
-    scenes = [sample_scene(TEST_SEEDS + i, **FIXED, **shape) for i in range(2 * clips)]
-    true = read_traits(render(scenes[:clips], **shape), shape["fps"])
+    fps = shape["fps"]
+    seeds = range(TEST_SEEDS, TEST_SEEDS + 2 * clips)
+    scenes = [sample_scene(own, **FIXED, **shape) for own in seeds]
+    true = read_traits(render(scenes[:clips], **shape), fps)
     others = round_trip(model, render(scenes[clips:], **shape))
     generated = generate_clips(model, [PROMPT] * clips, seed, **options)
     return {
-        "generated": spread_figures(read_traits(generated, shape["fps"]), true),
-        "ground truth": spread_figures(read_traits(others, shape["fps"]), true),
+        "generated": spread_figures(read_traits(generated, fps), true),
+        "ground truth": spread_figures(read_traits(others, fps), true),
     }
 
 
 def read_traits(videos: torch.Tensor, fps: float) -> Traits:
     """Traits of the largest object of each clip (B, 3, T, H, W); clips without one are left out."""
-    readings = [read(video, fps) for video in videos]
-    things = [reading.objects[0] for reading in readings if reading.objects]
-    tracks = [thing.positions[thing.seen] for thing in things]
+    places = []
+    travels = []
+    sizes = []
+    motions = []
+    for video in videos:
+        objects = read(video, fps).objects
+        if not objects:
+            continue
+        largest = objects[0]
+        track = largest.positions[largest.seen]
+        way = track[-1] - track[0]
+        places.append(track[0].tolist())
+        travels.append([float(way.norm())])
+        sizes.append([largest.law.first_radius])
+        motions.append(largest.motion)
     return Traits(
-        places=torch.tensor([track[0].tolist() for track in tracks]),
-        travels=torch.tensor([[float((track[-1] - track[0]).norm())] for track in tracks]),
-        sizes=torch.tensor([[thing.law.first_radius] for thing in things]),
-        motions=[thing.motion for thing in things],
+        torch.tensor(places),
+        torch.tensor(travels),
+        torch.tensor(sizes),
+        motions,
     )
 
 
@@ -80,14 +94,15 @@ def spread_figures(found: Traits, true: Traits) -> dict[str, Figure | None]:
     if min(len(found.motions), len(true.motions)) < 2:
         return dict.fromkeys(("places", "travels", "sizes", "motions"))
     generator = torch.Generator().manual_seed(0)
-    figures: dict[str, Figure | None] = {}
-    for name in ("places", "travels", "sizes"):
-        ours, theirs = getattr(found, name), getattr(true, name)
-        figures[name] = _ratio(ours, theirs, _deviation, generator)
-    kinds = {kind: i for i, kind in enumerate(sorted({*found.motions, *true.motions}))}
-    ours, theirs = (torch.tensor([kinds[m] for m in t.motions]) for t in (found, true))
-    figures["motions"] = _ratio(ours, theirs, _number_of_kinds, generator)
-    return figures
+    kinds = sorted({*found.motions, *true.motions})
+    ours = torch.tensor([kinds.index(motion) for motion in found.motions])
+    theirs = torch.tensor([kinds.index(motion) for motion in true.motions])
+    return {
+        "places": _ratio(found.places, true.places, _deviation, generator),
+        "travels": _ratio(found.travels, true.travels, _deviation, generator),
+        "sizes": _ratio(found.sizes, true.sizes, _deviation, generator),
+        "motions": _ratio(ours, theirs, _number_of_kinds, generator),
+    }
 
 
 def _ratio(
@@ -99,12 +114,25 @@ def _ratio(
     """The ratio of two spreads, and where 95 % of those of resampled clips lie."""
     ratios = []
     for _ in range(RESAMPLES):
-        ours = found[torch.randint(len(found), (len(found),), generator=generator)]
-        theirs = true[torch.randint(len(true), (len(true),), generator=generator)]
-        ratios.append(spread(ours) / max(spread(theirs), 1e-9))
-    low, high = torch.tensor(ratios).quantile(torch.tensor([0.025, 0.975])).tolist()
+        ours = spread(_resampled(found, generator))
+        theirs = spread(_resampled(true, generator))
+        ratios.append(ours / max(theirs, 1e-9))
+    ends = torch.tensor([0.025, 0.975])
+    low, high = torch.tensor(ratios).quantile(ends).tolist()
     value = spread(found) / max(spread(true), 1e-9)
-    return {"mean": round(value, 4), "low": round(low, 4), "high": round(high, 4), "n": len(found)}
+    return {
+        "mean": round(value, 4),
+        "low": round(low, 4),
+        "high": round(high, 4),
+        "n": len(found),
+    }
+
+
+def _resampled(values: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """As many of the values (N, ...), drawn with replacement."""
+    number = len(values)
+    rows = torch.randint(number, (number,), generator=generator)
+    return values[rows]
 
 
 def _deviation(values: torch.Tensor) -> float:
@@ -115,5 +143,6 @@ def _deviation(values: torch.Tensor) -> float:
 def _number_of_kinds(kinds: torch.Tensor) -> float:
     """As many equally frequent kinds would have the same entropy."""
     counts = Counter(kinds.tolist()).values()
-    fractions: Sequence[float] = [count / len(kinds) for count in counts]
-    return math.exp(-sum(p * math.log(p) for p in fractions))
+    fractions = [count / len(kinds) for count in counts]
+    entropy = -sum(p * math.log(p) for p in fractions)
+    return math.exp(entropy)
