@@ -198,3 +198,10 @@ def test_a_fall_needs_the_touch_a_bounce_and_an_object_at_rest():
         law = fall_law(wrong, b)
         assert law is None or law.error > 0.06
     assert fall_law(a[:8], b[:8]) is None, "what has not landed may still do anything"
+
+
+def test_tracks_that_begin_at_one_point_are_no_collision():
+    """They have no way from one to the other; such tracks once ended in an error."""
+    a = torch.zeros(9, 2)
+    b = torch.stack([torch.linspace(0, 1, 9), torch.zeros(9)], dim=1)
+    assert best_collision(a, b, 0.3, 0.3, torch.ones(9, dtype=torch.bool), 8) is None

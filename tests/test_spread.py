@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from minisora.measure.spread import FIXED, Traits, measure_spread, read_traits, spread_figures
+from minisora.measure.spread import Traits, measure_spread, read_traits, spread_figures
 from minisora.measure.tasks import TASKS
 from minisora.world.dataset import sample_scene
 from minisora.world.render import render
@@ -39,7 +39,8 @@ def test_one_motion_where_the_world_has_four_is_a_quarter():
 
 
 def test_traits_are_those_of_the_scenes():
-    scenes = [sample_scene(i, **FIXED, motion="right") for i in range(6)]
+    fixed = {"shape": "circle", "color": "red", "motion": "right"}
+    scenes = [sample_scene(i, **fixed) for i in range(6)]
     found = read_traits(render(scenes), 8)
     assert found.motions == ["right"] * 6
     things = [scene.objects[0] for scene in scenes]

@@ -55,16 +55,25 @@ def test_scenes(family: str, split: str, count: int, **shape: Any) -> list[Scene
     return [sample_scene(seed, family, split, **shape) for seed in seeds]
 
 
-def test_prompts(scenes: Sequence[Scene], style: str | None = None, **shape: Any) -> list[str]:
+def test_prompts(
+    scenes: Sequence[Scene],
+    style: str | None = None,
+    *,
+    num_frames: int = 17,
+    height: int = 32,
+    width: int = 32,
+    fps: float = FPS,
+) -> list[str]:
     """One caption each, in the mixture of forms that training uses.
 
     Args:
-        style: of `caption`. shape: of the clip, by whose length slow and fast are told apart.
+        style: of `caption`. num_frames, fps: as there.
+        height, width: change no caption; they are here so that a clip's whole shape may be given.
     """
     prompts = []
     for scene in scenes:
         rng = random.Random(f"caption {scene.seed}")
-        prompts.append(caption(scene, rng, style, **shape))
+        prompts.append(caption(scene, rng, style, num_frames=num_frames, fps=fps))
     return prompts
 
 

@@ -539,6 +539,8 @@ def _moves(tracked: Tracked, spec: ObjectSpec) -> bool:
 def _is_at(tracked: Tracked, place: str | None, frame: tuple[float, float]) -> bool:
     """Whether an object is at one of the nine places at first, or so near that one may say so."""
     x, y = tracked.on_screen[0].tolist()
+    if math.isnan(x):
+        return False  # it was not there at first
     half_width, half_height = frame
     shifts = (-NEAR_PLACE, 0.0, NEAR_PLACE)
     for dx, dy in itertools.product(shifts, shifts):

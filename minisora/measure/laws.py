@@ -136,6 +136,8 @@ def best_collision(
     moved = (b[-1] - b[0]).norm()
     if moved < rest_of(span) or nearest > 1.25 * reach:
         return None
+    if torch.equal(a[0], b[0]):
+        return None  # no way leads from one to the other
 
     law_a, law_b, velocity, speed = _best_hit(a, b, r_a, r_b, times)
     approach = speed / (2 * fps)  # the nearest moment lies at most half a frame from a frame

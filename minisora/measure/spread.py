@@ -19,11 +19,11 @@ from minisora.measure.clips import clip_shape, generate_clips, round_trip
 from minisora.measure.judge import read
 from minisora.measure.stats import Figure
 from minisora.pipeline import MiniSora
-from minisora.world.dataset import TEST_SEEDS, sample_scene
+from minisora.world.dataset import TEST_SEEDS, ToyWorld
 from minisora.world.render import render
 
 PROMPT = "a red circle"
-FIXED = {"shape": "circle", "color": "red"}  # what the prompt says
+FIXED = {"shape": ("circle",), "color": ("red",)}  # what the prompt says
 RESAMPLES = 1000
 
 Table: TypeAlias = dict[str, Any]
@@ -48,8 +48,8 @@ def measure_spread(model: MiniSora, clips: int, seed: int, **options: Any) -> Ta
     """
     shape = clip_shape(model)
     fps = shape["fps"]
-    seeds = range(TEST_SEEDS, TEST_SEEDS + 2 * clips)
-    scenes = [sample_scene(own, **FIXED, **shape) for own in seeds]
+    world = ToyWorld(only=FIXED, first_seed=TEST_SEEDS, **shape)
+    scenes = [world.scene(i) for i in range(2 * clips)]
     true = read_traits(render(scenes[:clips], **shape), fps)
     others = round_trip(model, render(scenes[clips:], **shape))
     generated = generate_clips(model, [PROMPT] * clips, seed, **options)

@@ -259,24 +259,31 @@ class Caption:
         return f"a {name} {words}"
 
 
-def caption(scene: Scene, rng: random.Random, style: str | None = None, **shape: float) -> str:
+def caption(
+    scene: Scene,
+    rng: random.Random,
+    style: str | None = None,
+    *,
+    num_frames: int = 17,
+    fps: float = FPS,
+) -> str:
     """Describe a scene in one of many ways.
 
     Args:
         rng: chooses the words.
         style: "descriptive" (everything said, but not all sizes of two objects), "short" (some of
             it), or None for either.
-        shape: num_frames and fps of the clip, by which slow and fast are told apart.
+        num_frames, fps: of the clip, by whose length slow and fast are told apart.
     """
-    return _caption(scene, rng, style, **shape)[0]
+    return _caption(scene, rng, style, num_frames, fps)[0]
 
 
 def _caption(
-    scene: Scene, rng: random.Random, style: str | None = None, **shape: float
+    scene: Scene, rng: random.Random, style: str | None, num_frames: int, fps: float
 ) -> tuple[str, Caption]:
     """A sentence, and what it has said."""
     style = style or rng.choice(("descriptive", "descriptive", "short"))
-    duration = max(shape.get("num_frames", 17) - 1, 1) / shape.get("fps", FPS)
+    duration = max(num_frames - 1, 1) / fps
     words = Caption(scene, rng, style == "descriptive", duration)
     sentence = SENTENCES[scene.family](words)
     if words.chance(0.08):
@@ -525,7 +532,7 @@ def complete_caption(
 
     "a red circle moving left, large, slowly, starting at the right, on a navy grid"
     """
-    text, words = _caption(scene, rng, num_frames=num_frames, fps=fps)
+    text, words = _caption(scene, rng, None, num_frames, fps)
     unit = min(height, width)
     frame = (width / unit, height / unit)
     tracks = simulate(scene, 1, fps, frame[1])
@@ -577,7 +584,7 @@ def detailed_caption(
 
     The paths come in the order in which the caption names the objects.
     """
-    text, words = _caption(scene, rng, num_frames=num_frames, fps=fps)
+    text, words = _caption(scene, rng, None, num_frames, fps)
     unit = min(height, width)
     tracks = simulate(scene, num_frames, fps, height / unit)
     positions = tracks.on_screen()[0][moments(num_frames)]
