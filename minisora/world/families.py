@@ -10,6 +10,7 @@ import math
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from minisora.world.scene import (
     BACKGROUND_COLORS,
@@ -327,12 +328,17 @@ FAMILIES = {
 
 
 def _scene(
-    rng: random.Random, clip: Clip, objects: tuple[SceneObject, ...], **more: object
+    rng: random.Random,
+    clip: Clip,
+    objects: tuple[SceneObject, ...],
+    texture: str | None = None,
+    **more: Any,
 ) -> Scene:
-    """A scene before a random background."""
-    background = clip.fixed.get("background") or rng.choice(list(BACKGROUND_COLORS))
-    texture = clip.fixed.get("texture") or more.pop("texture", None) or rng.choice(TEXTURES)
-    return Scene(objects, background, str(texture), **more)  # type: ignore[arg-type]
+    """A scene before a background that is fixed, or else the family's own, or else random."""
+    fixed = clip.fixed
+    background = fixed.get("background") or rng.choice(list(BACKGROUND_COLORS))
+    texture = fixed.get("texture") or texture or rng.choice(TEXTURES)
+    return Scene(objects, background, texture, **more)
 
 
 def _object(
