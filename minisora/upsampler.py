@@ -42,8 +42,10 @@ class PromptUpsampler(nn.Module):
     def forward(self, ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         """ids, attention_mask (B, S) → scores (B, S, V): those at s are of the word after s."""
         B, S = ids.shape
-        earlier = torch.ones(S, S, dtype=torch.bool, device=ids.device).tril()
-        x = self.text(ids, attention_mask[:, None] & earlier)  # (B, S, D_text)
+        order = torch.arange(S, device=ids.device)
+        causal = order <= order[:, None]  # (S, S): row s sees the words up to s
+        mask = attention_mask[:, None] & causal  # (B, S, S)
+        x = self.text(ids, mask)  # (B, S, D_text)
         return self.head(x).float()
 
     def loss(self, plain: torch.Tensor, detailed: torch.Tensor) -> torch.Tensor:
@@ -57,15 +59,21 @@ class PromptUpsampler(nn.Module):
             The mean over all added words in nats, a scalar.
         """
         B, S = detailed.shape
-        plain_length = (plain != PAD).sum(1, keepdim=True) - 1  # (B, 1), without EOS
+        is_word = plain != PAD
+        plain_length = is_word.sum(1, keepdim=True) - 1  # (B, 1), without EOS
         order = torch.arange(1, S, device=plain.device)
-        target = detailed[:, 1:].masked_fill(order < plain_length, PAD)  # (B, S - 1)
-        scores = self(detailed, detailed != PAD)[:, :-1]  # (B, S - 1, V)
-        return F.cross_entropy(scores.flatten(0, 1), target.flatten(), ignore_index=PAD)
+        target = detailed[:, 1:]  # (B, S - 1)
+        target = target.masked_fill(order < plain_length, PAD)
+        scores = self(detailed, detailed != PAD)
+        scores = scores[:, :-1].flatten(0, 1)  # (B * (S - 1), V)
+        return F.cross_entropy(scores, target.flatten(), ignore_index=PAD)
 
     @torch.no_grad()
     def upsample(
-        self, prompts: Sequence[str], tokenizer: Tokenizer, generator: torch.Generator | None = None
+        self,
+        prompts: Sequence[str],
+        tokenizer: Tokenizer,
+        generator: torch.Generator | None = None,
     ) -> list[str]:
         """Continue every prompt until EOS is drawn, or until the tokenizer takes no more words.
 
@@ -81,37 +89,42 @@ class PromptUpsampler(nn.Module):
         """
         ids, _ = tokenizer(prompts)
         typed = (ids != PAD).sum(1) - 1  # (B,) words of each prompt; EOS is overwritten
-        most = tokenizer.max_length - 1
         lengths = typed.clone()
-        ids = F.pad(ids, (0, tokenizer.max_length - ids.shape[1]))
-        unfinished = (lengths > 0) & (lengths < most)
+        most = tokenizer.max_length  # EOS included
+        ids = F.pad(ids, (0, most - ids.shape[1]))
+        unfinished = (lengths > 0) & (lengths < most - 1)
         while unfinished.any():
             word = self._next_words(ids, lengths, generator)
-            unfinished = unfinished & (word != EOS)
-            rows = unfinished.nonzero()[:, 0]
-            ids[rows, lengths[rows]] = word[rows]
-            lengths[rows] += 1
-            unfinished = unfinished & (lengths < most)
+            unfinished &= word != EOS
+            ids[unfinished, lengths[unfinished]] = word[unfinished]
+            lengths[unfinished] += 1
+            unfinished &= lengths < most - 1
         upsampled = []
-        for prompt, row, start, end in zip(prompts, ids, typed, lengths, strict=True):
-            added = row[start:end].tolist()
+        for i, prompt in enumerate(prompts):
+            added = ids[i, typed[i] : lengths[i]].tolist()
             if added:
-                words = [tokenizer.vocabulary[i - 2] for i in added]
-                prompt = f"{prompt.rstrip(' .,')}, {' '.join(words)}"
+                words = [tokenizer.vocabulary[number - 2] for number in added]
+                addition = " ".join(words)
+                beginning = prompt.rstrip(" .,")
+                prompt = f"{beginning}, {addition}"
             upsampled.append(prompt)
         return upsampled
 
     def _next_words(
-        self, ids: torch.Tensor, lengths: torch.Tensor, generator: torch.Generator | None
+        self,
+        ids: torch.Tensor,
+        lengths: torch.Tensor,
+        generator: torch.Generator | None,
     ) -> torch.Tensor:
         """Draw the word that follows the first `lengths` words of every row of ids: (B,)."""
         device = self.head.weight.device
-        words = ids[:, : int(lengths.max())]  # (B, S)
-        mask = torch.arange(words.shape[1]) < lengths[:, None]
-        scores = self(words.to(device), mask.to(device)).cpu()  # (B, S, V)
+        longest = int(lengths.max())
+        words = ids[:, :longest]  # (B, S)
+        mask = torch.arange(longest) < lengths[:, None]
+        scores = self(words.to(device), mask.to(device))  # (B, S, V)
         rows = torch.arange(len(ids))
         last = (lengths - 1).clamp(min=0)
-        chances = scores[rows, last].softmax(-1)  # (B, V)
+        chances = scores.cpu()[rows, last].softmax(-1)  # (B, V)
         chances[:, PAD] = 0
         least = MIN_P * chances.amax(-1, keepdim=True)
         chances[chances < least] = 0

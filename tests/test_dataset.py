@@ -146,6 +146,9 @@ def test_wishes_are_kept():
         (thing,) = scene.objects
         assert {name: getattr(thing, name) for name in wishes} == wishes
         assert (scene.background, scene.texture) == ("white", "grid")
+    for family in FAMILIES:
+        scene = sample_scene(0, family, background="navy", texture="stripes")
+        assert (scene.background, scene.texture) == ("navy", "stripes"), family
 
 
 def test_a_spinning_object_is_found_in_every_colour():

@@ -25,16 +25,20 @@ def alphas_cumprod(schedule: str = "cosine", num_train_timesteps: int = 1000) ->
     if schedule == "linear":
         betas = torch.linspace(1e-4, 0.02, num_train_timesteps, dtype=torch.float64)
     elif schedule == "cosine":
-        level = [_cosine_level(i / num_train_timesteps) for i in range(num_train_timesteps + 1)]
-        falls = [1 - after / before for before, after in pairwise(level)]
-        betas = torch.tensor(falls, dtype=torch.float64).clamp(max=0.999)
+        times = [i / num_train_timesteps for i in range(num_train_timesteps + 1)]
+        levels = [_cosine_level(time) for time in times]
+        falls = [1 - after / before for before, after in pairwise(levels)]
+        betas = torch.tensor(falls, dtype=torch.float64)
+        betas = betas.clamp(max=0.999)
     else:
         raise ValueError(f"schedule={schedule!r} is not known; it is linear or cosine")
     return (1 - betas).cumprod(0)
 
 
-def _cosine_level(t: float) -> float:
-    return math.cos((t + 0.008) / 1.008 * math.pi / 2) ** 2
+def _cosine_level(time: float) -> float:
+    """The clean variance that is left at a time from 0 to 1, but for a constant factor."""
+    angle = (time + 0.008) / 1.008 * math.pi / 2
+    return math.cos(angle) ** 2
 
 
 def v_from(x_0: torch.Tensor, noise: torch.Tensor, alpha_bar: torch.Tensor) -> torch.Tensor:
@@ -42,7 +46,9 @@ def v_from(x_0: torch.Tensor, noise: torch.Tensor, alpha_bar: torch.Tensor) -> t
 
     Appendix D of arXiv:2202.00512.
     """
-    return alpha_bar.sqrt() * noise - (1 - alpha_bar).sqrt() * x_0
+    a = alpha_bar.sqrt()
+    s = (1 - alpha_bar).sqrt()
+    return a * noise - s * x_0
 
 
 def clean_and_noise_from_v(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
+import torch.nn.functional as F
 
 from minisora.config import GUIDANCE_SCALE
 from minisora.device import autocast
@@ -48,12 +49,16 @@ def latent_basis(model: MiniSora) -> LatentBasis:
         width=preset.width,
         fps=preset.fps,
     )
-    latents = model.encode(world.batch(0, CLIPS).videos).float().cpu()
+    batch = world.batch(0, CLIPS)
+    latents = model.encode(batch.videos)  # (B, Cz, Tz, Hz, Wz)
+    latents = latents.float().cpu()
     cells = latents.movedim(1, -1).flatten(0, -2)  # (cells, Cz)
     mean = cells.mean(0)
     _, values, axes = torch.linalg.svd(cells - mean, full_matrices=False)
-    largest = axes.gather(1, axes.abs().argmax(1, keepdim=True))
-    return LatentBasis(mean, axes * largest.sign(), values / len(cells) ** 0.5)
+    std = values / len(cells) ** 0.5
+    where = axes.abs().argmax(1, keepdim=True)
+    largest = axes.gather(1, where)  # (Cz, 1)
+    return LatentBasis(mean, axes * largest.sign(), std)
 
 
 def latents_to_rgb(latents: torch.Tensor, basis: LatentBasis) -> torch.Tensor:
@@ -61,9 +66,12 @@ def latents_to_rgb(latents: torch.Tensor, basis: LatentBasis) -> torch.Tensor:
 
     Red, green and blue are the first three axes of the basis, from −2 to 2 standard deviations.
     """
-    away = latents.float().cpu() - basis.mean[:, None, None, None]
+    mean = basis.mean[:, None, None, None]
+    std = basis.std[:3, None, None, None]
+    away = latents.float().cpu() - mean
     along = torch.einsum("ac,cthw->athw", basis.axes[:3], away)
-    return (along / (2 * basis.std[:3, None, None, None])).clamp(-1, 1)
+    colors = along / (2 * std)
+    return colors.clamp(-1, 1)
 
 
 def slerp(start: torch.Tensor, end: torch.Tensor, fraction: float) -> torch.Tensor:
@@ -75,17 +83,22 @@ def slerp(start: torch.Tensor, end: torch.Tensor, fraction: float) -> torch.Tens
         start, end: Gaussian noise of one shape.
         fraction: 0 is the start, 1 the end.
     """
-    cosine = torch.nn.functional.cosine_similarity(start.flatten(), end.flatten(), dim=0)
+    cosine = F.cosine_similarity(start.flatten(), end.flatten(), dim=0)
     angle = cosine.clamp(-1, 1).acos()
     if angle < 1e-4:  # nearly the same noise: a straight line will do
         return torch.lerp(start, end, fraction)
-    ahead = torch.sin((1 - fraction) * angle) * start + torch.sin(fraction * angle) * end
-    return ahead / torch.sin(angle)
+    of_start = torch.sin((1 - fraction) * angle)
+    of_end = torch.sin(fraction * angle)
+    between = of_start * start + of_end * end
+    return between / torch.sin(angle)
 
 
 @torch.no_grad()
 def clips_from_noise(
-    model: MiniSora, prompt: str, noise: torch.Tensor, num_inference_steps: int
+    model: MiniSora,
+    prompt: str,
+    noise: torch.Tensor,
+    num_inference_steps: int,
 ) -> torch.Tensor:
     """Sample clips of one prompt from noise that the caller chose, as `denoise` does from a draw.
 
@@ -97,14 +110,18 @@ def clips_from_noise(
     Returns:
         videos (B, 3, T, H, W) in [-1, 1], on the CPU.
     """
+    device = model.device
     patch = model.dit.config.patch_size
-    tokens = patchify(noise.to(model.device), patch)
-    grid = grid_of(tuple(noise.shape[2:]), patch)
-    positions = positions_of(grid, device=model.device)
-    sigmas = sigma_schedule(num_inference_steps, model.preset.shift, model.device)
-    ids = model.tokenizer([prompt, ""])[0].to(model.device)  # the second is the null prompt
-    with autocast(model.device, model.dtype):
-        asked, null = (model.text.read(one.expand(len(noise), -1), grid) for one in ids[:, None])
+    grid = grid_of(noise.shape[2:], patch)
+    positions = positions_of(grid, device=device)
+    sigmas = sigma_schedule(num_inference_steps, model.preset.shift, device)
+    ids, _ = model.tokenizer([prompt, ""])  # the second is the null prompt
+    prompt_ids, null_ids = ids.to(device)
+    with autocast(device, model.dtype):
+        asked = model.text.read(prompt_ids.expand(len(noise), -1), grid)
+        null = model.text.read(null_ids.expand(len(noise), -1), grid)
         velocity = guided(model.dit, positions, asked, null, GUIDANCE_SCALE)
+        tokens = patchify(noise.to(device), patch)
         tokens = euler(velocity, tokens, sigmas)
-        return model.decode(unpatchify(tokens, grid, patch)).cpu()
+        latents = unpatchify(tokens, grid, patch)
+        return model.decode(latents).cpu()

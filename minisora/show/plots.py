@@ -14,9 +14,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+FAMILIES = (("solo", "#0072B2", "o"), ("pair", "#D55E00", "s"))  # name, colour, marker
+
 
 def new_axes(
-    width: float = 6.0, height: float = 3.2, columns: int = 1, rows: int = 1, **options: Any
+    width: float = 6.0,
+    height: float = 3.2,
+    columns: int = 1,
+    rows: int = 1,
+    **options: Any,
 ) -> "tuple[Figure, Any]":
     """Make a figure on opaque white, which no one shows by accident, and its axes.
 
@@ -30,14 +36,16 @@ def new_axes(
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), facecolor="white", layout="constrained")
-    return figure, figure.subplots(rows, columns, **options)
+    axes = figure.subplots(rows, columns, **options)
+    return figure, axes
 
 
 def figure_html(figure: "Figure", alt: str, dpi: int = 80) -> str:
     """A matplotlib figure as an image tag, with words for those who do not see it."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi)
-    return image_html(Image.open(buffer), alt)
+    picture = Image.open(buffer)
+    return image_html(picture, alt)
 
 
 def plot_curve(points: list[dict[str, Any]], ax: "Axes | None" = None) -> "Axes":
@@ -46,10 +54,11 @@ def plot_curve(points: list[dict[str, Any]], ax: "Axes | None" = None) -> "Axes"
     Args:
         points: of a run's `curve.json`.
     """
-    ax = ax or new_axes()[1]
+    if ax is None:
+        _, ax = new_axes()
     points = [point for point in points if point["stage"] == "dit" and "solo" in point]
     minutes = [point["minutes"] for point in points]
-    for family, color, marker in (("solo", "#0072B2", "o"), ("pair", "#D55E00", "s")):
+    for family, color, marker in FAMILIES:
         figures = [point[family]["all"] for point in points]
         values = [figure["value"] for figure in figures]
         low = [figure["low"] for figure in figures]

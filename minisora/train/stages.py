@@ -49,73 +49,93 @@ def train_vae(
             after the first has `other_fraction` of the steps.
         compile: see `device.compiled`; for the first size only. options: of `fit`.
     """
-    pools = [videos] if isinstance(videos, torch.Tensor) else list(videos)
+    if isinstance(videos, torch.Tensor):
+        videos = [videos]
+    pools = list(videos)
+    config = preset.train_vae
     networks = compiled_for_sizes(vae, compile, len(pools), every=False)
     fractions = fractions_of_sizes(len(pools), preset.other_fraction)
 
     def loss_of(step: int, generator: torch.Generator) -> tuple[torch.Tensor, Figures]:
         size = draw_size(fractions, generator)
-        video = draw_videos(pools[size], preset.train_vae.batch_size, generator)
-        latents = vae.latent_shape(*video.shape[2:])
-        shape = (len(video), vae.config.latent_channels, *latents)
-        noise = torch.randn(shape, generator=generator, device=generator.device)
+        video = draw_videos(pools[size], config.batch_size, generator)
+        B, _, T, H, W = video.shape
+        cells = vae.latent_shape(T, H, W)
+        shape = (B, vae.config.latent_channels, *cells)
+        noise = torch.randn(shape, generator=generator, device=video.device)
 
         decoded, kl = networks[size](video, noise)
         error = F.mse_loss(decoded, video)
         kl = kl.mean()
-        loss = error + preset.kl_weight * kl / video[0].numel()
+        numbers = video[0].numel()
+        loss = error + preset.kl_weight * kl / numbers
         return loss, {"mse": error, "kl": kl}
 
-    return fit("vae", vae, loss_of, preset.train_vae, run_dir, **options)
+    return fit("vae", vae, loss_of, config, run_dir, **options)
 
 
-def compiled_for_sizes(network: nn.Module, compile: bool, sizes: int, every: bool) -> list[Any]:
+def compiled_for_sizes(
+    network: nn.Module,
+    compile: bool,
+    sizes: int,
+    every: bool,
+) -> list[Any]:
     """A network for each of several sizes, compiled for every one or for the first alone.
 
     A size after the first may take longer to compile than it saves in its few steps.
     """
     first = compiled(network, compile)
-    others = [first if every else network] * (sizes - 1)
-    return [first, *others]
+    other = first if every else network
+    return [first] + [other] * (sizes - 1)
 
 
 def draw_videos(pool: torch.Tensor, batch_size: int, generator: torch.Generator) -> torch.Tensor:
     """Draw clips from a pool (M, 3, T, H, W) uint8: (B, 3, T, H, W) in [-1, 1]."""
     device = generator.device
     rows = torch.randint(len(pool), (batch_size,), generator=generator, device=device)
-    videos = pool[rows.to(pool.device)].to(device)
-    return videos.float() / 127.5 - 1
+    videos = pool[rows.to(pool.device)]
+    return videos.to(device).float() / 127.5 - 1
 
 
 # ----------------------------------------------------------------------------------- 2 text encoder
 
 
 def train_language(
-    pair: TextVideoPair, data: Latents, preset: Preset, run_dir: str | Path, **options: Any
+    pair: TextVideoPair,
+    data: Latents,
+    preset: Preset,
+    run_dir: str | Path,
+    **options: Any,
 ) -> list[dict]:
     """Teach the text encoder what words look like: a caption is near its clip, far from others."""
+    config = preset.train_language
 
     def loss_of(step: int, generator: torch.Generator) -> tuple[torch.Tensor, Figures]:
-        batch = data.draw(preset.train_language.batch_size, generator)
+        batch = data.draw(config.batch_size, generator)
         loss, accuracy = pair(*batch)
         return loss, {"own caption nearest": accuracy}
 
-    return fit("text", pair, loss_of, preset.train_language, run_dir, **options)
+    return fit("text", pair, loss_of, config, run_dir, **options)
 
 
 # ------------------------------------------------------------------------------- 3 prompt upsampler
 
 
 def train_upsampler(
-    upsampler: PromptUpsampler, data: Latents, preset: Preset, run_dir: str | Path, **options: Any
+    upsampler: PromptUpsampler,
+    data: Latents,
+    preset: Preset,
+    run_dir: str | Path,
+    **options: Any,
 ) -> list[dict]:
     """Teach the upsampler what a detailed caption adds to its plain one; it sees no clip."""
+    config = preset.train_upsampler
 
     def loss_of(step: int, generator: torch.Generator) -> tuple[torch.Tensor, Figures]:
-        plain, detailed = data.draw_pairs(preset.train_upsampler.batch_size, generator)
+        plain, detailed = data.draw_pairs(config.batch_size, generator)
         return upsampler.loss(plain, detailed), {}
 
-    return fit("upsampler", upsampler, loss_of, preset.train_upsampler, run_dir, **options)
+    return fit("upsampler", upsampler, loss_of, config, run_dir, **options)
 
 
 # ------------------------------------------------------------------------------------ 4 transformer
@@ -146,11 +166,13 @@ def train_dit(
     text, dit = model["text"], model["dit"]
     assert isinstance(text, TextEncoder) and isinstance(dit, DiT)
     patch_size = dit.config.patch_size
-    buckets = [data] if isinstance(data, Latents) else list(data)
-    on_gpu = is_gpu(next(dit.parameters()).device)
-    networks = compiled_for_sizes(dit, compile, len(buckets), every=not on_gpu)
-    readers = compiled_for_sizes(text, compile, len(buckets), every=not on_gpu)
-    batches = Batches(buckets, patch_size, preset)
+    if isinstance(data, Latents):
+        data = [data]
+    batches = Batches(data, patch_size, preset)
+    device = next(dit.parameters()).device
+    on_cpu = not is_gpu(device)
+    networks = compiled_for_sizes(dit, compile, len(data), every=on_cpu)
+    readers = compiled_for_sizes(text, compile, len(data), every=on_cpu)
 
     def loss_of(step: int, generator: torch.Generator) -> tuple[torch.Tensor, Figures]:
         early = step < preset.curriculum_steps
@@ -163,8 +185,9 @@ def train_dit(
         augmented = augment_clean(sigma, preset.noise_augmentation, generator)
 
         x_t = add_noise(x_0, noise, augmented[..., None])
-        # one level a clip is embedded once, where another shape need not be compiled for it
-        told = sigma[:, :1] if early and not on_gpu else sigma
+        told = sigma
+        if early and on_cpu:  # on a GPU the network would be compiled for this shape as well
+            told = sigma[:, :1]  # the one level of a clip, embedded once
         positions = positions_of(grid, device=x_0.device)
         condition = readers[size].read(ids, grid)
         velocity = networks[size](x_t, told, positions, *condition)
@@ -179,15 +202,16 @@ def train_dit(
 class Batches:
     """Draws the transformer's batches, each of one size, with as much work in one as in another."""
 
-    def __init__(self, buckets: list[Latents], patch_size: Size, preset: Preset):
+    def __init__(self, buckets: Sequence[Latents], patch_size: Size, preset: Preset):
         self.buckets = buckets
         self.preset = preset
         self.fractions = [bucket.fraction for bucket in buckets]
-        patch = math.prod(patch_size)
         tokens = []  # of a clip: patches and words
         for bucket in buckets:
             cells = bucket.latents[0, 0].numel()
-            tokens.append(cells // patch + bucket.ids.shape[-1])
+            patches = cells // math.prod(patch_size)
+            words = bucket.ids.shape[-1]
+            tokens.append(patches + words)
         work = preset.train_dit.batch_size * tokens[0]
         self.batch_sizes = [max(work // count, 1) for count in tokens]
 
@@ -196,17 +220,24 @@ class Batches:
     ) -> tuple[int, torch.Tensor, torch.Tensor]:
         """The number of a size, latents (B, Cz, Tz, Hz, Wz) of it, ids (B, S) of their captions."""
         preset = self.preset
-        size = 0 if early else draw_size(self.fractions, generator)
-        detailed = preset.curriculum_detailed_fraction if early else preset.detailed_fraction
-        latents, ids, _ = self.buckets[size].draw(self.batch_sizes[size], generator, detailed)
-        return size, latents, drop_prompts(ids, preset.prompt_dropout_prob, generator)
+        if early:
+            size = 0
+            detailed = preset.curriculum_detailed_fraction
+        else:
+            size = draw_size(self.fractions, generator)
+            detailed = preset.detailed_fraction
+        bucket = self.buckets[size]
+        latents, ids, _ = bucket.draw(self.batch_sizes[size], generator, detailed)
+        ids = drop_prompts(ids, preset.prompt_dropout_prob, generator)
+        return size, latents, ids
 
 
 def drop_prompts(ids: torch.Tensor, probability: float, generator: torch.Generator) -> torch.Tensor:
     """Replace some prompts, ids (B, S), by the null prompt, which guidance needs."""
-    dropped = torch.rand(len(ids), generator=generator, device=ids.device) < probability
+    drawn = torch.rand(len(ids), generator=generator, device=ids.device)
+    dropped = drawn < probability
     ids = ids.masked_fill(dropped[:, None], PAD)
-    ids[:, 0] = ids[:, 0].masked_fill(dropped, EOS)
+    ids[:, 0].masked_fill_(dropped, EOS)
     return ids
 
 
@@ -217,7 +248,8 @@ def augment_clean(sigma: torch.Tensor, most: float, generator: torch.Generator) 
         sigma: (B, N). The network is told this one, and calls the tokens clean.
         most: the highest level, see `Preset.noise_augmentation`.
     """
-    level = most * torch.rand(len(sigma), 1, generator=generator, device=sigma.device)
+    drawn = torch.rand(len(sigma), 1, generator=generator, device=sigma.device)
+    level = most * drawn
     return torch.where(sigma == 0, level, sigma)
 
 
@@ -227,6 +259,7 @@ def _by_noise_level(error: torch.Tensor, sigma: torch.Tensor) -> Figures:
     low = 0.0
     for high in NOISE_BINS:
         inside = (sigma > low) & (sigma <= high)
-        figures[f"σ ≤ {high}"] = (error * inside).sum() / inside.sum()
+        total = (error * inside).sum()
+        figures[f"σ ≤ {high}"] = total / inside.sum()
         low = high
     return figures

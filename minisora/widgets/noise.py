@@ -30,7 +30,8 @@ def snr_db(sigma: torch.Tensor, std: float = 1.0) -> torch.Tensor:
     Args:
         std: standard deviation of x_0.
     """
-    return 20 * torch.log10((1 - sigma) * std / sigma)
+    signal = (1 - sigma) * std
+    return 20 * torch.log10(signal / sigma)
 
 
 def schedule_db(schedule: str) -> torch.Tensor:
@@ -42,9 +43,12 @@ def schedule_db(schedule: str) -> torch.Tensor:
     if schedule not in SCHEDULES:
         raise ValueError(f"schedule={schedule!r} is not known; it is one of {', '.join(SCHEDULES)}")
     if schedule.startswith("DDPM"):
-        kept = alphas_cumprod(schedule.split()[1], STEPS)
+        _, kind = schedule.split()
+        kept = alphas_cumprod(kind, STEPS)
         return 10 * torch.log10(kept / (1 - kept))
-    return snr_db(shift_sigma(PROGRESS, 3.0 if "shift" in schedule else 1.0))
+    shift = 3.0 if "shift" in schedule else 1.0
+    sigma = shift_sigma(PROGRESS, shift)
+    return snr_db(sigma)
 
 
 def tint(latents: torch.Tensor, basis: torch.Tensor) -> torch.Tensor:
@@ -52,17 +56,24 @@ def tint(latents: torch.Tensor, basis: torch.Tensor) -> torch.Tensor:
 
     With one `basis` the same cell has the same colour at every noise level.
     """
-    mean = basis.flatten(1).mean(1, keepdim=True)
-    centred = basis.flatten(1) - mean  # (Cz, cells)
+    cells = basis.flatten(1)  # (Cz, cells)
+    mean = cells.mean(1, keepdim=True)
+    centred = cells - mean
     left, _, _ = torch.linalg.svd(centred, full_matrices=False)
     axes = left[:, :3].T  # (3, Cz)
-    reach = (axes @ centred).abs().amax()
-    colors = axes @ (latents.flatten(1) - mean) / reach
-    return colors.clamp(-1, 1).reshape(3, *latents.shape[1:])
+    along = axes @ centred
+    reach = along.abs().amax()
+    away = latents.flatten(1) - mean
+    colors = axes @ away / reach  # (3, cells)
+    size = latents.shape[1:]
+    return colors.clamp(-1, 1).reshape(3, *size)
 
 
 def guess(
-    model: MiniSora, x_t: torch.Tensor, sigma: float, prompts: list[str]
+    model: MiniSora,
+    x_t: torch.Tensor,
+    sigma: float,
+    prompts: list[str],
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The network's velocity at x_t, and the x_0 that follows from it.
 
@@ -94,9 +105,14 @@ def plot_schedules(schedule: str, decibels: float) -> tuple[str, float]:
 
 
 def render_noise(
-    model: MiniSora, video: torch.Tensor, prompt: str, sigma: float, seed: int, schedule: str
+    model: MiniSora,
+    video: torch.Tensor,
+    prompt: str,
+    sigma: float,
+    seed: int,
+    schedule: str,
 ) -> Html:
-    """A clip (3, T, H, W) at noise level sigma, the network's velocity, and its guess of x_0.
+    """Show a clip (3, T, H, W) at noise level sigma, the network's velocity, and its guess of x_0.
 
     Raises:
         ValueError: sigma outside of [0, 1], an unknown word, an unknown schedule.
@@ -108,30 +124,54 @@ def render_noise(
     noise = torch.randn(x_0.shape, generator=generator).to(x_0)
     x_t = add_noise(x_0, noise, torch.tensor(sigma))
     velocity, x_0_hat = guess(model, x_t, sigma, [prompt])
-    decibels = float(snr_db(torch.tensor(sigma, dtype=torch.float64)))
+    level = snr_db(torch.tensor(sigma, dtype=torch.float64))
+    decibels = float(level)
     plot, passed = plot_schedules(schedule, decibels)
     noisy, guessed = model.decode(torch.cat([x_t, x_0_hat]))
-    latents = {"x_0, clean": x_0, "x_t": x_t, "velocity": velocity, "guess of x_0": x_0_hat}
-    decoded = {"x_0, clean": video, "x_t": noisy, "guess of x_0": guessed}
-    rows = [["", "latents, three main directions", "decoded"]]
-    for name, cells in latents.items():
-        alt = f"{name} at σ = {sigma:.2f}"
-        colors = tint(cells[0], x_0[0])
-        row = [name, film(colors, f"{alt}, latents", colors.shape[1], 6), ""]
-        if name in decoded:
-            row[2] = film(decoded[name], f"{alt}, four frames", 4, 2)
-        rows.append(row)
+
+    rows = [
+        ["", "latents, three main directions", "decoded"],
+        _row("x_0, clean", sigma, x_0, x_0, video),
+        _row("x_t", sigma, x_t, x_0, noisy),
+        _row("velocity", sigma, velocity, x_0, None),
+        _row("guess of x_0", sigma, x_0_hat, x_0, guessed),
+    ]
     missed = (x_0_hat - x_0).square().mean()
-    error = float(missed / x_0.square().mean())
-    ends = {math.inf: "no noise", -math.inf: "no signal"}
-    level = ends.get(decibels, f"SNR {decibels:+.1f} dB")
+    power = x_0.square().mean()
+    error = float(missed / power)
     words = (
-        f"σ = {sigma:.2f}: {level}; {schedule} is here after "
+        f"σ = {sigma:.2f}: {_level(decibels)}; {schedule} is here after "
         f"{100 * passed:.0f} % of its steps, from clean to noise. The guess of x_0 misses "
         f"{100 * error:.0f} % of the latents' power "
         "(0 % is right, 100 % is as good as guessing zero)."
     )
-    return Html(page(side_by_side(table(rows), plot)), words)
+    pictures = side_by_side(table(rows), plot)
+    return Html(page(pictures), words)
+
+
+def _row(
+    name: str,
+    sigma: float,
+    latents: torch.Tensor,
+    basis: torch.Tensor,
+    decoded: torch.Tensor | None,
+) -> list[str]:
+    """A name, latents (1, Cz, Tz, Hz, Wz) in the colours of a basis, and frames of their clip."""
+    alt = f"{name} at σ = {sigma:.2f}"
+    colors = tint(latents[0], basis[0])
+    strip = film(colors, f"{alt}, latents", colors.shape[1], 6)
+    frames = ""
+    if decoded is not None:
+        frames = film(decoded, f"{alt}, four frames", 4, 2)
+    return [name, strip, frames]
+
+
+def _level(decibels: float) -> str:
+    if decibels == math.inf:
+        return "no noise"
+    if decibels == -math.inf:
+        return "no signal"
+    return f"SNR {decibels:+.1f} dB"
 
 
 class NoiseExplorer(Panel):
@@ -142,20 +182,23 @@ class NoiseExplorer(Panel):
     """
 
     def __init__(self, model: MiniSora, clips: list[tuple[str, torch.Tensor]], sigma: float = 0.6):
-        names = [(caption, i) for i, (caption, _) in enumerate(clips)]
+        captions = [caption for caption, _ in clips]
+        numbered = [(caption, i) for i, caption in enumerate(captions)]
         controls = {
             "sigma": slider("σ", float(sigma), 0.0, 1.0, 0.01, "0 is clean, 1 is noise"),
             "seed": slider("seed", 0, 0, 20, about="Which noise"),
             "schedule": menu("schedule", SCHEDULES, about="The schedule to mark"),
-            "clip": menu("clip", names, 0, "The clip to add noise to"),
-            "prompt": line("prompt", clips[0][0], "Empty is the null prompt"),
+            "clip": menu("clip", numbered, 0, "The clip to add noise to"),
+            "prompt": line("prompt", captions[0], "Empty is the null prompt"),
         }
 
         def use_its_caption(change: dict[str, Any]) -> None:
-            controls["prompt"].value = clips[change["new"]][0]
+            clip = change["new"]
+            controls["prompt"].value = captions[clip]
 
         def render(clip: int, **values: Any) -> Html:
-            return render_noise(model, clips[clip][1], **values)
+            _, video = clips[clip]
+            return render_noise(model, video, **values)
 
         controls["clip"].observe(use_its_caption, "value")
         super().__init__(render, controls, height=350)

@@ -10,6 +10,8 @@ import math
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import combinations, product
+from typing import Any
 
 from minisora.world.scene import (
     BACKGROUND_COLORS,
@@ -43,7 +45,7 @@ HELD_OUT = {  # one colour a shape
     ("ring", "red"),
 }
 SHAPE_COLOR_PAIRS = {
-    "seen": [(s, c) for s in SHAPES for c in COLORS if (s, c) not in HELD_OUT],
+    "seen": [pair for pair in product(SHAPES, COLORS) if pair not in HELD_OUT],
     "held_out": sorted(HELD_OUT),
 }
 NOT_ROUND = [shape for shape in SHAPES if shape not in ROUND]
@@ -59,6 +61,18 @@ HIT_FROM_ABOVE = tuple(shape for shape in SHAPES if shape != "heart")  # it has 
 LANDS_IN_THE_MIDDLE = tuple(shape for shape in SHAPES if shape != "star")  # it has two feet
 SLOW, FAST = (0.4, 0.6), (0.85, 1.1)  # half-widths in the whole clip
 SOLO_MOTIONS = tuple(m for m in MOTIONS if not m.startswith("leaving"))
+# what an object does while the camera looks away, or through a cut
+SIMPLE_MOTIONS = ("still", "spinning", "growing", "shrinking", *DIRECTIONS)
+PANS_AND_ZOOMS = tuple(kind for kind in CAMERAS if kind.startswith(("pans", "zooms")))
+LOOKS = tuple(kind for kind in CAMERAS if kind.startswith("looks"))
+# of two objects that meet
+SIZES_OF_TWO = (("small", "small"), ("small", "large"), ("large", "small"))
+FACING = {  # relation → angle in radians at which a chomper faces what it bites
+    "left of": 0.0,
+    "right of": math.pi,
+    "above": math.pi / 2,
+    "below": -math.pi / 2,
+}
 
 
 @dataclass(frozen=True)
@@ -74,7 +88,11 @@ class Clip:
 def pairs_of(split: str, shape: str | None, color: str | None) -> list[tuple[str, str]]:
     """The shapes and colours of a split that agree with what is fixed; None is free."""
     pairs = SHAPE_COLOR_PAIRS[split]
-    return [pair for pair in pairs if shape in (None, pair[0]) and color in (None, pair[1])]
+    if shape is not None:
+        pairs = [pair for pair in pairs if pair[0] == shape]
+    if color is not None:
+        pairs = [pair for pair in pairs if pair[1] == color]
+    return pairs
 
 
 # --------------------------------------------------------------------------------- one object
@@ -82,31 +100,35 @@ def pairs_of(split: str, shape: str | None, color: str | None) -> list[tuple[str
 
 def solo(rng: random.Random, clip: Clip) -> Scene:
     """One object, one motion."""
-    return _scene(rng, clip, (_object(rng, clip),))
+    thing = _object(rng, clip)
+    return _scene(rng, clip, (thing,))
 
 
 def order(rng: random.Random, clip: Clip) -> Scene:
     """One object that does two things, one after the other."""
     first, then = rng.sample(list(DIRECTIONS), 2)
-    speed = rng.uniform(0.5, 0.8) / (clip.duration / 2)
-    thing = _object(rng, clip, motion="still", size=rng.choice(("small", "small", "large")))
+    middle = clip.duration / 2
+    speed = rng.uniform(0.5, 0.8) / middle
+    size = rng.choice(("small", "small", "large"))
+    thing = _object(rng, clip, motion="still", size=size)
     vx, vy = _velocity(first, speed)
     thing = replace(thing, motion=first, vx=vx, vy=vy)
-    middle = clip.duration / 2
     kind = rng.choice(("direction", "direction", "stops", "color"))
     if kind == "direction":
-        turn = Turn(middle, *_velocity(then, speed))
+        vx, vy = _velocity(then, speed)
+        turn = Turn(middle, vx, vy)
     elif kind == "stops":
-        then, turn = "stops", Turn(middle)
+        then = "stops"
+        turn = Turn(middle)
     else:
-        then = rng.choice(
-            [c for s, c in pairs_of(clip.split, thing.shape, None) if c != thing.color]
-            or list(COLORS)
-        )
+        pairs = pairs_of(clip.split, thing.shape, None)
+        colors = [color for _, color in pairs if color != thing.color]
+        then = rng.choice(colors or list(COLORS))
         if rng.random() < 0.4:
             thing = replace(thing, motion="still", vx=0.0, vy=0.0)
         turn = Turn(middle, thing.vx, thing.vy, COLORS[then])
-    return _scene(rng, clip, (replace(thing, then=then, turn=turn),), family="order")
+    thing = replace(thing, then=then, turn=turn)
+    return _scene(rng, clip, (thing,), family="order")
 
 
 def returning(rng: random.Random, clip: Clip) -> Scene:
@@ -114,7 +136,8 @@ def returning(rng: random.Random, clip: Clip) -> Scene:
     way = rng.choice(("left", "right"))
     thing = _object(rng, clip, motion="still")
     dx, _ = DIRECTIONS[way]
-    edge = clip.frame[0] + thing.radius * 1.25  # where it is out of view
+    half_width, _ = clip.frame
+    edge = half_width + thing.radius * 1.25  # where it is out of view
     distance = edge - dx * thing.x + rng.uniform(0.0, 0.3)
     middle = clip.duration / 2
     vx = dx * distance / middle
@@ -128,35 +151,43 @@ def behind_wall(rng: random.Random, clip: Clip) -> Scene:
     way = rng.choice(("left", "right"))
     thing = _object(rng, clip, motion="still", size="small")
     dx, _ = DIRECTIONS[way]
-    start = -dx * (clip.frame[0] - thing.radius * rng.uniform(1.15, 1.25))
+    half_width, _ = clip.frame
+    margin = thing.radius * rng.uniform(1.15, 1.25)
+    start = -dx * (half_width - margin)
     vx = -2 * start / clip.duration
     thing = replace(thing, motion=way, x=start, vx=vx)
-    wall = rng.uniform(0.3, 0.4) * max(1.0, clip.frame[0] * 0.9)
+    wall = rng.uniform(0.3, 0.4) * max(1.0, half_width * 0.9)
     return _scene(rng, clip, (thing,), family="wall", wall=wall)
 
 
 def camera(rng: random.Random, clip: Clip) -> Scene:
     """The camera pans or zooms."""
-    kind = rng.choice([k for k in CAMERAS if k.startswith(("pans", "zooms"))])
+    kind = rng.choice(PANS_AND_ZOOMS)
+    move, way = kind.split()
     motion = rng.choice(("still", "still", "still", "spinning", *DIRECTIONS))
     thing = _object(rng, clip, motion=motion)
     amount = rng.uniform(0.5, 0.9)
-    if kind.startswith("zooms"):
-        amount = rng.uniform(0.4, 0.6) if kind == "zooms in" else -rng.uniform(0.4, 0.6)
-    texture = rng.choice(SHOWS_PAN.get(kind.split()[1], SHOWS_ZOOM))
+    if kind == "zooms in":
+        amount = rng.uniform(0.4, 0.6)
+    elif kind == "zooms out":
+        amount = -rng.uniform(0.4, 0.6)
+    texture = rng.choice(SHOWS_PAN.get(way, SHOWS_ZOOM))
+    if move == "pans":  # start where it is still in view at the end
+        dx, dy = DIRECTIONS[way]
+        x = thing.x + dx * amount / 2
+        y = thing.y + dy * amount / 2
+        thing = replace(thing, x=x, y=y)
     path = Camera(kind, amount, clip.duration)
-    if kind.startswith("pans"):  # start where it is still in view at the end
-        dx, dy = DIRECTIONS[kind.split()[1]]
-        thing = replace(thing, x=thing.x + dx * amount / 2, y=thing.y + dy * amount / 2)
     return _scene(rng, clip, (thing,), family="camera", camera=path, texture=texture)
 
 
 def looking_away(rng: random.Random, clip: Clip) -> Scene:
     """The camera looks away, by more than a frame's width, and comes back."""
-    kind = rng.choice([k for k in CAMERAS if k.startswith("looks")])
-    motion = rng.choice(("still", "spinning", "growing", "shrinking", *DIRECTIONS))
+    kind = rng.choice(LOOKS)
+    motion = rng.choice(SIMPLE_MOTIONS)
     thing = _object(rng, clip, motion=motion)
-    amount = 2 * clip.frame[0] + rng.uniform(0.1, 0.5)
+    half_width, _ = clip.frame
+    amount = 2 * half_width + rng.uniform(0.1, 0.5)
     path = Camera(kind, amount, clip.duration)
     # other backgrounds repeat themselves within the frame, so that a fast look is not seen in them
     return _scene(rng, clip, (thing,), family="away", camera=path, texture="hills")
@@ -164,11 +195,14 @@ def looking_away(rng: random.Random, clip: Clip) -> Scene:
 
 def shots(rng: random.Random, clip: Clip) -> Scene:
     """A cut: the same object before another background."""
-    motion = rng.choice(("still", "spinning", "growing", "shrinking", *DIRECTIONS))
-    scene = _scene(rng, clip, (_object(rng, clip, motion=motion),), family="shots")
-    others = [(b, t) for b in BACKGROUND_COLORS for t in TEXTURES if b != scene.background]
+    motion = rng.choice(SIMPLE_MOTIONS)
+    thing = _object(rng, clip, motion=motion)
+    scene = _scene(rng, clip, (thing,), family="shots")
+    backgrounds = [name for name in BACKGROUND_COLORS if name != scene.background]
+    others = list(product(backgrounds, TEXTURES))
     background, texture = rng.choice(others)
-    return replace(scene, cut=Cut(clip.duration / 2, background, texture))
+    cut = Cut(clip.duration / 2, background, texture)
+    return replace(scene, cut=cut)
 
 
 # -------------------------------------------------------------------------------- several objects
@@ -177,16 +211,21 @@ def shots(rng: random.Random, clip: Clip) -> Scene:
 def pair(rng: random.Random, clip: Clip) -> Scene:
     """Two objects that move, one beside the other."""
     relation = rng.choice(list(RELATIONS))
-    motions = ["still", "still"]
-    while motions == ["still", "still"]:
-        motions = [rng.choice(("still", *DIRECTIONS)) for _ in range(2)]
-    things = [_object(rng, clip, motion=motion, size="small") for motion in motions]
+    first = second = "still"
+    while first == second == "still":
+        first = rng.choice(("still", *DIRECTIONS))
+        second = rng.choice(("still", *DIRECTIONS))
+    one = _object(rng, clip, motion=first, size="small")
+    other = _object(rng, clip, motion=second, size="small")
     dx, dy = RELATIONS[relation]
     for _ in range(30):
-        a, b = (place(rng, thing, clip.frame, clip.duration) for thing in things)
-        x, y = a.x - b.x, a.y - b.y
-        # the relation holds at the start; `_inside` looks at the rest
-        if x * dx + y * dy > abs(x * dy + y * dx) + 0.1:
+        a = place(rng, one, clip)
+        b = place(rng, other, clip)
+        x = a.x - b.x
+        y = a.y - b.y
+        along = x * dx + y * dy
+        across = abs(x * dy + y * dx)
+        if along > across + 0.1:  # the relation holds at the start; `_inside` looks at the rest
             break
     return _scene(rng, clip, (a, b), family="pair", relation=relation)
 
@@ -197,12 +236,14 @@ def collision(rng: random.Random, clip: Clip) -> Scene:
     In two cases of three one of them is large, and heavier.
     """
     relation = rng.choice(list(RELATIONS))
-    sizes = rng.choice((("small", "small"), ("small", "large"), ("large", "small")))
-    first, second = (_object(rng, clip, motion="still", size=size) for size in sizes)
-    first = replace(first, radius=rng.uniform(SIZES[sizes[0]][0], SIZES[sizes[0]][0] + 0.03))
-    second = replace(second, radius=rng.uniform(SIZES[sizes[1]][0], SIZES[sizes[1]][0] + 0.03))
+    size_a, size_b = rng.choice(SIZES_OF_TWO)
+    a = _object(rng, clip, motion="still", size=size_a)
+    b = _object(rng, clip, motion="still", size=size_b)
+    a = replace(a, radius=_low_radius(rng, size_a))
+    b = replace(b, radius=_low_radius(rng, size_b))
     speed = rng.uniform(0.3, 0.6) * 2.0 / clip.duration
-    a, b = _approach(rng, clip, first, second, relation, speed, rng.uniform(0.15, 0.35))
+    gap = rng.uniform(0.15, 0.35)
+    a, b = _approach(rng, clip, a, b, relation, speed, gap)
     a = replace(a, motion="hits")
     b = replace(b, motion="hit")
     return _scene(rng, clip, (a, b), family="collision", relation=relation, verb="hits")
@@ -213,20 +254,21 @@ def fall(rng: random.Random, clip: Clip) -> Scene:
 
     It touches it, for the first time, before three fifths of the clip are over.
     """
-    sizes = rng.choice((("small", "small"), ("small", "large"), ("large", "small")))
-    first = _one_of(rng, clip, LANDS_IN_THE_MIDDLE, sizes[0])
-    second = _one_of(rng, clip, HIT_FROM_ABOVE, sizes[1])
-    side_a, top_a, bottom_a = (extent * first.radius for extent in EXTENT[first.shape])
-    side_b, top_b, bottom_b = (extent * second.radius for extent in EXTENT[second.shape])
+    size_a, size_b = rng.choice(SIZES_OF_TWO)
+    a = _one_of(rng, clip, LANDS_IN_THE_MIDDLE, size_a)
+    b = _one_of(rng, clip, HIT_FROM_ABOVE, size_b)
+    side_a, top_a, bottom_a = _extent(a)
+    side_b, top_b, bottom_b = _extent(b)
     half_width, half_height = clip.frame
     stands = half_height - bottom_b
     touch = stands - top_b - bottom_a  # where the first one's centre is then
     room = touch - (top_a - half_height)
-    in_time = GRAVITY * (0.6 * clip.duration) ** 2 / 2
+    latest = 0.6 * clip.duration
+    in_time = GRAVITY * latest**2 / 2
     drop = rng.uniform(0.6, 1.0) * min(room, in_time, 0.8)
     x = rng.uniform(-1, 1) * (half_width - max(side_a, side_b))
-    a = replace(first, motion="falls onto", x=x, y=touch - drop, gravity=GRAVITY)
-    b = replace(second, motion="hit", x=x, y=stands)
+    a = replace(a, motion="falls onto", x=x, y=touch - drop, gravity=GRAVITY)
+    b = replace(b, motion="hit", x=x, y=stands)
     return _scene(rng, clip, (a, b), family="fall", relation="above", verb="falls onto")
 
 
@@ -235,7 +277,12 @@ def _one_of(rng: random.Random, clip: Clip, shapes: tuple[str, ...], size: str) 
     thing = _object(rng, clip, motion="still", size=size)
     while thing.shape not in shapes:
         thing = _object(rng, clip, motion="still", size=size)
-    return replace(thing, radius=rng.uniform(SIZES[size][0], SIZES[size][0] + 0.03))
+    return replace(thing, radius=_low_radius(rng, size))
+
+
+def _low_radius(rng: random.Random, size: str) -> float:
+    lowest, _ = SIZES[size]
+    return rng.uniform(lowest, lowest + 0.03)
 
 
 def number(rng: random.Random, clip: Clip) -> Scene:
@@ -243,23 +290,23 @@ def number(rng: random.Random, clip: Clip) -> Scene:
     count = rng.choice((2, 3))
     motion = rng.choice(("still", *DIRECTIONS))
     thing = _object(rng, clip, motion=motion, size="small")
-    radius = rng.uniform(0.2, 0.25) if count == 3 else thing.radius
+    if count == 3:
+        radius = rng.uniform(0.2, 0.25)
+        thing = replace(thing, radius=radius)
     for _ in range(50):
-        things = [
-            place(rng, replace(thing, radius=radius), clip.frame, clip.duration)
-            for _ in range(count)
-        ]
-        things = [replace(t, vx=things[0].vx, vy=things[0].vy) for t in things]
+        placed = [place(rng, thing, clip) for _ in range(count)]
+        vx, vy = placed[0].vx, placed[0].vy
+        things = [replace(one, vx=vx, vy=vy) for one in placed]
         if _apart(things):
             break
     return _scene(rng, clip, tuple(things), family="number")
 
 
 def _apart(things: list[SceneObject]) -> bool:
-    for i, a in enumerate(things):
-        for b in things[:i]:
-            if math.hypot(a.x - b.x, a.y - b.y) < 1.2 * (a.radius + b.radius) + 0.05:
-                return False
+    for a, b in combinations(things, 2):
+        distance = math.hypot(a.x - b.x, a.y - b.y)
+        if distance < 1.2 * (a.radius + b.radius) + 0.05:
+            return False
     return True
 
 
@@ -270,8 +317,9 @@ def paint(rng: random.Random, clip: Clip) -> Scene:
     """A brush paints a line that stays."""
     way = rng.choice(list(DIRECTIONS))
     color = rng.choice(list(COLORS))
-    brush = SceneObject("brush", color, "small", way, rng.uniform(0.28, 0.32), 0.0, 0.0)
-    brush = place(rng, brush, clip.frame, clip.duration, speeds=(0.8, 1.2))
+    radius = rng.uniform(0.28, 0.32)
+    brush = SceneObject("brush", color, "small", way, radius, 0.0, 0.0)
+    brush = place(rng, brush, clip, speeds=(0.8, 1.2))
     return _scene(rng, clip, (brush,), family="paint", verb="paints")
 
 
@@ -279,15 +327,16 @@ def bite(rng: random.Random, clip: Clip) -> Scene:
     """A chomper takes a bite out of what it touches, and goes back."""
     relation = rng.choice(list(RELATIONS))
     target = _object(rng, clip, motion="still", size="large")
-    color = rng.choice([c for c in COLORS if c != target.color])
-    chomper = SceneObject("chomper", color, "small", "still", rng.uniform(0.28, 0.32), 0.0, 0.0)
+    colors = [color for color in COLORS if color != target.color]
+    color = rng.choice(colors)
+    radius = rng.uniform(0.28, 0.32)
+    chomper = SceneObject("chomper", color, "small", "still", radius, 0.0, 0.0)
     gap = rng.uniform(0.2, 0.4)
     deep = rng.uniform(0.5, 0.6) * clip.duration  # when it is deepest inside
-    speed = (gap + 0.45 * target.radius + 0.3 * chomper.radius) / deep
-    a, b = _approach(rng, clip, chomper, target, relation, speed, gap)
-    facing = {"left of": 0.0, "right of": math.pi, "above": math.pi / 2, "below": -math.pi / 2}
+    way = gap + 0.45 * target.radius + 0.3 * chomper.radius
+    a, b = _approach(rng, clip, chomper, target, relation, way / deep, gap)
     turn = Turn(deep, -a.vx, -a.vy)
-    a = replace(a, motion="hits", turn=turn, angle=facing[relation])
+    a = replace(a, motion="hits", turn=turn, angle=FACING[relation])
     b = replace(b, motion="hit")
     return _scene(rng, clip, (a, b), family="bite", relation=relation, verb="bites")
 
@@ -296,12 +345,16 @@ def light(rng: random.Random, clip: Clip) -> Scene:
     """An object touches a lamp, which lights and stays lit; the object goes back."""
     relation = rng.choice(("left of", "right of", "above"))
     first = _object(rng, clip, motion="still", size="small")
-    lamp = SceneObject("lamp", "off", "small", "hit", rng.uniform(0.34, 0.4), 0.0, 0.0)
+    radius = rng.uniform(0.34, 0.4)
+    lamp = SceneObject("lamp", "off", "small", "hit", radius, 0.0, 0.0)
     gap = rng.uniform(0.3, 0.5)
     touch = rng.uniform(0.45, 0.6) * clip.duration
-    a, b = _approach(rng, clip, first, lamp, relation, gap / touch, gap)
-    a = replace(a, motion="hits", turn=Turn(touch, -a.vx, -a.vy))
-    b = replace(b, turn=Turn(touch, color=LAMP_ON))
+    speed = gap / touch
+    a, b = _approach(rng, clip, first, lamp, relation, speed, gap)
+    back = Turn(touch, -a.vx, -a.vy)
+    lit = Turn(touch, color=LAMP_ON)
+    a = replace(a, motion="hits", turn=back)
+    b = replace(b, turn=lit)
     return _scene(rng, clip, (a, b), family="lamp", relation=relation, verb="lights")
 
 
@@ -327,29 +380,41 @@ FAMILIES = {
 
 
 def _scene(
-    rng: random.Random, clip: Clip, objects: tuple[SceneObject, ...], **more: object
+    rng: random.Random,
+    clip: Clip,
+    objects: tuple[SceneObject, ...],
+    texture: str | None = None,
+    **more: Any,
 ) -> Scene:
-    """A scene before a random background."""
-    background = clip.fixed.get("background") or rng.choice(list(BACKGROUND_COLORS))
-    texture = clip.fixed.get("texture") or more.pop("texture", None) or rng.choice(TEXTURES)
-    return Scene(objects, background, str(texture), **more)  # type: ignore[arg-type]
+    """A scene before a background that is fixed, or else the family's own, or else random."""
+    fixed = clip.fixed
+    background = fixed.get("background") or rng.choice(list(BACKGROUND_COLORS))
+    texture = fixed.get("texture") or texture or rng.choice(TEXTURES)
+    return Scene(objects, background, texture, **more)
 
 
 def _object(
-    rng: random.Random, clip: Clip, motion: str | None = None, size: str | None = None
+    rng: random.Random,
+    clip: Clip,
+    motion: str | None = None,
+    size: str | None = None,
 ) -> SceneObject:
     """An object of the split, placed for its motion."""
     fixed = clip.fixed
-    chosen = motion or fixed.get("motion")
+    motion = motion or fixed.get("motion")
     pairs = pairs_of(clip.split, fixed.get("shape"), fixed.get("color"))
-    if chosen == "spinning":
+    if motion == "spinning":
         pairs = [pair for pair in pairs if pair[0] not in ROUND]
     shape, color = rng.choice(pairs)
-    if chosen is None:
-        chosen = rng.choice([m for m in SOLO_MOTIONS if m != "spinning" or shape not in ROUND])
+    if motion is None:
+        motions = list(SOLO_MOTIONS)
+        if shape in ROUND:
+            motions.remove("spinning")
+        motion = rng.choice(motions)
     size = fixed.get("size") or size or rng.choice(list(SIZES))
-    thing = SceneObject(shape, color, size, chosen, rng.uniform(*SIZES[size]), 0.0, 0.0)
-    return place(rng, thing, clip.frame, clip.duration)
+    radius = rng.uniform(*SIZES[size])
+    thing = SceneObject(shape, color, size, motion, radius, 0.0, 0.0)
+    return place(rng, thing, clip)
 
 
 def _velocity(way: str, speed: float) -> tuple[float, float]:
@@ -366,19 +431,29 @@ def _approach(
     speed: float,
     gap: float,
 ) -> tuple[SceneObject, SceneObject]:
-    """The first object on its way to the second, which is at rest, along one axis."""
-    dx, dy = (-d for d in RELATIONS[relation])  # the way that it runs
-    half = clip.frame[0] if dx else clip.frame[1]
-    start = -half + first.radius * rng.uniform(1.05, 1.3)
-    other = start + first.radius + gap + second.radius
-    wide = clip.frame[1] if dx else clip.frame[0]
-    across = rng.uniform(-0.5, 0.5) * wide
+    """The first object on its way to the second, which is at rest, along one axis.
+
+    Args:
+        speed: of the first, in half-widths per second.
+        gap: between the two at the beginning, in half-widths.
+    """
+    x, y = RELATIONS[relation]
+    dx, dy = -x, -y  # the way that it runs
     if dx:
-        a_at, b_at = (start * dx, across), (other * dx, across)
+        length, breadth = clip.frame
     else:
-        a_at, b_at = (across, start * dy), (across, other * dy)
-    a = replace(first, x=a_at[0], y=a_at[1], vx=speed * dx, vy=speed * dy)
-    return a, replace(second, x=b_at[0], y=b_at[1])
+        breadth, length = clip.frame
+    start = -length + first.radius * rng.uniform(1.05, 1.3)
+    other = start + first.radius + gap + second.radius
+    across = rng.uniform(-0.5, 0.5) * breadth
+    if dx:
+        a = replace(first, x=start * dx, y=across)
+        b = replace(second, x=other * dx, y=across)
+    else:
+        a = replace(first, x=across, y=start * dy)
+        b = replace(second, x=across, y=other * dy)
+    a = replace(a, vx=speed * dx, vy=speed * dy)
+    return a, b
 
 
 # ---------------------------------------------------------------------- positions and speeds
@@ -394,36 +469,55 @@ class _Room:
     floor: float
 
 
+def _extent(thing: SceneObject) -> tuple[float, float, float]:
+    """How far an upright object reaches from its centre: sideways, up, down, in half-widths."""
+    side, top, bottom = EXTENT[thing.shape]
+    r = thing.radius
+    return side * r, top * r, bottom * r
+
+
 def place(
     rng: random.Random,
     thing: SceneObject,
-    frame: tuple[float, float],
-    duration: float,
+    clip: Clip,
     speeds: tuple[float, float] | None = None,
 ) -> SceneObject:
     """Give an object a start and what its motion needs.
 
     It may leave the frame: the caller rejects that.
+
+    Args:
+        speeds: lowest and highest, in half-widths in the whole clip, of what goes straight.
     """
-    side, top, bottom = (extent * thing.radius for extent in EXTENT[thing.shape])
-    room = _Room(side - frame[0], frame[0] - side, top - frame[1], frame[1] - bottom)
+    side, top, bottom = _extent(thing)
+    half_width, half_height = clip.frame
+    room = _Room(
+        left=side - half_width,
+        right=half_width - side,
+        ceiling=top - half_height,
+        floor=half_height - bottom,
+    )
     x = rng.uniform(room.left, room.right)
     y = rng.uniform(room.ceiling, room.floor)
     thing = replace(thing, x=x, y=y)
-    if thing.motion in DIRECTIONS or thing.motion == "diagonal":
-        return _moving(rng, thing, room, duration, speeds or rng.choice((SLOW, FAST)))
-    if thing.motion in ("falling", "bouncing"):
+    motion = thing.motion
+    if motion in DIRECTIONS or motion == "diagonal":
+        speeds = speeds or rng.choice((SLOW, FAST))
+        return _moving(rng, thing, room, clip.duration, speeds)
+    if motion in ("falling", "bouncing"):
         return _falling(rng, thing, room)
-    if thing.motion == "thrown":
+    if motion == "thrown":
         return _thrown(rng, thing, room)
-    if thing.motion == "circling":
+    if motion == "circling":
         return _circling(rng, thing, room)
-    if thing.motion == "spinning":
-        return replace(thing, spin=rng.uniform(*SPIN) * _sign(rng))
-    if thing.motion in ("growing", "shrinking"):
+    if motion == "spinning":
+        spin = rng.uniform(*SPIN) * _sign(rng)
+        return replace(thing, spin=spin)
+    if motion in ("growing", "shrinking"):
         factor = rng.uniform(*GROWTH)
-        change = factor - 1 if thing.motion == "growing" else 1 / factor - 1
-        return replace(thing, growth=change / duration)
+        if motion == "shrinking":
+            factor = 1 / factor
+        return replace(thing, growth=(factor - 1) / clip.duration)
     return thing  # still
 
 
@@ -438,9 +532,13 @@ def _moving(
     duration: float,
     speeds: tuple[float, float],
 ) -> SceneObject:
-    dx, dy = DIRECTIONS.get(thing.motion) or (_sign(rng), _sign(rng))
+    diagonal = thing.motion == "diagonal"
+    if diagonal:
+        dx, dy = _sign(rng), _sign(rng)
+    else:
+        dx, dy = DIRECTIONS[thing.motion]
     travel = rng.uniform(*speeds)  # half-widths in the whole clip
-    slant = rng.uniform(0.85, 1.18) if thing.motion == "diagonal" else 1.0
+    slant = rng.uniform(0.85, 1.18) if diagonal else 1.0
     x, y = thing.x, thing.y
     if dx > 0:
         x = rng.uniform(room.left, room.right - travel)
@@ -451,7 +549,8 @@ def _moving(
     elif dy < 0:
         y = rng.uniform(room.ceiling + travel, room.floor)
     vx = dx * travel * slant / duration
-    return replace(thing, x=x, y=y, vx=vx, vy=dy * travel / duration)
+    vy = dy * travel / duration
+    return replace(thing, x=x, y=y, vx=vx, vy=vy)
 
 
 def _falling(rng: random.Random, thing: SceneObject, room: _Room) -> SceneObject:
@@ -459,15 +558,19 @@ def _falling(rng: random.Random, thing: SceneObject, room: _Room) -> SceneObject
     # on the floor after 1.1 to 1.3 seconds; falling, to 1.7
     highest = 0.9 if bounces else max(0.6, room.floor - room.ceiling)
     drop = rng.uniform(0.6, highest)
-    return replace(thing, y=room.floor - drop, gravity=GRAVITY, restitution=float(bounces))
+    y = room.floor - drop
+    return replace(thing, y=y, gravity=GRAVITY, restitution=float(bounces))
 
 
 def _thrown(rng: random.Random, thing: SceneObject, room: _Room) -> SceneObject:
     up = rng.uniform(0.8, 1.05)  # in the air for 1.6 to 2.1 seconds
     travel = rng.uniform(0.5, 1.0) * _sign(rng)
-    x = rng.uniform(max(room.left, room.left - travel), min(room.right, room.right - travel))
+    leftmost = max(room.left, room.left - travel)
+    rightmost = min(room.right, room.right - travel)
+    x = rng.uniform(leftmost, rightmost)
     vx = travel * GRAVITY / (2 * up)
-    return replace(thing, x=x, y=room.floor, vx=vx, vy=-up, gravity=GRAVITY, restitution=0.0)
+    thing = replace(thing, x=x, y=room.floor, vx=vx, vy=-up)
+    return replace(thing, gravity=GRAVITY, restitution=0.0)
 
 
 def _circling(rng: random.Random, thing: SceneObject, room: _Room) -> SceneObject:
@@ -476,7 +579,8 @@ def _circling(rng: random.Random, thing: SceneObject, room: _Room) -> SceneObjec
     phase = rng.uniform(0, 2 * math.pi)
     center_x = rng.uniform(room.left + orbit, room.right - orbit)
     center_y = rng.uniform(room.ceiling + orbit, room.floor - orbit)
-    cos, sin = math.cos(phase), math.sin(phase)
+    cos = math.cos(phase)
+    sin = math.sin(phase)
     return replace(
         thing,
         x=center_x + orbit * cos,

@@ -29,6 +29,7 @@ from minisora.world.scene import (
 
 SignedDistance: TypeAlias = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # (x, y) → it
 KINDS = (*SHAPES, *TOOLS)
+MOUTH = 0.6  # of a chomper: radians from its middle to a lip
 AT_ONCE = 64  # scenes that fit a processor's cache are drawn three times as fast
 
 # ------------------------------------------------------------------------------------------ shapes
@@ -43,35 +44,50 @@ def signed_distance(shape: str, x: torch.Tensor, y: torch.Tensor) -> torch.Tenso
     Returns:
         Distances of the same shape; exact near the edge, a lower bound far outside.
     """
-    if shape == "brush":  # a thin handle above a round tip
-        handle = torch.maximum(x.abs() - 0.22, (y + 0.45).abs() - 0.55)
-        return torch.minimum(handle, torch.hypot(x, y - 0.45) - 0.55)
-    if shape == "chomper":  # a disc with an open mouth to its right
-        mouth = x * math.sin(MOUTH) - y.abs() * math.cos(MOUTH)
-        return torch.maximum(torch.hypot(x, y) - 1.0, mouth)
-    if shape == "lamp":  # a bulb on a socket
-        socket = torch.maximum(x.abs() - 0.4, (y - 1.0).abs() - 0.35)
-        return torch.minimum(torch.hypot(x, y) - 0.9, socket)
     if shape == "circle":
-        return torch.hypot(x, y) - 1.0
+        return _disc(x, y, 1.0)
     if shape == "ring":
-        return (torch.hypot(x, y) - 0.75).abs() - 0.25
+        return _disc(x, y, 0.75).abs() - 0.25
     if shape == "square":
-        return torch.maximum(x.abs(), y.abs()) - 0.85
+        return _box(x, y, 0.85, 0.85)
     if shape == "triangle":
         return _star(x, y, points=3, outer=1.2, inner=0.6)
     if shape == "star":
         return _star(x, y, points=5, outer=1.15, inner=0.58)
-    if shape == "heart":  # a square on its tip, with a half disc on each of its two upper sides
-        b = 0.604
-        y = y - 0.443 * b  # the centre of mass lies above the square's middle
-        tip = (x.abs() + y.abs()) / math.sqrt(2) - b
-        lobe = torch.hypot(x.abs() - b / math.sqrt(2), y + b / math.sqrt(2)) - b
-        return torch.minimum(tip, lobe)
+    if shape == "heart":
+        return _heart(x, y)
+    if shape == "brush":  # a thin handle above a round tip
+        handle = _box(x, y + 0.45, 0.22, 0.55)
+        tip = _disc(x, y - 0.45, 0.55)
+        return torch.minimum(handle, tip)
+    if shape == "chomper":  # a disc with an open mouth to its right
+        disc = _disc(x, y, 1.0)
+        mouth = x * math.sin(MOUTH) - y.abs() * math.cos(MOUTH)
+        return torch.maximum(disc, mouth)
+    if shape == "lamp":  # a bulb on a socket
+        bulb = _disc(x, y, 0.9)
+        socket = _box(x, y - 1.0, 0.4, 0.35)
+        return torch.minimum(bulb, socket)
     raise ValueError(f"shape={shape!r} cannot be drawn")
 
 
-MOUTH = 0.6  # radians from the middle of the mouth to a lip
+def _disc(x: torch.Tensor, y: torch.Tensor, radius: float) -> torch.Tensor:
+    return torch.hypot(x, y) - radius
+
+
+def _box(x: torch.Tensor, y: torch.Tensor, half_width: float, half_height: float) -> torch.Tensor:
+    return torch.maximum(x.abs() - half_width, y.abs() - half_height)
+
+
+def _heart(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """A square on its tip, with a half disc on each of its two upper sides."""
+    radius = 0.604  # of the half discs: half of a side of the square
+    middle = radius / math.sqrt(2)  # of a side: so far sideways, and so far up
+    x = x.abs()
+    y = y - 0.443 * radius  # the centre of mass lies above the square's middle
+    square = (x + y.abs()) / math.sqrt(2) - radius
+    lobe = _disc(x - middle, y + middle, radius)
+    return torch.minimum(square, lobe)
 
 
 def _star(
@@ -83,13 +99,15 @@ def _star(
     """
     sector = math.pi / points
     angle = torch.atan2(x, -y)  # 0 is straight up
-    angle = (torch.remainder(angle + sector, 2 * sector) - sector).abs()
+    angle = torch.remainder(angle + sector, 2 * sector) - sector  # 0 is the nearest point
+    angle = angle.abs()
     radius = torch.hypot(x, y)
     px = radius * torch.cos(angle)
     py = radius * torch.sin(angle)
     ex = inner * math.cos(sector) - outer  # from the point to the notch
     ey = inner * math.sin(sector)
-    return ((px - outer) * ey - py * ex) / math.hypot(ex, ey)
+    cross = (px - outer) * ey - py * ex
+    return cross / math.hypot(ex, ey)
 
 
 def pixel_grid(
@@ -97,8 +115,10 @@ def pixel_grid(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Centres of the pixels in half-widths: x (1, W) and y (H, 1)."""
     unit = min(height, width)
-    x = (2 * torch.arange(width, device=device) + 1 - width) / unit
-    y = (2 * torch.arange(height, device=device) + 1 - height) / unit
+    columns = torch.arange(width, device=device)
+    rows = torch.arange(height, device=device)
+    x = (2 * columns + 1 - width) / unit
+    y = (2 * rows + 1 - height) / unit
     return x[None, :].float(), y[:, None].float()
 
 
@@ -126,13 +146,20 @@ def coverage(
     cos = torch.cos(angles)[..., None, None]
     sin = torch.sin(angles)[..., None, None]
     # rotate the plane back, so that the shape stands upright
-    dx, dy = dx * cos + dy * sin, dy * cos - dx * sin
+    across = dx * cos + dy * sin
+    down = dy * cos - dx * sin
     r = radii[..., None, None]
     if callable(shape):
-        distance = shape(dx / r, dy / r) * r
+        distance = shape(across / r, down / r)
     else:
-        distance = signed_distance(shape, dx / r, dy / r) * r
-    return (0.5 - distance * min(height, width) / 2).clamp(0, 1)
+        distance = signed_distance(shape, across / r, down / r)
+    return _soft_edge(distance * r, height, width)
+
+
+def _soft_edge(distance: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """Coverage in [0, 1] of pixels whose centres are at a signed distance in half-widths."""
+    pixels = distance * min(height, width) / 2
+    return (0.5 - pixels).clamp(0, 1)
 
 
 # ----------------------------------------------------------------------------------------- prepare
@@ -159,16 +186,24 @@ class Drawing:
         return len(self.kinds)
 
     def __getitem__(self, rows: slice) -> "Drawing":
-        return Drawing(*(getattr(self, f.name)[rows] for f in fields(self)))
+        parts = [tensor[rows] for tensor in self._tensors()]
+        return Drawing(*parts)
 
     @classmethod
     def join(cls, parts: Sequence["Drawing"]) -> "Drawing":
         """Several drawings of clips of one size as one."""
-        columns = {f.name: [getattr(part, f.name) for part in parts] for f in fields(cls)}
-        return cls(**{name: torch.cat(column) for name, column in columns.items()})
+        joined = []
+        for field in fields(cls):
+            column = [getattr(part, field.name) for part in parts]
+            joined.append(torch.cat(column))
+        return cls(*joined)
 
     def to(self, device: torch.device | str) -> "Drawing":
-        return Drawing(*(getattr(self, f.name).to(device) for f in fields(self)))
+        moved = [tensor.to(device) for tensor in self._tensors()]
+        return Drawing(*moved)
+
+    def _tensors(self) -> list[torch.Tensor]:
+        return [getattr(self, field.name) for field in fields(self)]
 
 
 LINE = 0.09  # half of the width of a painted line
@@ -183,57 +218,83 @@ def prepare(
 ) -> Drawing:
     """Everything that `draw` needs to know of scenes in a clip of this size."""
     bottom = height / min(height, width)
-    return Drawing.join([_prepare(scene, num_frames, fps, bottom) for scene in scenes])
+    parts = [_prepare(scene, num_frames, fps, bottom) for scene in scenes]
+    return Drawing.join(parts)
 
 
 def _prepare(scene: Scene, num_frames: int, fps: float, bottom: float) -> Drawing:
-    tracks = simulate(scene, num_frames, fps, bottom)
-    positions, radii = tracks.on_screen()
-    zoom = tracks.camera[:, 2]
+    """The drawing of one scene; the lower edge is at y = bottom."""
     kinds = [KINDS.index(thing.shape) for thing in scene.objects]
     missing = MOST_OBJECTS - len(kinds)
     if missing < 0:
         raise ValueError(f"a scene has {len(kinds)} objects; at most {MOST_OBJECTS} are drawn")
+    kinds += [-1] * missing
 
+    tracks = simulate(scene, num_frames, fps, bottom)
+    positions, radii = tracks.on_screen()
+    bites = _bites_on_screen(tracks)
     line = _line(scene, tracks, positions)
-    bites = tracks.bites.clone()
-    bites[..., :2] = (bites[..., :2] - tracks.camera[:, None, :2]) * zoom[:, None, None]
-    bites[..., 2] *= zoom[:, None]
-
-    looks = [(scene.background, scene.texture)] * num_frames
-    if scene.cut:
-        first = math.ceil(scene.cut.time * fps - 1e-6)  # the first frame after the cut
-        looks[first:] = [(scene.cut.background, scene.cut.texture)] * (num_frames - first)
-    colors = [BACKGROUND_COLORS[background] for background, _ in looks]
+    paint = LINE if scene.verb == "paints" else 0.0
+    backgrounds, textures = _surroundings(scene, num_frames, fps)
     return Drawing(
-        kinds=torch.tensor([kinds + [-1] * missing]),
+        kinds=torch.tensor([kinds]),
         positions=_padded(positions, missing),
         radii=_padded(radii, missing),
         angles=_padded(tracks.angles, missing),
         colors=_padded(tracks.colors / 255, missing),
         bites=_padded(bites, missing),
         lines=line[None].float(),
-        paint=torch.tensor([LINE if scene.verb == "paints" else 0.0]),
+        paint=torch.tensor([paint]),
         camera=tracks.camera[None].float(),
         walls=torch.tensor([scene.wall]),
-        backgrounds=torch.tensor(colors)[None] / 255,
-        textures=torch.tensor([[TEXTURES.index(texture) for _, texture in looks]]),
+        backgrounds=torch.tensor([backgrounds]) / 255,
+        textures=torch.tensor([textures]),
     )
+
+
+def _bites_on_screen(tracks: Tracks) -> torch.Tensor:
+    """The missing discs (T, K, 3) as the camera shows them."""
+    camera = tracks.camera[:, None]  # (T, 1, 3)
+    zoom = camera[..., 2:]
+    centres = (tracks.bites[..., :2] - camera[..., :2]) * zoom
+    radii = tracks.bites[..., 2:] * zoom
+    return torch.cat([centres, radii], dim=2)
 
 
 def _line(scene: Scene, tracks: Tracks, positions: torch.Tensor) -> torch.Tensor:
     """From where the first object began to where it is, as the camera shows them: (T, 4)."""
     if not scene.objects:
         return positions.new_zeros(len(positions), 4)
-    began = positions.new_tensor([scene.objects[0].x, scene.objects[0].y])
-    start = (began - tracks.camera[:, :2]) * tracks.camera[:, 2:]
+    first = scene.objects[0]
+    began = positions.new_tensor([first.x, first.y])
+    camera = tracks.camera[:, :2]
+    zoom = tracks.camera[:, 2:]
+    start = (began - camera) * zoom
     return torch.cat([start, positions[:, 0]], dim=1)
+
+
+def _surroundings(
+    scene: Scene, num_frames: int, fps: float
+) -> tuple[list[tuple[int, int, int]], list[int]]:
+    """Of every frame: the background's colour, RGB 0..255, and the number of its texture."""
+    backgrounds = [scene.background] * num_frames
+    textures = [scene.texture] * num_frames
+    if scene.cut:
+        first = math.ceil(scene.cut.time * fps - 1e-6)  # the first frame after the cut
+        for frame in range(first, num_frames):
+            backgrounds[frame] = scene.cut.background
+            textures[frame] = scene.cut.texture
+    colors = [BACKGROUND_COLORS[background] for background in backgrounds]
+    numbers = [TEXTURES.index(texture) for texture in textures]
+    return colors, numbers
 
 
 def _padded(x: torch.Tensor, missing: int) -> torch.Tensor:
     """(T, K, ...) → (1, T, K + missing, ...) float32."""
-    none = x.new_zeros(x.shape[0], missing, *x.shape[2:])
-    return torch.cat([x, none], dim=1)[None].float()
+    T, _, *rest = x.shape
+    none = x.new_zeros(T, missing, *rest)
+    padded = torch.cat([x, none], dim=1)
+    return padded[None].float()
 
 
 # -------------------------------------------------------------------------------------------- draw
@@ -252,61 +313,84 @@ def render(
     Returns:
         videos (B, 3, T, H, W) float32 in [-1, 1].
     """
-    return draw(prepare(scenes, num_frames, height, width, fps), height, width, device)
+    drawing = prepare(scenes, num_frames, height, width, fps)
+    return draw(drawing, height, width, device)
 
 
 def draw(
     drawing: Drawing, height: int, width: int, device: torch.device | str = "cpu"
 ) -> torch.Tensor:
     """Draw what was prepared: videos (B, 3, T, H, W) float32 in [-1, 1] on a device."""
-    at_once = AT_ONCE if torch.device(device).type == "cpu" else max(len(drawing), 1)
+    on_cpu = torch.device(device).type == "cpu"
+    at_once = AT_ONCE if on_cpu else max(len(drawing), 1)
     parts = []
     for start in range(0, len(drawing), at_once):
-        part = drawing[start : start + at_once].to(device)
-        parts.append(_draw(part, height, width))
+        part = drawing[start : start + at_once]
+        parts.append(_draw(part.to(device), height, width))
     return torch.cat(parts)
 
 
 def _draw(d: Drawing, height: int, width: int) -> torch.Tensor:
-    video = _backgrounds(d, height, width)  # (B, 3, T, H, W)
-    B, T, K = d.radii.shape
-    colors = d.colors.permute(2, 0, 3, 1)  # (K, B, 3, T)
-
-    painted = d.paint > 0
-    if painted.any():
-        rows = painted.nonzero()[:, 0]
-        line = _line_coverage(d.lines[rows], d.paint[rows] * d.camera[rows, 0, 2], height, width)
-        video[rows] = _over(video[rows], colors[0, rows], line)
-
-    kinds = d.kinds.tolist()
-    for k in reversed(range(K)):  # objects[0] does something to the others: it is in front of them
-        for kind in sorted({row[k] for row in kinds} - {-1}):
-            rows = torch.tensor([b for b in range(B) if kinds[b][k] == kind], device=video.device)
-            shape = KINDS[kind]
-            position, radius, angle = (x[rows, :, k] for x in (d.positions, d.radii, d.angles))
-            alpha = coverage(shape, position, radius, angle, height, width)  # (n, T, H, W)
-            bite = d.bites[rows, :, k]
-            if bite[..., 2].any():
-                gone = coverage(
-                    "circle", bite[..., :2], bite[..., 2] + 1e-6, 0 * angle, height, width
-                )
-                alpha = torch.minimum(alpha, 1 - gone)
-            video[rows] = _over(video[rows], colors[k, rows], alpha)
-
-    walled = d.walls > 0
-    if walled.any():
-        x, _ = pixel_grid(height, width, video.device)
-        distance = x.abs() - d.walls[walled, None, None]  # (n, 1, W)
-        alpha = (0.5 - distance * min(height, width) / 2).clamp(0, 1)
-        alpha = alpha[:, None].expand(-1, T, height, width)
-        color = video.new_tensor(WALL)[:, None].expand(len(alpha), 3, T) / 255
-        video[walled] = _over(video[walled], color, alpha)
+    """Draw from back to front: videos (B, 3, T, H, W) in [-1, 1]."""
+    video = _backgrounds(d, height, width)  # in [0, 1]
+    _draw_lines(video, d)
+    _, K = d.kinds.shape
+    for k in reversed(range(K)):  # objects[0] acts on the others: it is in front of them
+        _draw_objects(video, d, k)
+    _draw_walls(video, d)
     return video * 2 - 1
 
 
+def _draw_lines(video: torch.Tensor, d: Drawing) -> None:
+    """Draw painted lines, in the colours of the first objects, onto videos (B, 3, T, H, W)."""
+    rows = d.paint > 0
+    if not rows.any():
+        return
+    *_, height, width = video.shape
+    zoom = d.camera[rows, 0, 2]
+    half_width = d.paint[rows] * zoom
+    alpha = _line_coverage(d.lines[rows], half_width, height, width)
+    video[rows] = _over(video[rows], d.colors[rows, :, 0], alpha)
+
+
+def _draw_objects(video: torch.Tensor, d: Drawing, k: int) -> None:
+    """Draw object k of every scene onto videos (B, 3, T, H, W), all shapes of a kind in one go."""
+    *_, height, width = video.shape
+    kinds = d.kinds[:, k]
+    for kind in kinds.unique().tolist():
+        if kind == -1:
+            continue
+        (rows,) = torch.where(kinds == kind)  # n of the B scenes
+        positions = d.positions[rows, :, k]  # (n, T, 2)
+        radii = d.radii[rows, :, k]
+        angles = d.angles[rows, :, k]
+        alpha = coverage(KINDS[kind], positions, radii, angles, height, width)  # (n, T, H, W)
+        bites = d.bites[rows, :, k]
+        centres = bites[..., :2]
+        sizes = bites[..., 2]
+        if sizes.any():
+            gone = coverage("circle", centres, sizes + 1e-6, 0 * angles, height, width)
+            alpha = torch.minimum(alpha, 1 - gone)
+        video[rows] = _over(video[rows], d.colors[rows, :, k], alpha)
+
+
+def _draw_walls(video: torch.Tensor, d: Drawing) -> None:
+    """Draw walls onto videos (B, 3, T, H, W), from the upper to the lower edge."""
+    rows = d.walls > 0
+    if not rows.any():
+        return
+    *_, height, width = video.shape
+    x, _ = pixel_grid(height, width, video.device)
+    half_width = d.walls[rows, None, None, None]
+    alpha = _soft_edge(x.abs() - half_width, height, width)  # (n, 1, 1, W)
+    color = video.new_tensor([[WALL]]) / 255  # (1, 1, 3)
+    video[rows] = _over(video[rows], color, alpha)
+
+
 def _over(video: torch.Tensor, color: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
-    """Put a colour (B, 3, T) over a video (B, 3, T, H, W), where alpha (B, T, H, W) says."""
-    return torch.lerp(video, color[..., None, None].expand_as(video), alpha[:, None])
+    """Put a colour (B, T, 3) over a video (B, 3, T, H, W), where alpha (B, T, H, W) says."""
+    color = color.movedim(2, 1)[..., None, None]  # (B, 3, T, 1, 1)
+    return torch.lerp(video, color, alpha[:, None])
 
 
 def _line_coverage(
@@ -314,13 +398,17 @@ def _line_coverage(
 ) -> torch.Tensor:
     """Straight lines (B, T, 4) with round ends: (B, T, H, W) in [0, 1]."""
     x, y = pixel_grid(height, width, lines.device)
-    x0, y0, x1, y1 = (lines[..., i, None, None] for i in range(4))
-    dx, dy = x1 - x0, y1 - y0
-    along = ((x - x0) * dx + (y - y0) * dy) / (dx * dx + dy * dy).clamp(min=1e-9)
-    along = along.clamp(0, 1)
-    distance = torch.hypot(x - x0 - along * dx, y - y0 - along * dy)
+    x0, y0, x1, y1 = lines[..., None, None].unbind(2)  # (B, T, 1, 1)
+    dx = x1 - x0
+    dy = y1 - y0
+    x = x - x0
+    y = y - y0
+    squared_length = dx * dx + dy * dy
+    along = (x * dx + y * dy) / squared_length.clamp(min=1e-9)
+    along = along.clamp(0, 1)  # the nearest point: 0 is the start of the line, 1 its end
+    distance = torch.hypot(x - along * dx, y - along * dy)
     distance = distance - half_width[:, None, None, None]
-    return (0.5 - distance * min(height, width) / 2).clamp(0, 1)
+    return _soft_edge(distance, height, width)
 
 
 # ------------------------------------------------------------------------------------- backgrounds
@@ -332,62 +420,84 @@ FAR, NEAR = 0.35, 0.7  # how much of the camera's way a layer of hills seems to 
 
 def background_image(background: str, texture: str, height: int, width: int) -> torch.Tensor:
     """The empty background of a still camera (3, H, W) in [0, 1]."""
-    drawing = _prepare(Scene((), background, texture), 1, FPS, height / min(height, width))
+    scene = Scene((), background, texture)
+    drawing = prepare([scene], 1, height, width)
     return _backgrounds(drawing, height, width)[0, :, 0]
 
 
 def _backgrounds(d: Drawing, height: int, width: int) -> torch.Tensor:
     """(B, 3, T, H, W) in [0, 1]."""
-    x, y = pixel_grid(height, width, d.camera.device)
-    camera_x, camera_y, zoom = (d.camera[..., i, None, None] for i in range(3))  # (B, T, 1, 1)
-    pixel = 2 / min(height, width)
-    # a dark background is lightened, a light one darkened
-    toward = (d.backgrounds.mean(-1) < 0.5).float()  # (B, T)
-
-    amount = torch.zeros(*d.textures.shape, height, width, device=d.camera.device)
-    for texture in d.textures.unique().tolist():
-        name = TEXTURES[texture]
+    B, T = d.textures.shape
+    amount = torch.zeros(B, T, height, width, device=d.camera.device)
+    for number in d.textures.unique().tolist():
+        name = TEXTURES[number]
         if name == "plain":
             continue
-        inside = d.textures == texture  # (B, T)
+        inside = d.textures == number  # (B, T)
         rows = inside.any(1)
-        X = x / zoom[rows] + camera_x[rows]  # world coordinates of the pixels (n, T, H or 1, W)
-        Y = y / zoom[rows] + camera_y[rows]
-        if name == "gradient":
-            value = 0.35 * (0.5 + Y * min(height, width) / height / 2).clamp(0, 1)
-        elif name == "grid":
-            offset = -0.75 + pixel / 2
-            value = 0.22 * torch.maximum(
-                _grid_line(X, offset, pixel / zoom[rows]), _grid_line(Y, offset, pixel / zoom[rows])
-            )
-        elif name == "stripes":
-            value = 0.2 * _band(X, pixel / zoom[rows])
-        else:
-            value = _hills(x, y, camera_x[rows], camera_y[rows], zoom[rows], pixel)
-        amount[rows] = torch.where(inside[rows][..., None, None], value, amount[rows])
-    color = d.backgrounds.permute(0, 2, 1)[..., None, None]  # (B, 3, T, 1, 1)
-    return color + amount[:, None] * (toward[:, None, :, None, None] - color)
+        value = _texture(name, d.camera[rows], height, width)
+        frames = inside[rows][..., None, None]
+        amount[rows] = torch.where(frames, value, amount[rows])
+    color = d.backgrounds.movedim(2, 1)[..., None, None]  # (B, 3, T, 1, 1)
+    # a dark background is lightened, a light one darkened
+    dark = d.backgrounds.mean(-1) < 0.5  # (B, T)
+    toward = dark.float()[:, None, :, None, None]
+    return color + amount[:, None] * (toward - color)
+
+
+def _texture(name: str, camera: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """How far a texture goes from the background's colour to black or white, seen by cameras.
+
+    Args:
+        name: one of TEXTURES but "plain".
+        camera: (B, T, 3) x, y and zoom.
+
+    Returns:
+        (B, T, H, W) in [0, 1]; H or W is 1 where all rows or columns are alike.
+    """
+    x, y = pixel_grid(height, width, camera.device)
+    camera_x, camera_y, zoom = camera[..., None, None].unbind(2)  # (B, T, 1, 1)
+    pixel = 2 / min(height, width)
+    if name == "hills":
+        return _hills(x, y, camera_x, camera_y, zoom, pixel)
+    x = x / zoom + camera_x  # world coordinates of the pixels
+    y = y / zoom + camera_y
+    if name == "gradient":
+        level = 0.5 + y * min(height, width) / height / 2
+        return 0.35 * level.clamp(0, 1)
+    if name == "grid":
+        offset = -0.75 + pixel / 2
+        upright = _grid_line(x, offset, pixel / zoom)
+        level = _grid_line(y, offset, pixel / zoom)
+        return 0.22 * torch.maximum(upright, level)
+    return 0.2 * _band(x, pixel / zoom)  # stripes
 
 
 def _grid_line(x: torch.Tensor, offset: float, pixel: torch.Tensor) -> torch.Tensor:
     """1 on lines every GAP half-widths, one pixel wide."""
-    away = (torch.remainder(x - offset + GAP / 2, GAP) - GAP / 2).abs()
-    return (1 - away / pixel).clamp(0, 1)
+    away = torch.remainder(x - offset + GAP / 2, GAP) - GAP / 2
+    return (1 - away.abs() / pixel).clamp(0, 1)
 
 
 def _band(x: torch.Tensor, pixel: torch.Tensor) -> torch.Tensor:
     """1 on every second band, with edges as soft as a pixel."""
-    away = (torch.remainder(x, 2 * BAND) - BAND).abs() - BAND / 2  # negative inside a band
-    return (0.5 - away / pixel).clamp(0, 1)
+    away = torch.remainder(x, 2 * BAND) - BAND
+    distance = away.abs() - BAND / 2  # negative inside a band
+    return (0.5 - distance / pixel).clamp(0, 1)
 
 
 # of a layer: its depth, height of its middle, size and rate of its waves, phase, strength
-HILLS = ((FAR, 0.0, 0.22, 1.7, 0.7, 0.16), (NEAR, 0.45, 0.16, 2.9, 2.1, 0.32))
+HILLS = (
+    (FAR, 0.0, 0.22, 1.7, 0.7, 0.16),
+    (NEAR, 0.45, 0.16, 2.9, 2.1, 0.32),
+)
 
 
 def wave(x: torch.Tensor, rate: float, phase: float) -> torch.Tensor:
     """The outline of a layer of hills at its own coordinates x, from −1.3 to 1.3."""
-    return torch.sin(rate * x + phase) + 0.3 * torch.sin(2.3 * rate * x)
+    large = torch.sin(rate * x + phase)
+    small = torch.sin(2.3 * rate * x)
+    return large + 0.3 * small
 
 
 def _hills(
@@ -403,6 +513,7 @@ def _hills(
     for depth, level, size, rate, phase, amount in HILLS:
         X = x / zoom + depth * camera_x
         Y = y / zoom + depth * camera_y
-        inside = (0.5 + (Y - level - size * wave(X, rate, phase)) * zoom / pixel).clamp(0, 1)
+        below = Y - level - size * wave(X, rate, phase)  # the outline
+        inside = (0.5 + below * zoom / pixel).clamp(0, 1)
         value = torch.lerp(value, torch.full_like(value, amount), inside)
     return value
