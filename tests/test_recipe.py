@@ -271,15 +271,28 @@ def test_a_stage_without_minutes_is_left_out(small, tmp_path, model):
     assert same(after, again)
 
 
-def test_an_upsampler_goes_on_where_words_are_the_same(preset, model):
-    fresh = MiniSora(preset, model.tokenizer.vocabulary)
+def test_an_upsampler_goes_on_word_by_word(preset, model):
+    """It once began from nothing, and nobody was told, where a single word was new."""
     other = MiniSora(preset, ["a", "zebra", "red"])
-    kept = other.upsampler.text.embed.weight.clone()
-    take_over(fresh, model)
+    of_zebra = other.tokenizer.ids["zebra"]
+    before = {name: x.clone() for name, x in other.upsampler.state_dict().items()}
     take_over(other, model)
-    assert torch.equal(fresh.upsampler.text.embed.weight, model.upsampler.text.embed.weight)
-    assert torch.equal(other.upsampler.text.embed.weight, kept)
+    after, start = other.upsampler.state_dict(), model.upsampler.state_dict()
+    for name in ("text.embed.weight", "head.weight", "head.bias"):
+        red = start[name][model.tokenizer.ids["red"]]
+        assert torch.equal(after[name][other.tokenizer.ids["red"]], red)
+        assert torch.equal(after[name][of_zebra], before[name][of_zebra])
+    inner = "text.blocks.0.mlp.up.weight"
+    assert torch.equal(after[inner], start[inner])
+
+
+def test_an_upsampler_of_another_size_is_left(preset, model):
     take_over(MiniSora(replace(preset, upsampler=None), model.tokenizer.vocabulary), model)
+    larger = replace(preset, upsampler=replace(preset.upsampler, depth=2))
+    other = MiniSora(larger, model.tokenizer.vocabulary)
+    kept = other.upsampler.text.embed.weight.clone()
+    take_over(other, model)
+    assert torch.equal(other.upsampler.text.embed.weight, kept)
 
 
 def test_a_model_with_other_words_is_taken_over_word_by_word(preset, model):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn as nn
 
 from minisora.checkpoints import checksum, write_text
 from minisora.config import Preset
@@ -18,6 +19,7 @@ from minisora.text import EOS, PAD
 from minisora.train.folder import Folder
 
 BUDGETS = ("minutes", "steps")  # fields of a TrainConfig that may grow
+WORD_ROWS = ("embed.weight", "head.weight", "head.bias")  # weights with a row for each word
 FREE = ("save_every",)  # fields that change nothing about the result
 
 
@@ -140,17 +142,27 @@ def preset_of_run(preset: Preset, start: MiniSora | None, folder: Folder | None)
 def take_over(model: MiniSora, start: MiniSora) -> None:
     """Give a model another one's weights, word by word where their vocabularies differ.
 
-    The compressor's encoder rests from then on, so that latents keep their meaning.
+    The compressor's encoder rests from then on, so that latents keep their meaning. An upsampler of
+    another size is left as it is.
     """
     model.vae.load_state_dict(start.vae.state_dict())
     model.vae.encoder.requires_grad_(False)
     model.dit.load_state_dict(start.dit.state_dict())
-    words = model.text.embed.weight.clone()  # of new words, as they are
-    words[[PAD, EOS]] = start.text.embed.weight[[PAD, EOS]]
-    for word in model.tokenizer.ids.keys() & start.tokenizer.ids.keys():
-        words[model.tokenizer.ids[word]] = start.text.embed.weight[start.tokenizer.ids[word]]
-    model.text.load_state_dict(start.text.state_dict() | {"embed.weight": words})
-    if model.upsampler and start.upsampler:
-        same_size = model.preset.upsampler == start.preset.upsampler
-        if same_size and model.tokenizer.ids == start.tokenizer.ids:
-            model.upsampler.load_state_dict(start.upsampler.state_dict())
+    known = model.tokenizer.ids.keys() & start.tokenizer.ids.keys()
+    rows = {PAD: PAD, EOS: EOS}  # of the model → of the one that it goes on from
+    rows |= {model.tokenizer.ids[word]: start.tokenizer.ids[word] for word in known}
+    _take_words(model.text, start.text, rows)
+    same_size = model.preset.upsampler == start.preset.upsampler
+    if model.upsampler and start.upsampler and same_size:
+        _take_words(model.upsampler, start.upsampler, rows)
+
+
+def _take_words(network: nn.Module, start: nn.Module, rows: dict[int, int]) -> None:
+    """Copy the weights of a network of words; rows of words that are new stay as they are."""
+    weights = start.state_dict()
+    for name, own in network.state_dict().items():
+        if name.endswith(WORD_ROWS):
+            merged = own.clone()
+            merged[list(rows)] = weights[name][list(rows.values())]
+            weights[name] = merged
+    network.load_state_dict(weights)
