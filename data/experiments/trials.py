@@ -170,7 +170,7 @@ def detailed_in_part(fraction: float, until: float = 1.0) -> Callable[[float], f
 
 
 TRIALS: dict[str, dict[str, Any]] = {
-    "as it is (4 of 10 captions detailed)": {},
+    "as it is (6 of 10 captions fuller)": {},
     "a: plain captions alone": {"detailed": detailed_in_part(0.0)},
     "a: half detailed, the last third plain": {"detailed": detailed_in_part(0.5, 0.67)},
     "b: noise paired with clips": {"pair": nearest_noise},
