@@ -262,7 +262,7 @@ def whole_world() -> str:
         [
             "## The whole world: `base`",
             f"`minisora evaluate --model base --no-upsample --prompts {count} "
-            "--json data/results/base.json`. Plain sentences about every family of the larger "
+            "--json data/results/base.json`. Plain sentences about every family of the whole "
             "world, before a model that was trained for three minutes on a GPU "
             "([its card](../checkpoints/base/README.md)). All other tables are of `tiny`.",
             settings_of(result, leave=("prompts",)),
