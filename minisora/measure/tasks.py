@@ -331,12 +331,12 @@ def loop_figures(videos: torch.Tensor, scenes: Sequence[Scene], length: int, fps
         step = around.diff(dim=0).norm(dim=-1)
         seen = step[step.isfinite()]
         steps.append(float(seen.amax()) if len(seen) else math.nan)
-        same.append(stays_itself(video[:, length:], thing))
+        if video.shape[1] > length:
+            same.append(stays_itself(video[:, length:], thing))
         whole.append(verdict(reading, spec_of(scene)).attributes["outline"])
-    new = videos.shape[2] > length
     return {
         "largest step": mean_of(steps),
-        "same object": fraction_of(same) if new else None,
+        "same object": fraction_of(same),
         "outline": fraction_of(whole),
     }
 
