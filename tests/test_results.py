@@ -20,8 +20,16 @@ from minisora.measure.tasks import STEPPED, TASKS
 FRONT = (Path(__file__).resolve().parent.parent / "README.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("family", ["solo", "pair"])
-@pytest.mark.parametrize("split", ["seen", "held_out"])
+@pytest.mark.parametrize(
+    ("family", "split"),
+    [
+        ("solo", "seen"),
+        ("solo", "held_out"),
+        ("pair", "seen"),
+        ("pair", "held_out"),
+        ("collision", "seen"),
+    ],
+)
 def test_the_readmes_table_is_what_was_measured(family, split):
     result = read("tiny")
     figures = result[family][split]
@@ -44,9 +52,10 @@ def test_the_readmes_seconds_are_what_was_measured():
 def test_the_readme_says_how_good_prompts_as_typed_are():
     typed = read("tiny_typed")
     text = " ".join(FRONT.split())
-    value = typed["solo"]["seen"]["all"]["value"]
+    one, two = [typed[family]["seen"]["all"]["value"] for family in ("solo", "pair")]
     prompts = typed["settings"]["prompts"]
-    assert f"20 steps, {prompts} prompts), {value:.0%} of clips".replace("%", " %") in text
+    assert f"20 steps, {prompts} prompts), {100 * one:.0f} % of clips of one object" in text
+    assert f"as asked, and {100 * two:.0f} % of two" in text
 
 
 def test_the_readme_says_how_many_minutes_keep_their_object():
