@@ -33,6 +33,7 @@ UNLIKE = 0.03  # mean squared difference to the best shape above which it may be
 NEAR = 3.0  # grid cells by which an object may miss its cell, in columns and in rows
 NEAR_PLACE = 0.06  # of half of the frame, by which it may miss one of the nine places
 WHOLE_SIDE = 3  # frames before a gap, and after it, that tell enough of a motion
+LAMP = {"on": "lit", "off": "unlit"}  # its colours in words
 HIDDEN_PIXELS = 20  # at 32×32, with fewer of which in view an object may seem to be away
 
 
@@ -75,7 +76,9 @@ class Reading:
     mark: str | None = None  # "paints", "bites" or "lights": what objects[0] does
 
     def __str__(self) -> str:
-        objects = [f"a {o.size} {o.color} {o.shape} ({o.motion})" for o in self.objects]
+        objects = [
+            f"a {o.size} {LAMP.get(o.color, o.color)} {o.shape} ({o.motion})" for o in self.objects
+        ]
         seen = " and ".join(objects) or "nothing"
         return f"{seen} on a {self.background} {self.texture} background"
 
