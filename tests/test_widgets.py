@@ -110,6 +110,14 @@ def test_setup_and_map(capsys, monkeypatch):
     assert pipeline_map(("noise",)).count("●") == 1
 
 
+@pytest.mark.parametrize("train,use", [(True, "training"), (False, "sampling")])
+def test_setup_leaves_the_threads_that_the_mode_needs(train, use, monkeypatch):
+    uses = []
+    monkeypatch.setattr("minisora.widgets.common.choose_threads", uses.append)
+    setup(train=train)
+    assert uses[-1] == use
+
+
 # ------------------------------------------------------------------------------- errors in a panel
 
 

@@ -35,12 +35,11 @@ class Mode:
 
 def setup(train: bool = False) -> Mode:
     """Say where this notebook runs and how; safe to call again."""
-    choose_threads("training" if train else "sampling")
+    threads = choose_threads("training" if train else "sampling")
     mode = Mode(fast=os.environ.get("MINISORA_FAST") == "1", train=train)
     device = "GPU" if torch.cuda.is_available() else "CPU"
     version = torch.__version__.split("+")[0]
     name = "FAST (test)" if mode.fast else "TRAIN" if train else "LOAD"
-    threads = choose_threads("sampling")
     print(
         f"minisora on {device}, threads: {threads} · Python {platform.python_version()} · "
         f"torch {version} · mode {name}"
