@@ -1,6 +1,6 @@
 """What a transformer learns of a small world in a few minutes, from nothing (notebook 07).
 
-    python -m data.experiments.small_world --minutes 6 20
+    python -m data.experiments.small_world
 
 The world has two shapes, three colours and four motions, on a plain black background. Compressor
 and text encoder are the shipped ones; the transformer begins with random weights. Every half minute
@@ -44,7 +44,7 @@ PROMPTS = 48
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, nargs="+", default=[6.0, 20.0])
+    parser.add_argument("--minutes", type=float, nargs="+", default=[6.0])
     parser.add_argument("--hidden-size", type=int, default=128)
     parser.add_argument("--depth", type=int, default=4)
     parser.add_argument("--batch-size", type=int, default=16)

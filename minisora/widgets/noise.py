@@ -11,6 +11,7 @@ import torch
 from minisora.compare.ddpm import alphas_cumprod
 from minisora.flow import add_noise, clean_from_velocity, shift_sigma
 from minisora.pipeline import MiniSora
+from minisora.show.latents import LatentBasis, latent_basis, latents_to_rgb
 from minisora.show.plots import figure_html, new_axes
 from minisora.widgets.common import Html, Panel, film, line, menu, page, side_by_side, slider, table
 
@@ -49,24 +50,6 @@ def schedule_db(schedule: str) -> torch.Tensor:
     shift = 3.0 if "shift" in schedule else 1.0
     sigma = shift_sigma(PROGRESS, shift)
     return snr_db(sigma)
-
-
-def tint(latents: torch.Tensor, basis: torch.Tensor) -> torch.Tensor:
-    """Latents (Cz, Tz, Hz, Wz) in the three main directions of `basis`, as colours (3, Tz, Hz, Wz).
-
-    With one `basis` the same cell has the same colour at every noise level.
-    """
-    cells = basis.flatten(1)  # (Cz, cells)
-    mean = cells.mean(1, keepdim=True)
-    centred = cells - mean
-    left, _, _ = torch.linalg.svd(centred, full_matrices=False)
-    axes = left[:, :3].T  # (3, Cz)
-    along = axes @ centred
-    reach = along.abs().amax()
-    away = latents.flatten(1) - mean
-    colors = axes @ away / reach  # (3, cells)
-    size = latents.shape[1:]
-    return colors.clamp(-1, 1).reshape(3, *size)
 
 
 def guess(
@@ -129,12 +112,13 @@ def render_noise(
     plot, passed = plot_schedules(schedule, decibels)
     noisy, guessed = model.decode(torch.cat([x_t, x_0_hat]))
 
+    basis = latent_basis(model)
     rows = [
         ["", "latents, three main directions", "decoded"],
-        _row("x_0, clean", sigma, x_0, x_0, video),
-        _row("x_t", sigma, x_t, x_0, noisy),
-        _row("velocity", sigma, velocity, x_0, None),
-        _row("guess of x_0", sigma, x_0_hat, x_0, guessed),
+        _row("x_0, clean", sigma, x_0, basis, video),
+        _row("x_t", sigma, x_t, basis, noisy),
+        _row("velocity", sigma, velocity, basis, None),
+        _row("guess of x_0", sigma, x_0_hat, basis, guessed),
     ]
     missed = (x_0_hat - x_0).square().mean()
     power = x_0.square().mean()
@@ -153,12 +137,12 @@ def _row(
     name: str,
     sigma: float,
     latents: torch.Tensor,
-    basis: torch.Tensor,
+    basis: LatentBasis,
     decoded: torch.Tensor | None,
 ) -> list[str]:
-    """A name, latents (1, Cz, Tz, Hz, Wz) in the colours of a basis, and frames of their clip."""
+    """A name, latents (1, Cz, Tz, Hz, Wz) in the model's colours, and frames of their clip."""
     alt = f"{name} at σ = {sigma:.2f}"
-    colors = tint(latents[0], basis[0])
+    colors = latents_to_rgb(latents[0], basis)
     strip = film(colors, f"{alt}, latents", colors.shape[1], 6)
     frames = ""
     if decoded is not None:
