@@ -8,6 +8,7 @@ import torch
 from minisora import render, sample_scene
 from minisora.compare.ddpm import v_from
 from minisora.flow import add_noise, shift_sigma
+from minisora.show.latents import latent_basis, latents_to_rgb
 from minisora.widgets import film
 from minisora.widgets.noise import (
     PROGRESS,
@@ -167,6 +168,8 @@ def test_clean_latents_are_guessed_as_they_are(model, clips):
         and velocity.shape == x_0.shape
         and velocity.abs().max() > 0
     )
+    colors = latents_to_rgb(x_0[0], latent_basis(model))
+    assert colors.shape == (3, *x_0.shape[2:])
 
 
 @pytest.mark.parametrize(
