@@ -379,6 +379,15 @@ def _not_bitten(i: int, rng: random.Random) -> Planted:
     return scene, draw(replace(drawing, bites=0 * drawing.bites), 64, 64)[0]
 
 
+def _bitten_early(i: int, rng: random.Random) -> Planted:
+    """The whole bite is missing while the chomper is still on its way."""
+    scene = _sample(i, "bite")
+    drawing = prepare([scene], **SIZE)
+    bites = drawing.bites.clone()
+    bites[:, 1 + i % 2 :] = bites[:, -1:]
+    return scene, draw(replace(drawing, bites=bites), 64, 64)[0]
+
+
 def _lit_early(i: int, rng: random.Random) -> Planted:
     scene = _sample(i, "lamp")
     lamp = scene.objects[1]
@@ -497,6 +506,7 @@ WRONG: dict[str, Callable[[int, random.Random], Planted]] = {
     "no second event": _nothing_then,
     "bite healed": _healed,
     "not bitten": _not_bitten,
+    "bitten before the touch": _bitten_early,
     "lit before the touch": _lit_early,
     "dark again": _dark_again,
     "lit without a touch": _lit_untouched,

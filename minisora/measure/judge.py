@@ -19,7 +19,15 @@ import torch
 
 from minisora.measure.camera import View, look
 from minisora.measure.laws import Law, best_collision, best_fall, best_law, fit_line
-from minisora.measure.marks import at_rest, bitten, iou, is_lit, is_painted, stroke
+from minisora.measure.marks import (
+    at_rest,
+    bitten,
+    iou,
+    is_lit,
+    is_painted,
+    lit_after_touch,
+    stroke,
+)
 from minisora.measure.regions import Region, regions
 from minisora.measure.shapes import AREA, MOST_CUT, UNCLEAR_SHAPE, Fit, fit, fit_open
 from minisora.world.captions import FAST_FROM, GRID_CELLS, moments, place_of
@@ -74,6 +82,7 @@ class Reading:
     duration: float = 2.0  # seconds
     view: View | None = None  # camera, cut and wall
     mark: str | None = None  # "paints", "bites" or "lights": what objects[0] does
+    touch: bool | None = None  # whether a bite or a lamp's light is not there before the touch
 
     def __str__(self) -> str:
         objects = [
@@ -146,12 +155,21 @@ def read(video: torch.Tensor, fps: float = FPS) -> Reading:
         own = fit(region.alpha, visible, zoom)
         if own is not None:
             found.append(_Found(region, own))
-    found, mark = _marked(found)
+    found, mark, touch = _marked(found)
     objects = [_track(one, view, visible, fps, frame) for one in found]
     if len(objects) == 2 and mark is None:
         objects = _with_contact(objects, fps)
     duration = max(T - 1, 1) / fps
-    return Reading(view.background, view.texture, tuple(objects), frame, duration, view, mark)
+    return Reading(
+        view.background,
+        view.texture,
+        tuple(objects),
+        frame,
+        duration,
+        view,
+        mark,
+        touch,
+    )
 
 
 @dataclass(frozen=True)
@@ -163,25 +181,27 @@ class _Found:
     outline: torch.Tensor | None = None  # where marks decide it
 
 
-def _marked(found: list[_Found]) -> tuple[list[_Found], str | None]:
-    """See what a brush, a chomper or a lamp says of what happens, and whether it does."""
+def _marked(found: list[_Found]) -> tuple[list[_Found], str | None, bool | None]:
+    """See what a brush, a chomper or a lamp does, if it does it, and whether after the touch."""
     if len(found) == 1 and found[0].fit.error > UNLIKE:  # a brush and its line are like no shape
-        return _painted(found[0])
+        return *_painted(found[0]), None
     if len(found) != 2:
-        return found, None
+        return found, None, None
     shapes = [one.fit.shape for one in found]
     if "chomper" in shapes:
         chomper, target = found if shapes[0] == "chomper" else found[::-1]
         alpha = target.region.alpha
         fitted = at_rest(alpha, chomper.fit, target.fit)
-        outline, done = bitten(chomper.fit, fitted, alpha)
-        target = replace(target, fit=fitted, outline=outline)
-        return [chomper, target], "bites" if done else None
+        bite = bitten(chomper.fit, fitted, alpha)
+        target = replace(target, fit=fitted, outline=bite.overlap)
+        return [chomper, target], "bites" if bite.right else None, bite.after_touch
     if "lamp" in shapes:
         thing, lamp = found if shapes[1] == "lamp" else found[::-1]
-        done = is_lit(thing.fit, lamp.fit, lamp.region.colors)
-        return [thing, lamp], "lights" if done else None
-    return found, None
+        colors = lamp.region.colors
+        done = is_lit(thing.fit, lamp.fit, colors)
+        touch = lit_after_touch(thing.fit, lamp.fit, colors)
+        return [thing, lamp], "lights" if done else None, touch
+    return found, None, None
 
 
 def _painted(found: _Found) -> tuple[list[_Found], str | None]:
@@ -394,9 +414,10 @@ def verdict(reading: Reading, request: PromptSpec) -> Verdict:
 
     Attributes: count (as many objects as asked, in every frame), shape, color, size, motion, order
     (what comes then), speed, turning, place, position (of all objects), relation, mark (of brush,
-    chomper and lamp), background (with its texture), camera, wall and cut (wrong, too, where there
-    is one that was not asked), and outline. The objects asked are matched with those seen in the
-    order in which most is right.
+    chomper and lamp), touch (no bite and no light before it; left out where there is none),
+    background (with its texture), camera, wall and cut (wrong, too, where there is one that was not
+    asked), and outline. The objects asked are matched with those seen in the order in which most is
+    right.
     """
     attributes: dict[str, bool] = {}
     if request.objects:
@@ -500,6 +521,8 @@ def _match(seen: Sequence[Tracked], request: PromptSpec, reading: Reading) -> di
     elif request.verb:
         doer = bool(seen) and seen[0] is reading.objects[0]
         attributes["mark"] = doer and reading.mark == request.verb
+        if reading.touch is not None:
+            attributes["touch"] = reading.touch
     return attributes
 
 

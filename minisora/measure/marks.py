@@ -5,7 +5,7 @@ from the moment on at which the chomper has been there. A lamp is off until it i
 from then on.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -21,6 +21,7 @@ WELL_PAINTED = 0.8  # IoU of brush and line with the drawn ones, in every frame
 WELL_BITTEN = 0.8  # IoU of what is left with what must be left, in every frame
 LEAST_BITE = 0.05  # fraction of the target that must be missing
 HEALED = 0.3  # fraction of the bite above which it is not there
+APART = 1.2  # times the sum of two radii: what is farther away has touched nothing yet
 
 
 def stroke(alpha: torch.Tensor, brush: Fit) -> tuple[Fit, torch.Tensor]:
@@ -134,14 +135,26 @@ def at_rest(alpha: torch.Tensor, chomper: Fit, target: Fit) -> Fit:
     )
 
 
-def bitten(chomper: Fit, target: Fit, alpha: torch.Tensor) -> tuple[torch.Tensor, bool]:
+@dataclass(frozen=True)
+class Bite:
+    """What a chomper has left of its target, held against what it must leave.
+
+    Attributes:
+        overlap: IoU (T,) of the target with what must be left.
+        right: whether it is bitten as it must be.
+        after_touch: whether nothing is missing before the touch; None where nothing is missing.
+    """
+
+    overlap: torch.Tensor
+    right: bool
+    after_touch: bool | None
+
+
+def bitten(chomper: Fit, target: Fit, alpha: torch.Tensor) -> Bite:
     """Hold a target against what a chomper, which is in front of it, must have left of it.
 
     Args:
         alpha: coverage (T, H, W) of the target.
-
-    Returns:
-        IoU (T,) of the target with what must be left, and whether it is bitten as it must be.
     """
     T, H, W = alpha.shape
     start = chomper.positions[0]
@@ -169,7 +182,12 @@ def bitten(chomper: Fit, target: Fit, alpha: torch.Tensor) -> tuple[torch.Tensor
     healed = bool((remains[complete] > HEALED).any())
     fits = bool((overlap > WELL_BITTEN).all())
     large = float(size) > LEAST_BITE
-    return overlap, fits and large and not healed
+    right = fits and large and not healed
+    missing = (remains < HEALED) & (area > 1)
+    nearest = _gap(chomper, target).cummin(0).values  # so far
+    before = nearest > APART
+    early = bool((missing & before).any())
+    return Bite(overlap, right, not early if missing.any() else None)
 
 
 def _drawn(own: Fit, height: int, width: int) -> torch.Tensor:
@@ -184,13 +202,25 @@ def is_lit(thing: Fit, lamp: Fit, colors: tuple[str | None, ...]) -> bool:
     first = colors.index("on")
     if any(color != "on" for color in colors[first:]):
         return False
-    way = thing.positions - lamp.positions
-    reach = thing.radii + lamp.radii
-    gap = way.norm(dim=1) / reach
+    gap = _gap(thing, lamp)
     around = slice(max(first - 1, 0), first + 2)
     touches = bool(gap[around].min() < CONTACT)
     nearest = int(gap.argmin())
     return touches and abs(nearest - first) <= 1
+
+
+def lit_after_touch(thing: Fit, lamp: Fit, colors: tuple[str | None, ...]) -> bool | None:
+    """Whether a lamp is not lit before it is touched; None where it never is lit."""
+    if "on" not in colors:
+        return None
+    until = colors.index("on") + 2
+    return bool(_gap(thing, lamp)[:until].min() < CONTACT)
+
+
+def _gap(a: Fit, b: Fit) -> torch.Tensor:
+    """How far two are apart in every frame, (T,), in sums of their radii: at 1 they touch."""
+    way = a.positions - b.positions
+    return way.norm(dim=1) / (a.radii + b.radii)
 
 
 def iou(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
