@@ -142,7 +142,9 @@ GOALS = (  # what was asked for, the file and the place of its figure, the least
     ("… and what happened meanwhile shows", (*AWAY, "and what happened meanwhile shows"), 0.8),
     ("a brush paints", ("base", "paint", *WHOLE), 0.9),
     ("a chomper bites", ("base", "bite", *WHOLE), 0.9),
+    ("… and nothing is bitten before the touch", ("base", "bite", "seen", "touch"), 0.95),
     ("a lamp is lit", ("base", "lamp", *WHOLE), 0.9),
+    ("… and not before the touch", ("base", "lamp", "seen", "touch"), 0.95),
     ("a collision follows its law", ("base", "collision", *WHOLE), 0.85),
     (
         "speed follows the given one: slope",
@@ -151,6 +153,11 @@ GOALS = (  # what was asked for, the file and the place of its figure, the least
     ),
     ("`tiny`: one object", ("tiny_typed", "solo", *WHOLE), 0.9),
     ("two objects", ("tiny_typed", "pair", *WHOLE), 0.8),
+    (
+        "one object, from nothing in twenty minutes",
+        ("from_nothing", "as typed", "all and outline"),
+        0.85,
+    ),
     ("animate, upsampled", ("tasks", "animate", "generated", "as asked"), 0.9),
     ("extend", ("tasks", "extend forward", "generated", "as asked"), 0.9),
     ("connect", ("tasks", "connect", "generated", "as asked"), 0.9),

@@ -53,7 +53,7 @@ CACHED_CLIPS = Annotated[
 ]
 EVALUATE_EVERY = Annotated[
     float | None,
-    typer.Option(help="Seconds of training between two evaluations; 60 if left out.", min=1),
+    typer.Option(help="Seconds of training between two evaluations; 150 if left out.", min=1),
 ]
 DATA = Annotated[
     Path | None,
@@ -128,7 +128,7 @@ def _run(preset: "Preset", options: dict[str, Any], out: Path, resume: bool, dev
         resume=resume,
         device=device,
         compile=_should_compile(options["compile"], preset, device),
-        evaluate_every=options["evaluate-every"] or 60.0,
+        evaluate_every=options["evaluate-every"] or 150.0,
         options=options,
     )
     example = folder.captions[0][0] if folder else "a small blue star spinning"
