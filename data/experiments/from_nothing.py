@@ -3,7 +3,7 @@
     minisora train --preset tiny --out runs/mine
     python -m data.experiments.from_nothing runs/mine ──► data/results/from_nothing.json
 
-Notebook 02 shows the compressor's squared error beside the reader's own. At the end of the training,
+Notebook 02 shows the compressor's squared error beside the reader's own. At the end of training,
 sentences about one object are given to the model as people type them.
 """
 
