@@ -125,7 +125,7 @@ class Preset:
     )
     train_language: TrainConfig = field(
         default_factory=lambda: TrainConfig(
-            minutes=0.2, batch_size=128, gpu_batch_size=256, warmup_steps=20
+            minutes=0.5, batch_size=32, gpu_batch_size=256, warmup_steps=20
         )
     )
     train_upsampler: TrainConfig = field(

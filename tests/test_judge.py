@@ -48,6 +48,18 @@ def test_reads_the_truth_at_any_size_and_frame_rate(num_frames, height, width, f
         assert_read_rightly(read_truth(family, clips, num_frames, height, width, fps))
 
 
+@pytest.mark.parametrize(
+    "kind,wrong",
+    [("bitten before the touch", True), ("lit without a touch", True), ("bite healed", False)],
+)
+def test_an_effect_before_its_cause_is_called_so(kind, wrong):
+    found = []
+    for i in range(8):
+        scene, video = WRONG[kind](i, random.Random(f"{kind} {i}"))
+        found.append(judge(video, spec_of(scene)).attributes.get("touch"))
+    assert found.count(False) >= 4 if wrong else set(found) == {True}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_reads_much_truth(family):

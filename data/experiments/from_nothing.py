@@ -36,6 +36,12 @@ def points_of(run: Path, stage: str, name: str) -> list[tuple[int, float]]:
     return [*points, (last["step"], round(last[name], 4))]
 
 
+def values_of(point: dict) -> dict[str, float]:
+    """What was right of one object, attribute by attribute, after so many minutes in all."""
+    figures = {name: figure["value"] for name, figure in point["solo"].items() if figure}
+    return {"minutes": point["minutes"], **figures}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path)
@@ -56,7 +62,7 @@ def main() -> None:
             "minutes": run.preset.train_vae.minutes,
             "points": points_of(folder, "vae", "mse"),
         },
-        "curve": kept["points"],
+        "one object, upsampled": [values_of(p) for p in kept["points"] if "solo" in p],
         "as typed": typed["solo"]["seen"],
     }
     write_text(RESULT, json.dumps(result, indent=1) + "\n")
