@@ -56,7 +56,8 @@ class DiTConfig:
     depth: int = 6
     num_heads: int = 4
     mlp_ratio: float = 4.0  # hidden size inside an MLP, over `hidden_size`
-    text_size: int = 128  # TextConfig.hidden_size
+    text_size: int = 128  # TextConfig.hidden_size; 0: no prompts
+    num_actions: int = 0  # of a player; 0: none
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -239,7 +240,12 @@ BOUNDS: dict[str, tuple[float, float]] = {  # least and largest value of every f
     "window": (1, 1000),
     "max_length": (2, 4096),
     "mlp_ratio": (0.1, 16),
-    "text_size": (1, 10_000),
+    "text_size": (0, 10_000),
+    "num_actions": (0, 1000),
+    "context": (1, 1000),
+    "rare_fraction": (0, 1),
+    "games": (1, 10**7),
+    "game_steps": (1, 10**6),
     "minutes": (0, 10**6),
     "steps": (1, 10**9),
     "batch_size": (1, 10**6),
@@ -398,6 +404,85 @@ PRESETS = {
             learning_rate=8e-3,
             warmup_steps=50,
             cooldown_fraction=0.8,
+        ),
+    ),
+}
+
+
+# -------------------------------------------------------------------------------------------- play
+
+
+@dataclass(frozen=True)
+class PlayPreset:
+    """A model of a game, frame after frame, and its training; see play/model.py."""
+
+    game: str = "tiles"  # one of world.game.GAMES
+    context: int = 1  # clean frames that a new frame is made from
+    shift: float = 3.0  # s of `flow.shift_sigma`
+    noise_augmentation: float = 0.5  # in training, the highest noise level of the past
+    games: int = 3_000  # played for the training
+    game_steps: int = 200  # of each
+    rare_fraction: float = 0.5  # of the pieces of play: as often of a rare kind as of a common one
+    dit: DiTConfig = field(
+        default_factory=lambda: DiTConfig(
+            patch_size=(1, 4, 4),
+            latent_channels=3,  # pixels, not latents: red, green, blue
+            hidden_size=128,
+            depth=4,
+            text_size=0,
+            num_actions=5,
+        )
+    )
+    train: TrainConfig = field(
+        default_factory=lambda: TrainConfig(
+            minutes=9.5,
+            batch_size=16,
+            gpu_batch_size=128,
+            learning_rate=6e-3,
+            warmup_steps=50,
+            cooldown_fraction=0.6,
+        )
+    )
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "PlayPreset":
+        """Build a preset from what `to_dict` gave; errors are those of `Preset.from_dict`."""
+        parts = {
+            "dit": _from_dict(DiTConfig, values["dit"]),
+            "train": _from_dict(TrainConfig, values["train"]),
+        }
+        return _from_dict(cls, {**values, **parts})
+
+
+PLAY_PRESETS = {
+    "play-tiles": PlayPreset(),
+    "play-platform": PlayPreset(
+        game="platform",
+        context=16,
+        shift=10.0,
+        noise_augmentation=0.15,
+        rare_fraction=0.25,
+        dit=DiTConfig(
+            patch_size=(1, 8, 8),
+            latent_channels=3,
+            hidden_size=128,
+            depth=4,
+            text_size=0,
+            num_actions=6,
+        ),
+        train=TrainConfig(
+            minutes=28.0,
+            batch_size=4,
+            gpu_batch_size=64,
+            learning_rate=6e-3,
+            warmup_steps=50,
+            cooldown_fraction=0.6,
         ),
     ),
 }

@@ -18,6 +18,7 @@ positions.
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn as nn
@@ -26,6 +27,7 @@ from minisora.config import DiTConfig
 from minisora.layers import (
     MLP,
     Attention,
+    KeyValueCache,
     NoiseEmbedder,
     PositionEmbedder,
     RMSNorm,
@@ -55,7 +57,9 @@ class DiTBlock(nn.Module):
         self.norm1 = RMSNorm(D)
         self.attention = Attention(D, config.num_heads)
         self.norm2 = RMSNorm(D)
-        self.cross_attention = Attention(D, config.num_heads, context_size=config.text_size)
+        self.cross_attention = None
+        if config.text_size:
+            self.cross_attention = Attention(D, config.num_heads, context_size=config.text_size)
         self.norm3 = RMSNorm(D)
         self.mlp = MLP(D, config.mlp_ratio)
         self.scale_shift_table = nn.Parameter(torch.zeros(6 * D))
@@ -64,29 +68,32 @@ class DiTBlock(nn.Module):
         self,
         x: torch.Tensor,
         modulation: torch.Tensor,
-        prompt_embeds: torch.Tensor,
+        prompt_embeds: torch.Tensor | None,
         self_mask: torch.Tensor | None,
-        cross_mask: torch.Tensor,
+        cross_mask: torch.Tensor | None,
         rotary: Rotary | None,
         cross_rotary: Rotary | None = None,
         word_rotary: Rotary | None = None,
+        cache: KeyValueCache | None = None,
     ) -> torch.Tensor:
         """x (B, N, D) → (B, N, D).
 
         Args:
             modulation: (B, N, 6·D), or (B, 1, 6·D) where all tokens of a clip have one level.
-            prompt_embeds: (B, S, D_text).
+            prompt_embeds: (B, S, D_text); not used where `config.text_size` is 0.
             self_mask, cross_mask: as `mask` in `attention`, with N and with S keys.
             rotary: angles of the tokens' positions, for self-attention.
             cross_rotary, word_rotary: angles of the tokens and of the words, for cross-attention.
+            cache: of self-attention.
         """
         table = self.scale_shift_table.to(modulation.dtype)
         # (B, N, D) each, or (B, 1, D)
         shift1, scale1, gate1, shift2, scale2, gate2 = (modulation + table).chunk(6, dim=-1)
         h = modulate(self.norm1(x), shift1, scale1)
-        x = x + gate1 * self.attention(h, mask=self_mask, rotary=rotary)
-        h = self.norm2(x)
-        x = x + self.cross_attention(h, prompt_embeds, cross_mask, cross_rotary, word_rotary)
+        x = x + gate1 * self.attention(h, mask=self_mask, rotary=rotary, cache=cache)
+        if self.cross_attention is not None:
+            h = self.norm2(x)
+            x = x + self.cross_attention(h, prompt_embeds, cross_mask, cross_rotary, word_rotary)
         h = modulate(self.norm3(x), shift2, scale2)
         return x + gate2 * self.mlp(h)
 
@@ -120,6 +127,8 @@ class DiT(nn.Module):
         self.x_embedder = nn.Linear(token_size, D)
         self.position_embedder = PositionEmbedder(D)
         self.t_embedder = NoiseEmbedder(D)
+        if config.num_actions:
+            self.action_embedder = nn.Embedding(config.num_actions, D)
         self.modulation = nn.Sequential(nn.SiLU(), nn.Linear(D, 6 * D))
         self.blocks = nn.ModuleList(DiTBlock(config) for _ in range(config.depth))
         self.final_layer = FinalLayer(config, token_size)
@@ -150,7 +159,7 @@ class DiT(nn.Module):
         zero = [*self.modulation.parameters(), *self.final_layer.modulation.parameters()]
         zero += self.final_layer.linear.parameters()
         for module in self.modules():
-            if isinstance(module, DiTBlock):
+            if isinstance(module, DiTBlock) and module.cross_attention is not None:
                 zero += module.cross_attention.to_out.parameters()
         for weight in zero:
             nn.init.zeros_(weight)
@@ -160,10 +169,12 @@ class DiT(nn.Module):
         tokens: torch.Tensor,
         sigma: torch.Tensor,
         positions: torch.Tensor,
-        prompt_embeds: torch.Tensor,
-        attention_mask: torch.Tensor,
+        prompt_embeds: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
         prompt_positions: torch.Tensor | None = None,
         self_mask: torch.Tensor | None = None,
+        actions: torch.Tensor | None = None,
+        caches: Sequence[KeyValueCache] | None = None,
     ) -> torch.Tensor:
         """Predict the velocity of every token: noise − x_0, where x_0 is the clean token.
 
@@ -172,34 +183,42 @@ class DiT(nn.Module):
             sigma: (B, N) in [0, 1]; 0 marks a conditioning token. (B, 1) where all tokens of a clip
                 have one level.
             positions: (N, 3) or (B, N, 3) as frame, row, column, in tokens; any real numbers.
-            prompt_embeds: (B, S, D_text).
+            prompt_embeds: (B, S, D_text); None for a network without prompts.
             attention_mask: (B, S), True for words and EOS; or (B, N, S), True where a token (row)
-                may attend to a word (column).
+                may attend to a word (column). It comes with prompt_embeds.
             prompt_positions: (B, S, 3), of the words, as from `TextEncoder.positions`; None is zero
                 for all.
             self_mask: (B, N, N), True where a token (row) may attend to another (column); None is
-                True for all.
+                True for all. With caches, (B, N, M + N).
+            actions: (B, N) whole numbers, what a player did before each token's frame. None for a
+                network without actions.
+            caches: one for each block, with M earlier tokens.
 
         Returns:
             velocity (B, N, P).
         """
-        B, S, _ = prompt_embeds.shape
         head_size = self.config.hidden_size // self.config.num_heads
-        if prompt_positions is None:
-            prompt_positions = prompt_embeds.new_zeros(B, S, 3)
+        rotary = rotary_angles(positions, head_size)
         if self_mask is not None:
             self_mask = self_mask[:, None]  # (B, 1, N, N)
-        cross_mask = attention_mask.view(B, 1, -1, S)  # (B, 1, 1 or N, S)
-
-        rotary = rotary_angles(positions, head_size)
-        # half of each head's channel pairs compare positions; the other half is not rotated
-        cross_rotary = rotary_angles(positions * self.cross_scale, head_size, fraction=0.5)
-        word_rotary = rotary_angles(prompt_positions * self.cross_scale, head_size, fraction=0.5)
+        cross_mask = cross_rotary = word_rotary = None
+        if prompt_embeds is not None and attention_mask is not None:
+            B, S, _ = prompt_embeds.shape
+            if prompt_positions is None:
+                prompt_positions = prompt_embeds.new_zeros(B, S, 3)
+            cross_mask = attention_mask.view(B, 1, -1, S)  # (B, 1, 1 or N, S)
+            # half of each head's channel pairs compare positions; the other half is not rotated
+            cross_rotary = rotary_angles(positions * self.cross_scale, head_size, fraction=0.5)
+            word_rotary = rotary_angles(
+                prompt_positions * self.cross_scale, head_size, fraction=0.5
+            )
 
         noise_embeds = self.t_embedder(sigma)  # (B, N, D), or (B, 1, D)
+        if actions is not None:
+            noise_embeds = noise_embeds + self.action_embedder(actions)
         modulation = self.modulation(noise_embeds)  # (B, N, 6·D), or (B, 1, 6·D)
         x = self.x_embedder(tokens) + self.position_embedder(positions)  # (B, N, D)
-        for block in self.blocks:
+        for i, block in enumerate(self.blocks):
             x = block(
                 x,
                 modulation,
@@ -209,5 +228,6 @@ class DiT(nn.Module):
                 rotary,
                 cross_rotary,
                 word_rotary,
+                caches[i] if caches else None,
             )
         return self.final_layer(x, noise_embeds).float()  # (B, N, P)

@@ -8,10 +8,6 @@ axes, and with channels i and i + d/2 as a pair where the paper has neighbours.
 """
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
-from typing import Any
 
 import torch
 import torch.nn as nn
@@ -82,6 +78,24 @@ class DotProductAttention(nn.Module):
         return out, out.new_empty(0)  # the fused function makes no map; an empty one stands for it
 
 
+class KeyValueCache:
+    """Keys and values of earlier tokens, so that an attention layer need not compute them again."""
+
+    def __init__(self) -> None:
+        self.keep = 0  # how many of the next call's first tokens stay
+        self.kept: torch.Tensor | None = None  # (2, B, heads, M, d), keys and values
+
+    def join(self, k: torch.Tensor, v: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Put what is kept before k and v (B, heads, N, d): (B, heads, M + N, d) each."""
+        both = torch.stack([k, v])
+        if self.kept is not None:
+            both = torch.cat([self.kept, both], dim=3)
+        leave = k.shape[2] - self.keep
+        self.kept = both[:, :, :, : both.shape[3] - leave]
+        joined_k, joined_v = both
+        return joined_k, joined_v
+
+
 class Attention(nn.Module):
     """Multi-head attention: self-attention, or cross-attention to another sequence."""
 
@@ -107,6 +121,7 @@ class Attention(nn.Module):
         mask: torch.Tensor | None = None,
         rotary: Rotary | None = None,
         context_rotary: Rotary | None = None,
+        cache: KeyValueCache | None = None,
     ) -> torch.Tensor:
         """Let the tokens x attend to each other, or to a context.
 
@@ -120,6 +135,7 @@ class Attention(nn.Module):
             mask: as in `attention`.
             rotary, context_rotary: angles of the positions of x and of the context; without a
                 context, `rotary` is for both queries and keys, and values are not rotated.
+            cache: earlier tokens of the same sequence, to which x attends as well.
 
         Returns:
             (B, N, D).
@@ -135,35 +151,13 @@ class Attention(nn.Module):
             k = rotate(k, *(context_rotary or rotary))
         if context_rotary is not None:
             v = rotate(v, *context_rotary)
+        if cache is not None:
+            k, v = cache.join(k, v)
         out, _ = self.attention(q, k, v, mask)  # (B, heads, N, d)
         if rotary is not None and context_rotary is not None:
             cos, sin = rotary
             out = rotate(out, cos, -sin)  # the opposite angle: back
         return self.to_out(rearrange(out, "b h n d -> b n (h d)"))
-
-
-@contextmanager
-def record_attention(network: nn.Module) -> Iterator[dict[str, torch.Tensor]]:
-    """Collect the map of every attention layer while the network runs, through forward hooks.
-
-    Use it as `with record_attention(dit) as maps:`. What runs inside fills the dict: the name of a
-    layer, as "blocks.0.attention" → the map of its last call (B, heads, N, M), whose rows sum to
-    one.
-    """
-    maps: dict[str, torch.Tensor] = {}
-
-    def keep(name: str, module: nn.Module, inputs: Any, output: tuple[torch.Tensor, ...]) -> None:
-        maps[name] = output[1].detach()
-
-    hooks = []
-    for name, layer in network.named_modules():
-        if isinstance(layer, Attention):
-            hooks.append(layer.attention.register_forward_hook(partial(keep, name)))
-    try:
-        yield maps
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 class MLP(nn.Module):

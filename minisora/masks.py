@@ -145,3 +145,22 @@ def draw_sigma(
     level = torch.where(to_device(independent, device)[:, None], level, level[:, :1])  # (B, t)
     level = shift_sigma(level, shift)[:, :, None, None].expand(-1, -1, h, w)
     return level.masked_fill(to_device(clean, device), 0).flatten(1)
+
+
+# ------------------------------------------------------------------------ frame after frame
+
+
+def causal_mask(frames: torch.Tensor, clean: torch.Tensor, context: int) -> torch.Tensor:
+    """Let no token see a later frame: which token (row) may attend to which (column), (N, N) bool.
+
+    A sequence may hold a frame twice, clean and noisy. A noisy token sees its own noisy frame and
+    the `context` clean frames before it; a clean one sees as many, its own among them.
+
+    Args:
+        frames: (N,), the number of each token's frame. clean: (N,) bool.
+    """
+    age = frames[:, None] - frames  # (N, N), in frames
+    newest = (~clean).long()[:, None]  # the least age of what is seen: its own, or the one before
+    past = clean & (age >= newest) & (age < newest + context)
+    own = ~(clean | clean[:, None]) & (age == 0)
+    return past | own

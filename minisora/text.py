@@ -1,17 +1,15 @@
-"""Prompts as vectors: a tokenizer of whole words, a text encoder, and its contrastive pre-training.
+"""Prompts as vectors: a tokenizer of whole words, and a text encoder.
 
     prompts ── Tokenizer ──► ids, attention_mask (B, S)
             ── TextEncoder ──► prompt_embeds (B, S, D_text), prompt_positions (B, S, 3)
 
-The encoder is first trained beside a small video encoder, so that a caption and its clip get
-similar vectors and all other pairs do not (as CLIP, arXiv:2103.00020, section 2.3 and figure 3). It
-goes on learning with the diffusion transformer. The null prompt of guidance is the empty one: EOS
+The encoder is first trained beside a small video encoder (train/contrastive.py), and goes on
+learning with the diffusion transformer. The null prompt of guidance is the empty one: EOS
 and nothing else. Words that say where something is, as "from x6 y24", have a position among the
 patches, as a patch has.
 """
 
 import difflib
-import math
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -19,15 +17,13 @@ from typing import NamedTuple
 
 import torch
 import torch.nn as nn
-import torch.nn.functional as F
 
 from minisora.config import TextConfig
 from minisora.inputs import reword
 from minisora.layers import Block, RMSNorm, rotary_angles
-from minisora.patchify import Size, grid_of, patchify, positions_of
+from minisora.patchify import Size
 
 PAD, EOS = 0, 1
-VIDEO_PATCH = (1, 2, 2)  # latent frames, rows, columns of a token in `TextVideoPair`
 MOMENTS = {  # word → when, as a fraction of the clip
     "from": 0.0,
     "early": 0.25,
@@ -229,72 +225,3 @@ class TextEncoder(nn.Module):
         """
         attention_mask = ids != PAD
         return self(ids, attention_mask), attention_mask, self.positions(ids, grid)
-
-
-class TextVideoPair(nn.Module):
-    """Two encoders that learn to give a caption and its clip similar vectors.
-
-    Only the text encoder is kept after the language stage (`train_language`).
-
-    Args:
-        text: the encoder of captions.
-        latent_channels: Cz of the clips.
-        hidden_size, depth, num_heads: of the video encoder; both give vectors of `hidden_size`.
-    """
-
-    def __init__(
-        self,
-        text: TextEncoder,
-        latent_channels: int,
-        hidden_size: int = 128,
-        depth: int = 2,
-        num_heads: int = 4,
-    ):
-        super().__init__()
-        self.text = text
-        self.num_heads = num_heads
-        self.embed = nn.Linear(latent_channels * math.prod(VIDEO_PATCH), hidden_size)
-        self.blocks = nn.ModuleList(Block(hidden_size, num_heads) for _ in range(depth))
-        self.video_out = nn.Linear(hidden_size, hidden_size, bias=False)
-        self.text_out = nn.Linear(text.config.hidden_size, hidden_size, bias=False)
-        # CLIP's learned temperature: scores are multiplied by its exponential, at most by 100
-        self.logit_scale = nn.Parameter(torch.tensor(math.log(10.0)))
-
-    def encode_video(self, latents: torch.Tensor) -> torch.Tensor:
-        """latents (B, Cz, Tz, Hz, Wz) → unit vectors (B, D), the mean over the patches."""
-        grid = grid_of(latents.shape[2:], VIDEO_PATCH)
-        positions = positions_of(grid, device=latents.device)
-        x = self.embed(patchify(latents, VIDEO_PATCH))  # (B, N, D)
-        rotary = rotary_angles(positions, x.shape[-1] // self.num_heads)
-        for block in self.blocks:
-            x = block(x, rotary=rotary)
-        return F.normalize(self.video_out(x.mean(1)).float(), dim=-1)
-
-    def encode_text(self, ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        """ids, attention_mask (B, S) → unit vectors (B, D), the mean over the words."""
-        x = self.text(ids, attention_mask)  # (B, S, D_text)
-        weight = attention_mask[..., None].float()
-        mean = (x * weight).sum(1) / weight.sum(1)
-        return F.normalize(self.text_out(mean).float(), dim=-1)
-
-    def forward(
-        self, latents: torch.Tensor, ids: torch.Tensor, attention_mask: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Score every clip of a batch with every caption; its own should score highest.
-
-        Args:
-            latents: (B, Cz, Tz, Hz, Wz).
-            ids, attention_mask: (B, S), caption i of clip i.
-
-        Returns:
-            The contrastive loss (figure 3 of arXiv:2103.00020), a scalar in nats: the mean of
-            clip → caption and caption → clip. And the fraction of clips, in [0, 1], whose own
-            caption scores highest.
-        """
-        video = self.encode_video(latents)  # (B, D)
-        text = self.encode_text(ids, attention_mask)  # (B, D)
-        scores = self.logit_scale.exp().clamp(max=100) * video @ text.T  # (B, B)
-        own = torch.arange(len(scores), device=scores.device)
-        loss = (F.cross_entropy(scores, own) + F.cross_entropy(scores.T, own)) / 2
-        accuracy = (scores.argmax(1) == own).float().mean()
-        return loss, accuracy

@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -44,6 +45,12 @@ from minisora.world.dataset import sample_scene
 from minisora.world.render import render
 TimelineEditor(MiniSora.load("tiny", "cpu"), render([sample_scene(3)])[0])""",
 }
+PLAYER = """
+from minisora.play.model import PlayModel
+from minisora.widgets.player import Player
+player = Player(PlayModel.load("play-tiles", "cpu"))
+player"""
+NOTEBOOKS = {**WIDGETS, "player": PLAYER}
 HARMLESS = re.compile(
     r"favicon|ERR_INTERNET_DISCONNECTED|ERR_NAME_NOT_RESOLVED|jupyterlab-news|/lsp/|extensions",
     re.I,
@@ -56,7 +63,7 @@ def lab(tmp_path_factory):
     folder = tmp_path_factory.mktemp("lab")
     (folder / "notebooks").mkdir()
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
-    for name, source in WIDGETS.items():
+    for name, source in NOTEBOOKS.items():
         cells = [nbformat.v4.new_code_cell(source.strip())]
         notebook = nbformat.v4.new_notebook(cells=cells, metadata=kernel)
         nbformat.write(notebook, folder / "notebooks" / f"{name}.ipynb")
@@ -232,3 +239,56 @@ def test_a_control_moved_by_keyboard_shows_a_new_picture(open_notebook, name):
         notebook.page.wait_for_timeout(500)
     assert "<img" in after and after != before and "✗" not in after
     notebook.close(name)
+
+
+# Times of the next picture that differs, in milliseconds after the key; null where none came.
+PRESS = """async ([key, patience]) => {
+  const image = document.querySelector('img[alt^="the model"]');
+  const before = image.src;
+  const began = performance.now();
+  const options = {key, bubbles: true, cancelable: true};
+  document.activeElement.dispatchEvent(new KeyboardEvent('keydown', options));
+  document.activeElement.dispatchEvent(new KeyboardEvent('keyup', options));
+  while (performance.now() - began < patience) {
+    if (image.src !== before) return performance.now() - began;
+    await new Promise(done => setTimeout(done, 2));
+  }
+  return null;
+}"""
+MOVES = ("ArrowUp", "ArrowRight", "ArrowDown", "ArrowLeft")
+PATIENCE = 500  # ms from a key to the new picture
+
+
+def test_arrow_keys_play_the_game(open_notebook):
+    notebook = open_notebook("player")
+    notebook.run_all()
+    page = notebook.page
+    image = page.locator("img[alt^='the model']").first
+    image.wait_for(timeout=30_000)
+    panel = page.locator(PANELS).first
+    panel.scroll_into_view_if_needed()
+    scrolled = page.evaluate("() => document.querySelector('.jp-WindowedPanel-outer')?.scrollTop")
+    page.locator("[aria-label^='the game tiles']").click()
+    assert panel.locator("text=the arrow keys go to the game").is_visible()
+    first = image.get_attribute("src")
+    for number, key in enumerate(("ArrowUp", "ArrowLeft", "ArrowDown", "ArrowRight", "Space"), 1):
+        page.keyboard.press(key)
+        panel.locator(f"text=/step {number} .*as the true game/").wait_for(timeout=10_000)
+    assert image.get_attribute("src") != first
+    after = page.evaluate("() => document.querySelector('.jp-WindowedPanel-outer')?.scrollTop")
+    assert after == scrolled, "the page stays where it is"
+    notebook.shot("player")
+
+    times = [page.evaluate(PRESS, [MOVES[i % 4], PATIENCE]) for i in range(40)]
+    moved = [time for time in times if time is not None]  # a wall stops some of them
+    assert len(moved) >= 5, times
+    print(
+        f"from a key to the new picture: median {statistics.median(moved):.0f} ms of {len(moved)}"
+    )
+    assert statistics.median(moved) < PATIENCE
+    before = image.get_attribute("src")
+    panel.locator("button", has_text="let the policy play").click()
+    page.wait_for_timeout(1500)
+    panel.locator("button", has_text="let the policy play").click()
+    assert image.get_attribute("src") != before and "✗" not in panel.evaluate(ANSWERS)
+    notebook.close("player-after")

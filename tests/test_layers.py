@@ -8,10 +8,10 @@ from minisora.layers import (
     PositionEmbedder,
     RMSNorm,
     attention,
-    record_attention,
     rotary_angles,
     rotate,
 )
+from minisora.measure.network import record_attention
 from minisora.patchify import positions_of
 
 

@@ -42,11 +42,12 @@ NOT_COUNTED = ("config", "inputs", "threads", "device", "checkpoints")  # not ab
 WINGS = {  # room → the other rooms that it may import, beside the core
     "world": set(),
     "compare": set(),
+    "play": {"world"},
     "show": {"world"},
-    "measure": {"world", "show"},
-    "train": {"world", "show", "measure"},
-    "widgets": {"world", "show", "measure", "train", "compare"},
-    "cli": {"world", "show", "measure", "train", "compare"},
+    "measure": {"world", "show", "play"},
+    "train": {"world", "show", "measure", "play"},
+    "widgets": {"world", "show", "measure", "train", "compare", "play"},
+    "cli": {"world", "show", "measure", "train", "compare", "play"},
 }
 MOST_CORE_TOKENS = 15_000  # DiT and minRF together
 MOST_TOKENS_A_LINE = 11  # DiT and minRF have 8, nanochat 9

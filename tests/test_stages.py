@@ -7,7 +7,8 @@ import torch
 import torch.nn as nn
 
 from minisora.config import TrainConfig
-from minisora.text import EOS, PAD, TextVideoPair
+from minisora.text import EOS, PAD
+from minisora.train.contrastive import TextVideoPair
 from minisora.train.data import Latents, render_pool, world_of
 from minisora.train.stages import (
     augment_clean,

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from minisora.config import TextConfig
-from minisora.text import EOS, MOMENTS, PAD, TextEncoder, TextVideoPair, Tokenizer, words_of
+from minisora.text import EOS, MOMENTS, PAD, TextEncoder, Tokenizer, words_of
+from minisora.train.contrastive import TextVideoPair
 from minisora.world.captions import WHEN, moments
 
 WORDS = ("a", "red", "blue", "circle")

@@ -405,19 +405,22 @@ class Job:
         typer.echo(what_the_judge_saw(video, prompts[-1], self.fps))
 
     def _file(self) -> Path:
-        if self.out is not None:
-            return self.out
-        path = Path("clip.png")
-        number = 0
-        while path.exists() and not self.force:
-            number += 1
-            path = Path(f"clip-{number}.png")
-        return path
+        return self.out or free_name(self.force)
 
     def _count(self, step: int, *_: Any) -> None:
         if step == 0 or not self.steps:
             self.steps.append(0)
         self.steps[-1] += 1
+
+
+def free_name(force: bool) -> Path:
+    """The first free of clip.png, clip-1.png, clip-2.png and so on; clip.png where forced."""
+    path = Path("clip.png")
+    number = 0
+    while path.exists() and not force:
+        number += 1
+        path = Path(f"clip-{number}.png")
+    return path
 
 
 def what_the_judge_saw(video: "torch.Tensor", prompt: str, fps: float) -> str:

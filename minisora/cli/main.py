@@ -1,4 +1,4 @@
-"""minisora: commands that make clips, train, evaluate | limits | benchmark, and lab."""
+"""minisora: commands that make clips, play, train, evaluate | limits | benchmark, and lab."""
 
 import subprocess
 import sys
@@ -10,6 +10,7 @@ import typer
 
 from minisora.cli.clips import COMMANDS
 from minisora.cli.measure import benchmark, evaluate, limits
+from minisora.cli.play import play
 from minisora.cli.train import train
 
 app = typer.Typer(
@@ -34,7 +35,7 @@ def lab() -> None:
     raise SystemExit(subprocess.call([sys.executable, "-m", "jupyterlab", str(first)]))
 
 
-for command in (*COMMANDS, train, evaluate, limits, benchmark, lab):
+for command in (*COMMANDS, play, train, evaluate, limits, benchmark, lab):
     app.command(command.__name__.replace("_", "-"))(command)
 
 

@@ -47,6 +47,10 @@ def evaluate(
     board: Annotated[
         bool, typer.Option("--board", help="Ask what others ask of large video models.")
     ] = False,
+    capability: Annotated[
+        str | None,
+        typer.Option(help="play: hold a model of a game (--model play-tiles) against the game."),
+    ] = None,
     json_file: JSON = None,
     num_inference_steps: STEPS = None,
     guidance_scale: GUIDANCE = GUIDANCE_SCALE,
@@ -65,6 +69,11 @@ def evaluate(
     from minisora.measure.stats import lines_of
     from minisora.measure.tasks import check_tasks
 
+    if capability is not None:
+        _evaluate_play(
+            capability, json_file, force, preset, device, prompts, seed, num_inference_steps
+        )
+        return
     if steps != bool(numbers):
         raise ValueError("numbers of steps come with --steps, as in --steps 1 2 4 8 20")
     if [steps, board, bool(task)].count(True) > 1:
@@ -227,6 +236,46 @@ def _evaluate_board(
     table = measure_board(model, prompts, seed, _timed(), **options)
     typer.echo(headline(table))
     return table
+
+
+def _evaluate_play(
+    capability: str,
+    json_file: Path | None,
+    force: bool,
+    name: str,
+    device: str,
+    games: int,
+    seed: int,
+    num_inference_steps: int | None,
+) -> None:
+    """A model of a game beside the true one."""
+    import torch
+
+    from minisora.measure.play import measure_play
+    from minisora.measure.stats import lines_of
+    from minisora.play.model import PlayModel
+    from minisora.threads import choose_threads
+
+    if capability != "play":
+        raise ValueError(
+            f"--capability {capability!r} is not known; it is play. Others have --task and --board"
+        )
+    refuse(json_file, force)
+    choose_threads("sampling")
+    model = PlayModel.load("play-tiles" if name == "tiny" else name, device)
+    name = "play-" + model.preset.game if name == "tiny" else name
+    steps = num_inference_steps or 1
+    table = measure_play(model, games, seed, _timed(), num_inference_steps=steps)
+    typer.echo(lines_of(table))
+    settings = {
+        "model": name,
+        "seed": seed,
+        "device": str(model.device),
+        "torch": torch.__version__,
+        "num_inference_steps": steps,
+        "games": games,
+    }
+    write_json(json_file, table | {"settings": settings})
 
 
 def _timed(prefix: str = "") -> Callable[[str], None]:

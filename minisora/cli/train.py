@@ -16,7 +16,12 @@ if TYPE_CHECKING:  # torch is loaded when a command runs, so that --help is quic
 FIXED = ("preset", "from", "data", "skip-bad")  # options that a run keeps for its whole life
 
 
-PRESET = Annotated[str | None, typer.Option(help="Which preset to train; tiny if left out.")]
+PRESET = Annotated[
+    str | None,
+    typer.Option(
+        help="Which preset to train: tiny (if left out), base, play-tiles, play-platform."
+    ),
+]
 RUN = Annotated[
     Path | None,
     typer.Option(
@@ -107,8 +112,70 @@ def train(
         "compile": compile,
     }
     out = out or Path("runs") / (preset or "tiny")
+    if (preset or "").startswith("play-"):
+        _refuse_for_play(asked, {**minutes, **clips})
+        _train_play(str(preset), out, dit_minutes, resume, evaluate_every, compile, device)
+        return
     chosen, options = _resumed(out, asked) if resume else _begun(asked)
     _run(_with_flags(chosen, minutes, clips), options, out, resume, device)
+
+
+def _refuse_for_play(asked: dict[str, Any], numbers: dict[str, Any]) -> None:
+    """Complain of what a model that is played has no use for: its one stage is the transformer."""
+    others = {f"train_{name}" for name in ("vae", "language", "upsampler")}
+    wrong = [name for name in ("from", "data", "skip-bad") if asked[name]]
+    wrong += [
+        name.removeprefix("train_") + ("-minutes" if name in others else "")
+        for name, value in numbers.items()
+        if value is not None and name != "train_dit"
+    ]
+    if wrong:
+        flag = "--" + wrong[0].replace("_", "-")
+        raise ValueError(
+            f"{flag} has no meaning for {asked['preset']}, which learns from games that it plays "
+            "itself, in one stage; its minutes are --dit-minutes"
+        )
+
+
+def _train_play(
+    name: str,
+    out: Path,
+    minutes: float | None,
+    resume: bool,
+    evaluate_every: float | None,
+    compile: bool | None,
+    device: str,
+) -> None:
+    """Train a model of a game."""
+    from minisora.config import PLAY_PRESETS
+    from minisora.device import COMPILE_FROM, can_compile, choose_device
+    from minisora.threads import choose_threads
+    from minisora.train.play import train_play
+    from minisora.world.scene import check_choice
+
+    check_choice("preset", name, PLAY_PRESETS)
+    preset = PLAY_PRESETS[name]
+    if minutes is not None:
+        preset = replace(preset, train=replace(preset.train, minutes=minutes))
+    kind = choose_device(device).type
+    if compile is None:
+        long = preset.train.minutes >= COMPILE_FROM.get(kind, COMPILE_FROM["cpu"])
+        compile = long and can_compile(kind)
+    begin = "going on with" if resume else "training"
+    typer.echo(
+        f"{begin} {name} in {out}: {preset.train.minutes:g} minutes of training; stop with Ctrl-C"
+    )
+    choose_threads("training")
+    train_play(
+        preset,
+        out,
+        device=device,
+        compile=compile,
+        resume=resume,
+        evaluate_every=evaluate_every or 120.0,
+        say=typer.echo,
+    )
+    typer.echo(f"done: minisora play --model {shlex.quote(str(out / 'model'))}")
 
 
 def _run(preset: "Preset", options: dict[str, Any], out: Path, resume: bool, device: str) -> None:

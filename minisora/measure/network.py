@@ -5,14 +5,18 @@ prompt, seed ── leave out one word at a time ──► changes of the veloci
 latents, prompts ── one noise level for all tokens ──► loss of the velocity at that level
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import torch
+import torch.nn as nn
 
 from minisora.device import autocast
 from minisora.flow import add_noise, sigma_schedule, velocity_of
-from minisora.layers import record_attention
+from minisora.layers import Attention
 from minisora.patchify import Size, grid_of, patchify, positions_of
 from minisora.pipeline import MiniSora
 from minisora.sampling import euler, guided
@@ -30,6 +34,30 @@ class AttentionMaps:
     cross_maps: torch.Tensor  # (depth, heads, N, S)
     words: list[str]  # S
     grid: Size
+
+
+@contextmanager
+def record_attention(network: nn.Module) -> Iterator[dict[str, torch.Tensor]]:
+    """Collect the map of every attention layer while the network runs, through forward hooks.
+
+    Use it as `with record_attention(dit) as maps:`. What runs inside fills the dict: the name of a
+    layer, as "blocks.0.attention" → the map of its last call (B, heads, N, M), whose rows sum to
+    one.
+    """
+    maps: dict[str, torch.Tensor] = {}
+
+    def keep(name: str, module: nn.Module, inputs: Any, output: tuple[torch.Tensor, ...]) -> None:
+        maps[name] = output[1].detach()
+
+    hooks = []
+    for name, layer in network.named_modules():
+        if isinstance(layer, Attention):
+            hooks.append(layer.attention.register_forward_hook(partial(keep, name)))
+    try:
+        yield maps
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 @torch.no_grad()

@@ -24,7 +24,7 @@ from minisora.measure.stats import psnr_of
 from minisora.pipeline import MiniSora
 from minisora.show.clip import save_strips
 from minisora.show.plots import plot_curve
-from minisora.text import TextVideoPair
+from minisora.train.contrastive import TextVideoPair
 from minisora.train.curve import Curve
 from minisora.train.data import (
     Latents,

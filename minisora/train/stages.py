@@ -23,7 +23,8 @@ from minisora.dit import DiT
 from minisora.flow import add_noise, flow_loss
 from minisora.masks import MASKS, draw_sigma
 from minisora.patchify import Size, grid_of, patchify, positions_of
-from minisora.text import EOS, PAD, TextEncoder, TextVideoPair
+from minisora.text import EOS, PAD, TextEncoder
+from minisora.train.contrastive import TextVideoPair
 from minisora.train.data import Latents, draw_size, fractions_of_sizes
 from minisora.train.loop import Figures, fit
 from minisora.upsampler import PromptUpsampler

@@ -17,11 +17,13 @@ from .n07 import check_ema_step, check_learning_rate, check_repairs, check_trivi
 from .n08 import check_contrastive_loss, check_guided_velocity, check_tokenize, check_unseen_pairs
 from .n09 import check_extend_by_hand, check_fading_sigma, check_kept_subject, check_outpaint_sigma
 from .n12 import check_better, check_preference_error, check_velocity_error, check_wilson
+from .n14 import check_cache, check_leaky_frames, check_memory
 
 __all__ = [
     "check_adaln_zero",
     "check_attention",
     "check_better",
+    "check_cache",
     "check_causal_conv",
     "check_conditioning_sigma",
     "check_contrastive_loss",
@@ -44,7 +46,9 @@ __all__ = [
     "check_kept_subject",
     "check_kl",
     "check_leaked",
+    "check_leaky_frames",
     "check_learning_rate",
+    "check_memory",
     "check_noised",
     "check_outpaint_sigma",
     "check_packing_mask",

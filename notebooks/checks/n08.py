@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from minisora.sampling import guided
-from minisora.text import EOS, TextVideoPair, Tokenizer
+from minisora.text import EOS, Tokenizer
+from minisora.train.contrastive import TextVideoPair
 from minisora.world.captions import VOCABULARY
 from minisora.world.dataset import is_held_out
 from minisora.world.parse import parse

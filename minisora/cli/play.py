@@ -1,0 +1,115 @@
+"""minisora play: a clip of a game that a model makes up frame by frame, beside the true game."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from minisora.cli.clips import free_name
+from minisora.cli.common import DEVICE, FORCE, NOISE_SEED, OUT, SCALE
+
+if TYPE_CHECKING:
+    import torch
+
+    from minisora.measure.play import Games
+    from minisora.play.model import PlayModel
+
+MOST_STEPS = 10_000
+ACTIONS = Annotated[
+    str,
+    typer.Argument(
+        help="What the player does: arrows, letters or names, as in →→↑, rru or "
+        '"right, right, up"; or a file that holds them; or "policy".'
+    ),
+]
+
+
+def play(
+    actions: ACTIONS = "policy",
+    out: OUT = None,
+    seed: Annotated[int, typer.Option(help="Seed of the level, and of the policy.")] = 0,
+    steps: Annotated[int, typer.Option(help="Steps of the policy.", min=1)] = 50,
+    num_inference_steps: Annotated[
+        int, typer.Option(help="Steps from noise to a frame, 1 to 1000.")
+    ] = 1,
+    noise_seed: NOISE_SEED = 0,
+    truth: Annotated[
+        bool, typer.Option("--truth", help="Show the true game to the right of the model's.")
+    ] = False,
+    scale: SCALE = 8,
+    model: Annotated[
+        str, typer.Option("--model", help="play-tiles, play-platform, or a folder of a training.")
+    ] = "play-tiles",
+    device: DEVICE = "auto",
+    force: FORCE = False,
+) -> None:
+    """Play a game inside a model, and say at which step it left the true game."""
+    from minisora.measure.play import compare_games
+    from minisora.play.model import PlayModel
+    from minisora.show.clip import Clip
+    from minisora.show.media import can_save
+    from minisora.threads import choose_threads
+
+    out = out or free_name(force)
+    choose_threads("sampling")
+    player = PlayModel.load(model, device)
+    game = player.game
+    can_save(out, force, game.fps)
+    games = _true_game(player, actions, seed, steps)
+    found = compare_games(player, games, noise_seed, num_inference_steps=num_inference_steps)
+    video = _video(player, games, found.frames, truth)
+    caption = f"{game.name}: {' '.join(game.actions[a] for a in games.led_to[0, games.shown :])}"
+    Clip(video, caption[:200], game.fps).save(out, scale=scale, force=force)
+    typer.echo(f"{out}: {video.shape[1]} frames, {game.name}, seed {seed}")
+    typer.echo(verdict(found.right[0]))
+
+
+def verdict(right: "torch.Tensor") -> str:
+    """One line: whether (steps,) frames were all as in the true game, or where they were not."""
+    wrong = (~right).nonzero().flatten().tolist()
+    if not wrong:
+        return f"as the true game for all {len(right)} steps"
+    return (
+        f"left the true game at step {wrong[0] + 1}; "
+        f"{len(right) - len(wrong)} of {len(right)} frames are right"
+    )
+
+
+def _true_game(model: "PlayModel", actions: str, seed: int, steps: int) -> "Games":
+    """The true game of the actions that were typed, or of the policy."""
+    from minisora.measure.play import draw_games, follow
+    from minisora.world.game import read_actions
+
+    game = model.game
+    text = _read_file(actions)
+    if text.strip() == "policy":
+        return draw_games(game, 1, steps, model.preset.context, seed)
+    chosen = read_actions(game, text)
+    if not 1 <= len(chosen) <= MOST_STEPS:
+        raise ValueError(f"{len(chosen)} actions are not possible; 1 to {MOST_STEPS} are")
+    games = draw_games(game, 1, 0, model.preset.context, seed)
+    return follow(game, games, chosen)
+
+
+def _read_file(actions: str) -> str:
+    """The text of a file where the argument names one, else the argument itself."""
+    path = Path(actions)
+    try:
+        is_file = path.is_file()
+    except OSError:  # a name that is too long for a file
+        return actions
+    return path.read_text(encoding="utf-8") if is_file else actions
+
+
+def _video(model: "PlayModel", games: "Games", frames: Any, truth: bool) -> "torch.Tensor":
+    """What the model was shown and made, (3, T, H, W) in [-1, 1], with the true game beside it."""
+    import torch
+
+    from minisora.measure.play import draw_frames
+
+    true = draw_frames(model.game, games, 0, len(games.states[0]))[0]  # (T, 3, H, W)
+    made = torch.cat([true[: games.shown], frames[0].float() / 127.5 - 1])
+    if truth:
+        gap = made.new_ones(len(made), 3, made.shape[2], 2)
+        made = torch.cat([made, gap, true], dim=3)
+    return made.transpose(0, 1)

@@ -1,0 +1,393 @@
+"""A model's game beside the true one: the same actions, compared state by state.
+
+    levels, a policy ──► true states ──┬─► read ──► what they show
+    the first frames, actions ──► Session.step ──► frames ──► read ──► right or wrong, step by step
+
+A frame of *tiles* is right where all 64 tiles are. One of *platform* is right where the player is
+within a pixel of his true place; tiles that come back into view are counted by themselves.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from minisora.measure.stats import Figure, fraction_of, wilson_interval
+from minisora.play.model import PlayModel
+from minisora.world.game import Game, State
+from minisora.world.platform import columns
+from minisora.world.policies import Explore, Policy, Return, Stay, play
+from minisora.world.tiles import COIN
+
+NEAR = 1  # pixels that the player may be away from his true place
+MISSING = 60.0  # mean difference of 255 above which what was found is no player
+ROUNDS = ((1, 10), (11, 50), (51, 200), (201, 1000))  # steps, as WBench groups them
+AGES = ((1, 4), (5, 8), (9, 16), (17, 32), (33, 64))  # steps out of view
+WARM_UP = 40  # true steps before a model takes over
+MakePolicy = Callable[[Game, State], Policy]
+
+
+@dataclass(frozen=True)
+class Games:
+    """True games, from the first frame that a model is shown."""
+
+    states: list[list[State]]  # games × (shown + steps)
+    led_to: torch.Tensor  # (games, shown + steps): the action before each state; 0 for the first
+    shown: int  # how many of the states a model sees
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a model's frames showed, for each game and each step that it played."""
+
+    right: torch.Tensor  # (games, steps) bool
+    frames: torch.Tensor  # (games, steps, 3, H, W) uint8
+    readings: Any  # of the model's frames, as `Game.read` gives them, (games, steps, …)
+    truth: Any  # the same of the true frames
+
+    def right_by_step(self) -> list[float]:
+        """The fraction of games that are right, after each step."""
+        return [round(float(x), 4) for x in self.right.float().mean(0)]
+
+
+def explore(game: Game, state: State) -> Policy:
+    """The policy of training: wanders, and goes for what there is."""
+    return Explore(game)
+
+
+def stay(game: Game, state: State) -> Policy:
+    """Wander on the screen that is seen, which never scrolls."""
+    seen = columns(state)
+    return Stay(game, seen.start, seen.stop - 1)
+
+
+def draw_games(
+    game: Game,
+    count: int,
+    steps: int,
+    shown: int,
+    seed: int,
+    policy: MakePolicy = explore,
+    held_out: bool = False,
+) -> Games:
+    """Play true games, each on a level of its own, for a model to be held against.
+
+    Args:
+        shown: states that the model sees first; more than one come from a warm-up.
+        steps: that it plays then, by the policy.
+        seed: far from those of training, whose games have the seeds 0, 1, 2 …
+    """
+    states, actions = [], []
+    for number in range(count):
+        rng = np.random.default_rng((10_000 + seed, number))
+        state = game.new_game(rng, held_out)
+        past, taken = [state], [0]
+        if shown > 1:
+            past, taken = play(game, Explore(game), state, WARM_UP + shown, rng)
+            past, taken = past[-shown:], [0, *taken[-shown + 1 :]]
+        then, chosen = play(game, policy(game, past[-1]), past[-1], steps, rng)
+        states.append(past + then[1:])
+        actions.append(taken + chosen)
+    return Games(states, torch.tensor(actions), shown)
+
+
+def follow(game: Game, games: Games, actions: Sequence[int]) -> Games:
+    """Go on with the first of some true games by these actions."""
+    states = list(games.states[0])
+    for action in actions:
+        states.append(game.step(states[-1], action))
+    led_to = torch.cat([games.led_to[:1], torch.tensor([list(actions)])], dim=1)
+    return Games([states], led_to, games.shown)
+
+
+def run_model(model: PlayModel, games: Games, seed: int = 0, **options: Any) -> torch.Tensor:
+    """Let a model play the actions of true games.
+
+    Args:
+        options: of `PlayModel.begin`.
+
+    Returns:
+        its frames (games, steps, 3, H, W) uint8, without those that it was shown.
+    """
+    first = draw_frames(model.game, games, 0, games.shown)
+    generator = torch.Generator().manual_seed(seed)
+    before = games.led_to[:, 1 : games.shown]
+    session = model.begin(first, before, generator=generator, **options)
+    frames = []
+    for actions in games.led_to[:, games.shown :].T:
+        frame = session.step(actions).float().cpu()
+        frames.append(((frame + 1) * 127.5).round().to(torch.uint8))
+    return torch.stack(frames, dim=1)
+
+
+def draw_frames(game: Game, games: Games, begin: int, end: int) -> torch.Tensor:
+    """Pictures of true states: (games, end − begin, 3, H, W) in [-1, 1]."""
+    chosen = [states[begin:end] for states in games.states]
+    frames = game.render([state for row in chosen for state in row])
+    return frames.unflatten(0, (len(chosen), end - begin)).float() / 127.5 - 1
+
+
+def compare(
+    model: PlayModel,
+    count: int,
+    steps: int,
+    seed: int = 0,
+    policy: MakePolicy = explore,
+    held_out: bool = False,
+    **options: Any,
+) -> Comparison:
+    """Play games that the model never saw, and read its frames and the true ones.
+
+    Args:
+        count: of games. Others as in `draw_games` and `PlayModel.begin`.
+    """
+    context = options.get("context") or model.preset.context
+    games = draw_games(model.game, count, steps, context, seed, policy, held_out)
+    return compare_games(model, games, seed, **options)
+
+
+def compare_games(model: PlayModel, games: Games, seed: int = 0, **options: Any) -> Comparison:
+    """Play some games, and read the model's frames and the true ones."""
+    frames = run_model(model, games, seed, **options)
+    truth = [model.game.render(states[games.shown :]) for states in games.states]
+    read = [model.game.read(row) for row in frames]
+    true = [model.game.read(row) for row in truth]
+    right = torch.stack([is_right(a, b) for a, b in zip(read, true, strict=True)])
+    return Comparison(right, frames, read, true)
+
+
+def is_right(reading: Any, truth: Any) -> torch.Tensor:
+    """Whether each of T frames shows the true state, by readings of it and of the true frame."""
+    if isinstance(reading, np.ndarray):  # tiles
+        return torch.from_numpy((reading == truth).all(axis=(1, 2)))
+    distance = np.abs(np.asarray(reading.player) - np.asarray(truth.player)).max(axis=1)
+    found = np.asarray(reading.error) < MISSING
+    return torch.from_numpy((distance <= NEAR) & found)
+
+
+def repeated(game: Game, games: Games) -> torch.Tensor:
+    """Whether the last frame that was shown, repeated, would be right: (games, steps)."""
+    rows = []
+    for states in games.states:
+        reading = game.read(game.render(states[games.shown - 1 :]))
+        steps = len(states) - games.shown
+        if isinstance(reading, np.ndarray):
+            rows.append(is_right(np.repeat(reading[:1], steps, axis=0), reading[1:]))
+        else:
+            players = np.asarray(reading.player)
+            distance = np.abs(players[1:] - players[:1]).max(axis=1)
+            rows.append(torch.from_numpy(distance <= NEAR))
+    return torch.stack(rows)
+
+
+# ------------------------------------------------------------------------------------- the figures
+
+
+def by_round(right: torch.Tensor) -> dict[str, Figure]:
+    """The fraction of right frames in each round of steps, each game counted as one draw."""
+    figures = {}
+    for first, last in ROUNDS:
+        part = right[:, first - 1 : last].float()
+        if part.shape[1]:
+            mean = float(part.mean())
+            n = len(part)
+            figures[f"steps {first} to {last}"] = wilson_interval(round(mean * n), n)
+    return figures
+
+
+def after(right: torch.Tensor, steps: Sequence[int]) -> dict[str, Figure | None]:
+    """The fraction of games that are right after some numbers of steps."""
+    reached = [step for step in steps if step <= right.shape[1]]
+    return {f"after {step} steps": fraction_of(right[:, step - 1].tolist()) for step in reached}
+
+
+def coins_stay_away(found: Comparison) -> Figure | None:
+    """Of the coins that the player took, those that the model's frames never show again."""
+    kept_away = []
+    for reading, truth in zip(found.readings, found.truth, strict=True):
+        for row, column in np.argwhere((truth == COIN).any(axis=0)):
+            there = truth[:, row, column] == COIN
+            taken = int(there.sum())  # a coin never comes back, so it is there in the first steps
+            if taken < len(there):
+                kept_away.append(bool((reading[taken:, row, column] != COIN).all()))
+    return fraction_of(kept_away)
+
+
+def is_known(games: Games, context: int) -> torch.Tensor:
+    """Whether all that came into view had been seen at most `context` steps before: (games, steps).
+
+    Where something came that the model cannot know, nothing after it counts as known.
+    """
+    known = []
+    for states in games.states:
+        seen: dict[int, int] = {}
+        still = True
+        row = []
+        for step, state in enumerate(states):
+            for column in columns(state):
+                if step >= games.shown and step - seen.get(column, -context - 1) > context:
+                    still = False
+                seen[column] = step
+            row.append(still)
+        known.append(row[games.shown :])
+    return torch.tensor(known)
+
+
+def measure_tiles(
+    model: PlayModel, count: int, steps: int, seed: int, say: Callable[[str], Any], **options: Any
+) -> dict[str, Any]:
+    """The figures of the tile game."""
+    table: dict[str, Any] = {}
+    for name, held_out in (("seen levels", False), ("crowded levels", True)):
+        say(f"{name}, {steps} steps")
+        games = draw_games(model.game, count, steps, 1, seed, held_out=held_out)
+        found = compare_games(model, games, seed, **options)
+        table[name] = {
+            "every tile right": after(found.right, (50, 200, 1000)),
+            "frames right": by_round(found.right),
+            "a taken coin stays away": coins_stay_away(found),
+            "last frame repeated": after(repeated(model.game, games), (50, 200, 1000)),
+            "curve": found.right_by_step(),
+        }
+    return table
+
+
+def measure_platform(
+    model: PlayModel, count: int, steps: int, seed: int, say: Callable[[str], Any], **options: Any
+) -> dict[str, Any]:
+    """The figures of the platform game."""
+    context = options.get("context") or model.preset.context
+    table: dict[str, Any] = {}
+    for name, policy, held_out in (
+        ("one screen", stay, False),
+        ("one screen, harder levels", stay, True),
+        ("all ground", explore, False),
+    ):
+        say(f"{name}, {steps} steps")
+        games = draw_games(model.game, count, steps, context, seed, policy, held_out)
+        found = compare_games(model, games, seed, **options)
+        table[name] = {
+            "player within a pixel": after(found.right, (50, 200)),
+            "frames right": by_round(found.right),
+            "last frame repeated": after(repeated(model.game, games), (50, 200)),
+            "curve": found.right_by_step(),
+        }
+        if policy is explore:
+            known = is_known(games, context)
+            table[name]["ground that the context holds"] = {
+                f"after {step} steps": fraction_of(
+                    found.right[known[:, step - 1], step - 1].tolist()
+                )
+                for step in (50, 200)
+                if step <= steps
+            }
+    table["what comes back"] = measure_memory(model, count, seed, say, context=context)
+    return table
+
+
+def measure_memory(
+    model: PlayModel,
+    count: int,
+    seed: int,
+    say: Callable[[str], Any],
+    context: int,
+    away: Sequence[int] = (6, 10, 16, 28),
+) -> dict[str, Any]:
+    """How well what left the screen comes back, by the steps that it was out of view.
+
+    A player walks away, which the model is shown, and back, which it plays. A column of tiles that
+    comes into view is right where all its tiles are that no one stands before.
+
+    Args:
+        context: frames that the model sees. away: steps of the way there.
+    """
+    flags: dict[tuple[int, int], list[bool]] = {ages: [] for ages in AGES}
+    for steps in away:
+        say(f"what comes back: {steps} steps away, {context} frames of context")
+        games = walks(model.game, max(count // len(away), 1), steps, seed)
+        found = compare_games(model, games, seed, context=context)
+        for row, states in enumerate(games.states):
+            returned = columns_back(states, found, row, games.shown)
+            for ages, flag in flags.items():
+                flag += [right for age, right in returned if ages[0] <= age <= ages[1]]
+    return {f"{a} to {b} steps out of view": fraction_of(flag) for (a, b), flag in flags.items()}
+
+
+def walks(game: Game, count: int, away: int, seed: int) -> Games:
+    """True games in which a player walks away, which is shown, and back."""
+    rows, actions = [], []
+    for number in range(count):
+        rng = np.random.default_rng((20_000 + seed, away, number))
+        start, _ = play(game, Explore(game), game.new_game(rng), WARM_UP, rng)
+        states, taken = play(game, Return(away), start[-1], 2 * away + 4, rng)
+        rows.append(states)
+        actions.append([0, *taken])
+    return Games(rows, torch.tensor(actions), away + 1)
+
+
+def columns_back(
+    states: list[State], found: Comparison, row: int, shown: int
+) -> list[tuple[int, bool]]:
+    """For each column that comes into view again: steps out of view, and whether it is right."""
+    reading, truth = found.readings[row], found.truth[row]
+    seen: dict[int, int] = {}
+    returned = []
+    for step, state in enumerate(states):
+        view = columns(state)
+        played = step - shown
+        for place, column in enumerate(view):
+            age = step - seen.get(column, step)
+            if played >= 0 and age > 1:
+                same = reading.tiles[played, :, place] == truth.tiles[played, :, place]
+                covered = reading.covered[played, :, place] | truth.covered[played, :, place]
+                returned.append((age - 1, bool((same | covered).all())))
+            seen[column] = step
+    return returned
+
+
+# ----------------------------------------------------------------------------------------- the time
+
+
+def seconds_a_frame(model: PlayModel, frames: int = 200, **options: Any) -> list[float]:
+    """Time of each of some steps of play, in seconds, one game alone."""
+    games = draw_games(model.game, 1, frames + 5, model.preset.context, seed=0)
+    first = draw_frames(model.game, games, 0, games.shown)
+    session = model.begin(first, games.led_to[:, 1 : games.shown], **options)
+    times = []
+    for actions in games.led_to[:, games.shown :].T:
+        began = time.perf_counter()
+        session.step(actions)
+        times.append(time.perf_counter() - began)
+    return times[5:]
+
+
+MEASURES = {"tiles": (measure_tiles, 1000), "platform": (measure_platform, 200)}
+
+
+def measure_play(
+    model: PlayModel,
+    games: int = 256,
+    seed: int = 0,
+    say: Callable[[str], Any] = print,
+    steps: int | None = None,
+    **options: Any,
+) -> dict[str, Any]:
+    """Hold a model against games that nobody played before.
+
+    Args:
+        games: for each figure.
+        say: is told what is measured now.
+        steps: of the longest games; None is 1,000 in *tiles* and 200 in *platform*.
+        options: of `PlayModel.begin`.
+
+    Returns:
+        figures with 95 % intervals, by name; and "milliseconds a frame" of one game alone.
+    """
+    measure, most = MEASURES[model.game.name]
+    table = measure(model, games, steps or most, seed, say, **options)
+    times = sorted(seconds_a_frame(model, **options))
+    table["milliseconds a frame"] = round(1000 * times[len(times) // 2], 1)
+    return table
