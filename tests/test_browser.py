@@ -256,7 +256,7 @@ PRESS = """async ([key, patience]) => {
   return null;
 }"""
 MOVES = ("ArrowUp", "ArrowRight", "ArrowDown", "ArrowLeft")
-PATIENCE = 500  # ms from a key to the new picture
+PATIENCE, BOUND = 2_000, 500  # ms from a key to the new picture: waited for, allowed
 
 
 def test_arrow_keys_play_the_game(open_notebook):
@@ -285,7 +285,7 @@ def test_arrow_keys_play_the_game(open_notebook):
     print(
         f"from a key to the new picture: median {statistics.median(moved):.0f} ms of {len(moved)}"
     )
-    assert statistics.median(moved) < PATIENCE
+    assert statistics.median(moved) < BOUND
     before = image.get_attribute("src")
     panel.locator("button", has_text="let the policy play").click()
     page.wait_for_timeout(1500)

@@ -1,7 +1,9 @@
 """The player without a browser: both worlds, undo, keys, the clock, slow motion, memory."""
 
 import asyncio
+import html
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,8 +11,10 @@ import torch
 
 from minisora.config import DiTConfig, PlayPreset
 from minisora.play.model import PlayModel
+from minisora.widgets import player as module
 from minisora.widgets.player import (
     SLOW_STEPS,
+    Differences,
     Play,
     Player,
     action_of,
@@ -21,18 +25,11 @@ from minisora.widgets.player import (
     render_player,
 )
 from minisora.world.game import GAMES, game_of
+from minisora.world.platform import columns
 from minisora.world.tiles import board_from_text
 
 ipywidgets = pytest.importorskip("ipywidgets", reason="ipywidgets is not installed")
 CONTEXT = {"tiles": 1, "platform": 4}
-
-
-class Echo(Play):
-    """A game whose model would be perfect: its frame is the true one."""
-
-    @property
-    def frame(self) -> np.ndarray:
-        return self.game.render([self.session_state])[0].movedim(0, -1).numpy()
 
 
 def tiny(name: str) -> PlayModel:
@@ -92,15 +89,12 @@ def recorded(player: Player, monkeypatch) -> list[str]:
 
 def test_a_step_is_the_same_action_in_both_worlds(play):
     model = play.model
+    other = Play(model).session
     for action in range(len(play.game.actions)):
         expected = play.game.step(play.now.state, action)
-        other = Play(model)
-        for earlier in range(action):
-            other.step(earlier)
-        session = other.session
-        frame = session.step(action)
+        frame = other.step(action)
         play.step(action)
-        assert np.array_equal(play.game.render([expected]), play.game.render([play.now.state]))
+        assert torch.equal(play.game.render([expected]), play.game.render([play.now.state]))
         assert torch.equal(play.session.frame, frame)
         assert int(play.now.snapshot.led_to[0, -1]) == action
     assert play.now.number == len(play.game.actions)
@@ -165,21 +159,296 @@ def test_memory_is_the_same_after_an_hour(name):
 
 
 def test_the_words_say_when_the_truth_was_left(play, monkeypatch):
-    monkeypatch.setattr(Play, "frame", property(lambda self: self.true_frame))
+    same = Differences(np.zeros((8, 8), dtype=bool))
+    three = np.zeros((8, 8), dtype=bool)
+    three[0, :3] = True
+    found = [same, same, Differences(three), same, same]
+    monkeypatch.setattr(module, "differences", lambda *frames: found.pop(0))
     play.new_game(3)
-    steps = (1, 2, 1)
-    for action in steps:
-        play.now.state  # noqa: B018
-        monkeypatch.setattr(Play, "frame", property(_next_frame))
-        play.step(action)
-    assert "as the true game" in play.words() and play.now.left_at is None
-    blank = np.zeros_like(play.true_frame)
-    monkeypatch.setattr(Play, "frame", property(lambda self: blank))
     play.step(1)
-    assert "left the truth at step 4" in play.words()
-    monkeypatch.setattr(Play, "frame", property(_next_frame))
-    play.step(2)
-    assert "left the truth at step 4" in play.words(), "also where the frames agree again"
+    assert "as the true game" in play.words() and "left" not in play.words()
+    play.step(1)
+    assert "left the truth at step 2" in play.words() and "3 of 64 tiles differ" in play.words()
+    play.step(1)
+    assert "left the truth at step 2" in play.words(), "also where the frames agree again"
+    assert "all 64 tiles agree" in play.words()
     play.undo()
     play.undo()
     assert "as the true game" in play.words()
+    play.step(1)
+    assert "as the true game" in play.words(), "undo takes the mistake back"
+
+
+def test_tiles_that_differ_are_counted_and_framed():
+    game = game_of("tiles")
+    rows = "P.o#....\n.B......"
+    boards = [board_from_text(rows), board_from_text(rows.replace("o", "."))]
+    frame, true = game.render(boards).movedim(1, -1).numpy()
+    found = differences(game, frame, true)
+    assert np.argwhere(found.tiles).tolist() == [[0, 2]]
+    assert found.words() == "1 of 64 tiles differs" and found.any
+    red = (draw_map(frame, found, 5) == module.MODEL_COLOR).all(axis=2)
+    assert red[:20, 40:60].sum() == red.sum() > 0
+    agree = differences(game, true, true)
+    assert agree.words() == "all 64 tiles agree" and not agree.any
+
+
+def test_the_players_distance_is_counted_in_pixels():
+    game = game_of("platform")
+    state = game.new_game(np.random.default_rng(0))
+    moved = replace(state, x=state.x + 5)
+    assert columns(moved) == columns(state)
+    frame, true = game.render([moved, state]).movedim(1, -1).numpy()
+    found = differences(game, frame, true)
+    assert found.distance == 5 and found.any and "5 pixels away" in found.words()
+    assert not found.tiles.any(), "what the player hides does not count"
+    empty = np.zeros_like(frame)
+    lost = differences(game, empty, true)
+    assert lost.distance is None and lost.any and "missing" in lost.words()
+    beside = game.render([replace(state, x=state.x + 1)])[0].movedim(0, -1).numpy()
+    near = differences(game, beside, true)
+    assert near.distance == 1 and not near.any and "1 pixel away" in near.words()
+    for differs in (found, lost):
+        draw_map(frame, differs)
+
+
+def test_slow_motion_keeps_every_sampling_step(play):
+    play.step(1)
+    assert not play.guesses
+    play.slow = True
+    play.step(1)
+    sigmas = [guess.sigma for guess in play.guesses]
+    assert len(sigmas) == SLOW_STEPS and sigmas[0] == 1 and sigmas == sorted(sigmas)[::-1]
+    assert np.array_equal(play.guesses[-1].clean, play.frame)
+    text = render_player(play).text
+    assert text.count("<img") == 3 + 2 * SLOW_STEPS == text.count("alt=")
+
+
+def test_the_noise_that_is_shown_is_what_the_network_saw(play, monkeypatch):
+    seen = []
+    guess = play.session._guess
+
+    def spy(x_t, action, sigma, first):
+        seen.append(play.model.to_frames(x_t)[:, 0])
+        return guess(x_t, action, sigma, first)
+
+    monkeypatch.setattr(play.session, "_guess", spy)
+    play.slow = True
+    play.step(1)
+    for x_t, shown in zip(seen, play.guesses, strict=True):
+        assert np.array_equal(module.pixels(x_t), shown.noisy)
+
+
+def test_render_player_is_pure(play):
+    play.step(1)
+    before = play.now
+    answer = render_player(play)
+    assert answer.text == render_player(play).text and play.now is before
+    assert answer.words == play.words() and "step 1" in answer.words
+
+
+# ------------------------------------------------------------------------------------------- keys
+
+
+@pytest.mark.parametrize(
+    ("name", "held", "action"),
+    [
+        ("tiles", "", "none"),
+        ("tiles", "ArrowUp", "up"),
+        ("tiles", "ArrowUp ArrowLeft", "left"),
+        ("tiles", "ArrowDown", "down"),
+        ("tiles", "Space", "none"),
+        ("tiles", "Enter", "none"),
+        ("platform", "", "none"),
+        ("platform", "ArrowUp", "jump"),
+        ("platform", "ArrowUp ArrowRight", "jump right"),
+        ("platform", "ArrowRight ArrowUp", "jump right"),
+        ("platform", "ArrowLeft Space", "jump left"),
+        ("platform", "ArrowRight ArrowLeft", "left"),
+        ("platform", "ArrowRight ArrowLeft ArrowUp", "jump left"),
+        ("platform", "ArrowDown", "none"),
+    ],
+)
+def test_held_keys_choose_the_action(name, held, action):
+    game = game_of(name)
+    assert game.actions[action_of(game, held.split())] == action
+
+
+def test_messages_repeat_what_was_sent_before():
+    first, second = "down ArrowUp 17", "up ArrowUp 18"
+    assert [event.number for event in read_keys(f"{first},{second}", 0)] == [17, 18]
+    assert [event.kind for event in read_keys(f"{first},{second}", 17)] == ["up"]
+    for wrong in ("", "down", "down ArrowUp x", "down ArrowUp -1", "eat ArrowUp 19", "down a b 19"):
+        assert not read_keys(wrong, 0)
+
+
+def test_each_press_is_a_step_and_none_is_lost(player, monkeypatch):
+    made = recorded(player, monkeypatch)
+    names = keys_of(player.game)
+    send(player, "down ArrowRight", "up ArrowRight", "down ArrowUp", "up ArrowUp")
+    assert made == ["right", names["ArrowUp"]] and not player.held
+    send(player, "down ArrowLeft")
+    send(player, "again ArrowLeft")
+    assert made[2:] == ["left", "left"] and player.held == ["ArrowLeft"]
+    player.on_keys(player.line.value)
+    send(player, "down Enter", "down 7", "again x")
+    assert len(made) == 4, "old events and other keys make no step"
+    send(player, "blur all")
+    assert not player.held
+    assert f"step {len(made)} " in player.words.value
+
+
+def test_two_keys_together_jump_to_the_side(monkeypatch):
+    player = Player(tiny("platform"))
+    made = recorded(player, monkeypatch)
+    send(player, "down ArrowRight", "down ArrowUp", "up ArrowUp", "down ArrowUp")
+    assert made == ["right", "jump right", "jump right"]
+
+
+def test_the_page_takes_only_the_keys_that_the_game_uses(player):
+    text = player.screen.children[1].value
+    assert player.name in text and "NAME" not in text and "ALTS" not in text
+    assert "'ArrowLeft ArrowRight ArrowUp ArrowDown Space'" in html.unescape(text)
+    assert 'tabindex="0"' in text and "preventDefault" in text and "stopPropagation" in text
+    before = text
+    send(player, "down ArrowRight")
+    assert player.screen.children[1].value == before, "it keeps the focus only if it never changes"
+
+
+# -------------------------------------------------------------------------------------- controls
+
+
+def test_every_button_of_the_pad_makes_its_action(player, monkeypatch):
+    made = recorded(player, monkeypatch)
+    for button in player.pad.values():
+        button.click()
+    assert made == list(player.game.actions) == list(player.pad)
+
+
+def test_every_control_has_a_name_and_a_tooltip(player):
+    for control in (*player.controls.values(), *player.pad.values()):
+        tooltip = control.tooltip if control.has_trait("tooltip") else control.description_tooltip
+        assert control.description and tooltip
+
+
+def test_the_policy_makes_steps_by_ticks_until_a_key_is_pressed(player):
+    player.controls["policy"].value = True
+    assert player.is_running and player.clock is None, "no event loop, no clock"
+    for _ in range(5):
+        player.tick()
+    assert player.play.now.number == 5
+    send(player, "down ArrowRight")
+    assert not player.is_running and player.play.now.number == 6
+
+
+def test_the_policy_plays_the_same_game_again(name):
+    players = [Player(tiny(name), seed=4) for _ in range(2)]
+    for player in players:
+        player.controls["policy"].value = True
+        for _ in range(10):
+            player.tick()
+    assert np.array_equal(players[0].play.frame, players[1].play.frame)
+
+
+def test_the_clock_takes_the_key_that_is_held(monkeypatch):
+    player = Player(tiny("platform"))
+    made = recorded(player, monkeypatch)
+    player.controls["run"].value = True
+    player.tick()
+    send(player, "down ArrowRight")
+    player.tick()
+    player.tick()
+    send(player, "down ArrowUp", "up ArrowUp")
+    player.tick()
+    send(player, "up ArrowRight")
+    player.tick()
+    player.pad["left"].click()
+    player.tick()
+    player.tick()
+    names = ["none", "right", "right", "jump right", "none", "left", "none"]
+    assert made == names, "a key between two ticks counts, too"
+
+
+def run_for(player: Player, seconds: float) -> None:
+    async def play() -> None:
+        player.controls["run"].value = True
+        await asyncio.sleep(seconds)
+        player.controls["run"].value = False
+        await asyncio.wait_for(player.clock, 5)
+
+    asyncio.run(play())
+
+
+def test_the_clock_runs_in_the_event_loop_and_stops(player):
+    run_for(player, 0.35)
+    steps = player.play.now.number
+    assert 1 <= steps <= 5 and player.clock.done()
+    run_for(player, 0.15)
+    assert player.play.now.number > steps, "it can be started again"
+
+
+def test_the_clock_stops_by_itself(player, monkeypatch):
+    monkeypatch.setattr(module, "MOST_SECONDS", 0.15)
+
+    async def play() -> None:
+        player.controls["run"].value = True
+        await asyncio.wait_for(player.clock, 5)
+
+    asyncio.run(play())
+    assert not player.is_running and "stopped" in player.words.value
+
+
+def test_an_error_is_shown_and_stops_the_clock(player, monkeypatch):
+    def fail(action, on_step=None):
+        raise RuntimeError("no <memory>")
+
+    player.controls["run"].value = True
+    monkeypatch.setattr(player.play.session, "step", fail)
+    player.tick()
+    assert not player.is_running
+    assert "✗ RuntimeError" in player.words.value and "<memory>" not in player.words.value
+    monkeypatch.undo()
+    player.press(1)
+    assert "✗" not in player.words.value and player.play.now.number == 1
+
+
+def test_undo_and_new_game(player):
+    assert player.controls["undo"].disabled
+    first = player.images["model"].value
+    player.press(1)
+    assert player.images["model"].value != first
+    player.controls["undo"].click()
+    assert player.images["model"].value == first and player.controls["undo"].disabled
+    state = player.play.now.state
+    player.controls["new"].click()
+    assert player.play.seed == 1 and player.play.now.number == 0
+    other = player.play.now.state
+    assert not np.array_equal(getattr(state, "level", state), getattr(other, "level", other))
+
+
+def test_sampling_steps_and_slow_motion(player, monkeypatch):
+    for count in (1, 2, 4):
+        player.controls["steps"].value = count
+        player.press(1)
+        assert len(player.play.session.sigmas) == count + 1
+    assert player.strip.layout.display == "none"
+    player.controls["slow"].value = True
+    assert player.strip.layout.display is None and player.controls["steps"].disabled
+    player.press(1)
+    assert player.strip.value.count("<img") == 2 * SLOW_STEPS
+    player.controls["slow"].value = False
+    player.press(1)
+    assert len(player.play.session.sigmas) == 4 + 1 and player.strip.layout.display == "none"
+
+
+def test_the_true_game_can_be_hidden(player):
+    player.controls["true"].value = False
+    assert all(part.layout.display == "none" for part in player.truth)
+    before = player.images["true"].value
+    player.press(1)
+    player.press(2)
+    assert player.images["true"].value == before
+    player.controls["true"].value = True
+    assert all(part.layout.display is None for part in player.truth)
+    assert player.images["true"].value == module._png(player.play.true_frame)
+    assert "tiles" in re.sub("<[^>]*>", "", player.legend.value)

@@ -82,6 +82,7 @@ def markdown() -> str:
         parts.append(board(boards))
     if (RESULTS / "sentences.json").is_file():
         parts.append(sentences())
+    parts += play()
     if (RESULTS / "speed.json").is_file():
         parts.append(speed())
     return "\n\n".join(parts) + "\n"
@@ -401,6 +402,104 @@ def board(models: Sequence[str]) -> str:
             "benchmarks, asked in the toy world with prompts as typed. Its clips are far simpler: "
             "no figure here says that a model of ours is better than one of theirs.",
             table(["question", *models, "who asks it, and finds", "why not the same"], rows),
+        ]
+    )
+
+
+def play() -> list[str]:
+    """The games: how long a model's game is the true one, and what that depends on."""
+    parts = []
+    if (RESULTS / "play_tiles.json").is_file():
+        parts += ["## A world that is played", _play_table("tiles")]
+    if (RESULTS / "play_platform.json").is_file():
+        parts += [_play_table("platform"), _memory_table()]
+    if (RESULTS / "play_noise.json").is_file():
+        parts.append(_noise_table())
+    if (RESULTS / "play_regression.json").is_file():
+        parts.append(_regression_table())
+    return parts
+
+
+def _play_table(game: str) -> str:
+    """Every figure of one game's model, but for what comes back."""
+    result = read(f"play_{game}")
+    rows = []
+    for name, part in result.items():
+        if name in ("settings", "what comes back") or not isinstance(part, dict):
+            continue
+        for path, figure in figures_of(part):
+            rows.append([name, ", ".join(path), percent(figure)])
+    games = result["settings"]["games"]
+    command = (
+        f"`minisora evaluate --capability play --model play-{game} --prompts {games} "
+        f"--json data/results/play_{game}.json`"
+    )
+    frame = f"A frame takes {result['milliseconds a frame']} ms on one thread."
+    return "\n\n".join(
+        [
+            f"### *{game}*",
+            f"{command}. Games that nobody played before, each action given to the model and to "
+            f"the true game; one sampling step a frame. {frame}",
+            table(["games", "figure", "right"], rows),
+        ]
+    )
+
+
+def _memory_table() -> str:
+    """What comes back right, by the steps out of view, for several contexts."""
+    if (RESULTS / "play_context.json").is_file():
+        result = {f"{k} frames": v for k, v in read("play_context").items() if k != "settings"}
+    else:
+        result = {"16 frames": read("play_platform")["what comes back"]}
+    ages = list(next(iter(result.values())))
+    rows = [[name, *(percent(part[age]) for age in ages)] for name, part in result.items()]
+    return "\n\n".join(
+        [
+            "### *platform*: what left the screen and comes back",
+            "`python -m data.experiments.play_trials context`. A player walks away, which the "
+            "model is shown, and back, which it plays. A column of tiles is right where all of its "
+            "tiles are. The model was trained with 16 frames of context.",
+            table(["context", *ages], rows),
+        ]
+    )
+
+
+def _noise_table() -> str:
+    """Trainings that differ in the noise on the past."""
+    result = read("play_noise")
+    steps = result["settings"]["steps"]
+    levels = [level for level in result if level != "settings"]
+    marks = list(result[levels[0]]["every tile right"])
+    rows = [
+        [level, *(percent(result[level]["every tile right"][mark]) for mark in marks)]
+        for level in levels
+    ]
+    return "\n\n".join(
+        [
+            "### *tiles*: noise on the past",
+            f"`python -m data.experiments.play_trials noise`. Trainings of {steps} steps that "
+            "differ in the highest noise level of the past alone; every tile right.",
+            table(["noise up to", *marks], rows),
+        ]
+    )
+
+
+def _regression_table() -> str:
+    """The transformer beside convolutions that predict a mean."""
+    result = read("play_regression")
+    marks = list(result["regression"]["every tile right"])
+    rows = [
+        [name, *(percent(result[name]["every tile right"][mark]) for mark in marks)]
+        for name in ("regression", "play-tiles")
+    ]
+    sizes = (result["parameters"], result["parameters of play-tiles"])
+    return "\n\n".join(
+        [
+            "### *tiles*: a regression of the same size and minutes",
+            f"`python -m data.experiments.play_trials regression`. Convolutions with {sizes[0]:,} "
+            f"weights (the transformer has {sizes[1]:,}) that predict the next frame by its mean "
+            "squared error, trained for as many minutes on the same pieces of play.",
+            table(["model", *marks], rows),
         ]
     )
 

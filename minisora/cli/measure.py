@@ -25,6 +25,7 @@ from minisora.config import GUIDANCE_SCALE
 
 if TYPE_CHECKING:
     from minisora.pipeline import MiniSora
+    from minisora.play.model import PlayModel
 
 VERBOSE = Annotated[bool, typer.Option("--verbose", help="Print every figure.")]
 
@@ -51,6 +52,10 @@ def evaluate(
         str | None,
         typer.Option(help="play: hold a model of a game (--model play-tiles) against the game."),
     ] = None,
+    play_steps: Annotated[
+        int | None,
+        typer.Option(help="Steps of the longest games; 1000 in tiles, 200 in platform.", min=1),
+    ] = None,
     json_file: JSON = None,
     num_inference_steps: STEPS = None,
     guidance_scale: GUIDANCE = GUIDANCE_SCALE,
@@ -70,9 +75,10 @@ def evaluate(
     from minisora.measure.tasks import check_tasks
 
     if capability is not None:
-        _evaluate_play(
-            capability, json_file, force, preset, device, prompts, seed, num_inference_steps
-        )
+        name = "play-tiles" if preset == "tiny" else preset
+        play = _playable(capability, name, json_file, force, device)
+        table = _evaluate_play(play, name, prompts, play_steps, seed, num_inference_steps or 1)
+        write_json(json_file, table)
         return
     if steps != bool(numbers):
         raise ValueError("numbers of steps come with --steps, as in --steps 1 2 4 8 20")
@@ -238,21 +244,10 @@ def _evaluate_board(
     return table
 
 
-def _evaluate_play(
-    capability: str,
-    json_file: Path | None,
-    force: bool,
-    name: str,
-    device: str,
-    games: int,
-    seed: int,
-    num_inference_steps: int | None,
-) -> None:
-    """A model of a game beside the true one."""
-    import torch
-
-    from minisora.measure.play import measure_play
-    from minisora.measure.stats import lines_of
+def _playable(
+    capability: str, name: str, json_file: Path | None, force: bool, device: str
+) -> "PlayModel":
+    """A model of a game."""
     from minisora.play.model import PlayModel
     from minisora.threads import choose_threads
 
@@ -262,10 +257,19 @@ def _evaluate_play(
         )
     refuse(json_file, force)
     choose_threads("sampling")
-    model = PlayModel.load("play-tiles" if name == "tiny" else name, device)
-    name = "play-" + model.preset.game if name == "tiny" else name
-    steps = num_inference_steps or 1
-    table = measure_play(model, games, seed, _timed(), num_inference_steps=steps)
+    return PlayModel.load(name, device)
+
+
+def _evaluate_play(
+    model: "PlayModel", name: str, games: int, play_steps: int | None, seed: int, steps: int
+) -> dict[str, Any]:
+    """A model of a game beside the true one."""
+    import torch
+
+    from minisora.measure.play import measure_play
+    from minisora.measure.stats import lines_of
+
+    table = measure_play(model, games, seed, _timed(), play_steps, num_inference_steps=steps)
     typer.echo(lines_of(table))
     settings = {
         "model": name,
@@ -275,7 +279,7 @@ def _evaluate_play(
         "num_inference_steps": steps,
         "games": games,
     }
-    write_json(json_file, table | {"settings": settings})
+    return table | {"settings": settings}
 
 
 def _timed(prefix: str = "") -> Callable[[str], None]:

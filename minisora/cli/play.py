@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from minisora.cli.clips import free_name
-from minisora.cli.common import DEVICE, FORCE, NOISE_SEED, OUT, SCALE
+from minisora.cli.common import DEVICE, FORCE, OUT, SCALE
 
 if TYPE_CHECKING:
     import torch
@@ -27,12 +27,13 @@ ACTIONS = Annotated[
 def play(
     actions: ACTIONS = "policy",
     out: OUT = None,
-    seed: Annotated[int, typer.Option(help="Seed of the level, and of the policy.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Seed of the level, of the policy and of the noise.", min=0)
+    ] = 0,
     steps: Annotated[int, typer.Option(help="Steps of the policy.", min=1)] = 50,
     num_inference_steps: Annotated[
         int, typer.Option(help="Steps from noise to a frame, 1 to 1000.")
     ] = 1,
-    noise_seed: NOISE_SEED = 0,
     truth: Annotated[
         bool, typer.Option("--truth", help="Show the true game to the right of the model's.")
     ] = False,
@@ -56,7 +57,7 @@ def play(
     game = player.game
     can_save(out, force, game.fps)
     games = _true_game(player, actions, seed, steps)
-    found = compare_games(player, games, noise_seed, num_inference_steps=num_inference_steps)
+    found = compare_games(player, games, seed, num_inference_steps=num_inference_steps)
     video = _video(player, games, found.frames, truth)
     caption = f"{game.name}: {' '.join(game.actions[a] for a in games.led_to[0, games.shown :])}"
     Clip(video, caption[:200], game.fps).save(out, scale=scale, force=force)

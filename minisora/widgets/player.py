@@ -30,7 +30,6 @@ from minisora.show.media import encode_pictures
 from minisora.widgets.common import (
     Html,
     error_html,
-    flow_box,
     menu,
     page,
     picture,
@@ -92,7 +91,8 @@ class Differences:
             return tiles
         if self.distance is None:
             return f"{tiles}, the player is missing"
-        return f"{tiles}, the player is {self.distance} pixels away"
+        unit = "pixel" if self.distance == 1 else "pixels"
+        return f"{tiles}, the player is {self.distance} {unit} away"
 
 
 def differences(game: Game, frame: np.ndarray, true_frame: np.ndarray) -> Differences:
@@ -308,11 +308,9 @@ def _outline(
 
 def strip_html(guesses: Sequence[Guess]) -> str:
     """The sampling steps of a frame, side by side: noisy above, the network's guess below."""
-    cells = [
-        '<div style="width:78px;font-size:12px;display:flex;flex-direction:column;'
-        'justify-content:space-around">'
-        "<span>what the network sees</span><span>its guess of the frame</span></div>"
-    ]
+    names = ("what the network sees", "its guess of the frame")
+    label = "width:84px;height:67px;font-size:12px;line-height:1.3;display:flex;align-items:center"
+    cells = ["<div>" + "".join(f'<div style="{label}">{name}</div>' for name in names) + "</div>"]
     for number, guess in enumerate(guesses, start=1):
         which = f"sampling step {number} of {len(guesses)}, σ = {guess.sigma:.2f}"
         size = STRIP_SCALE * len(guess.clean)
@@ -546,7 +544,7 @@ class Player:
         self.line = w.Text(continuous_update=True, layout=w.Layout(display="none"))
         self.line.add_class(f"{self.name}-line")
         self.line.observe(lambda change: self.on_keys(change["new"]), "value")
-        self.words = w.HTML(layout=w.Layout(height="48px", overflow="auto"))
+        self.words = w.HTML(layout=w.Layout(width="720px", height="48px", overflow="auto"))
         self.legend = w.HTML()
         self.strip = w.HTML(layout=w.Layout(height="164px", overflow="auto", display="none"))
 
@@ -563,7 +561,11 @@ class Player:
             self.pad[name] = button("Button", words, f"One step: {name}", "82px")
             self.pad[name].on_click(lambda _, number=number: self.press(number))
         counts = sorted({1, 2, 4, steps})
-        check = {"indent": False, "layout": w.Layout(width="190px")}
+
+        def check(value: bool, words: str, about: str, width: str) -> Any:
+            layout = w.Layout(width=width)
+            return tip(w.Checkbox(value, description=words, indent=False, layout=layout), about)
+
         slow = f"Make frames in {SLOW_STEPS} sampling steps, and show each of them"
         beside = "Show the true game, played with the same actions, and what differs"
         self.controls = {
@@ -571,21 +573,22 @@ class Player:
             "policy": button("ToggleButton", "let the policy play", "It looks at the true game"),
             "undo": button("Button", "⟲ undo", f"Back by a step, at most {HISTORY} of them"),
             "new": button("Button", "new game", "Another level: the next seed"),
-            "steps": menu("sampling steps", counts, steps, "From noise to a frame", "190px"),
-            "true": tip(w.Checkbox(True, description="true game beside it", **check), beside),
-            "slow": tip(w.Checkbox(False, description="slow motion", **check), slow),
+            "steps": menu("sampling steps", counts, steps, "From noise to a frame", "175px"),
+            "true": check(True, "true game beside it", beside, "165px"),
+            "slow": check(False, "slow motion", slow, "120px"),
         }
         self.controls["undo"].on_click(lambda _: self.undo())
         self.controls["new"].on_click(lambda _: self.new_game())
         for key in ("run", "policy"):
-            self.controls[key].observe(lambda _: self._start_clock(), "value")
+            self.controls[key].observe(self._on_toggle, "value")
         for key in ("steps", "slow", "true"):
             self.controls[key].observe(lambda _: self._set(), "value")
 
     def _make_box(self) -> None:
         import ipywidgets as w
 
-        caption = w.HTML('<div style="font-size:13px;text-align:center">the true game</div>')
+        style = "font-size:13px;line-height:21px;text-align:center"
+        caption = w.HTML(f'<div style="{style}">the true game</div>')
         apart = w.Layout(margin="0 10px 0 0")
         self.truth = [
             w.VBox([self.images["true"], caption], layout=apart),
@@ -597,15 +600,14 @@ class Player:
             rows = [["jump left", "jump", "jump right"], ["left", "none", "right"]]
         center = w.Layout(justify_content="center", width="264px")
         pad = w.VBox([w.HBox([self.pad[name] for name in row], layout=center) for row in rows])
-        chosen = dict(self.controls)
+        rows = [["run", "policy"], ["undo", "new"], ["steps", "true", "slow"]]
         if "jump" not in self.game.actions:  # turn by turn: there is no clock to run
-            del chosen["run"]
-        chosen_box = flow_box(chosen.values())
-        chosen_box.layout.width = "430px"
+            rows[0].remove("run")
+        settings = w.VBox([w.HBox([self.controls[key] for key in row]) for row in rows])
         pictures = w.HBox(
             [self.screen, *self.truth], layout=w.Layout(height="294px", padding="4px")
         )
-        below = w.HBox([pad, chosen_box])
+        below = w.HBox([pad, settings], layout=w.Layout(height="104px"))
         self.box = w.VBox([pictures, self.words, below, self.strip, self.line])
         self.box.add_class(self.name)
 
@@ -622,7 +624,7 @@ class Player:
             )
         if self.play.guesses or self.controls["slow"].value:
             self.strip.value = strip_html(self.play.guesses) if self.play.guesses else HINT
-        self.words.value = f"<b>{html.escape(self.play.words())}</b>"
+        self.words.value = f'<b style="line-height:1.4">{html.escape(self.play.words())}</b>'
         self.controls["undo"].disabled = not self.play.past
 
     # ---------------------------------------- what the reader does
@@ -706,6 +708,11 @@ class Player:
     def is_running(self) -> bool:
         """Whether steps are made by the clock."""
         return self.controls["run"].value or self.controls["policy"].value
+
+    def _on_toggle(self, change: Any) -> None:
+        """Show in colour that a toggle is on, and start the clock."""
+        change["owner"].button_style = "primary" if change["new"] else ""
+        self._start_clock()
 
     def _start_clock(self) -> None:
         """Begin to tick where there is an event loop; elsewhere `tick` is called by hand."""

@@ -1,0 +1,159 @@
+"""What makes a game playable: noise on the past, the frames of context, and what regression does.
+
+    python -m data.experiments.play_trials noise       # three trainings of 2,000 steps
+    python -m data.experiments.play_trials regression  # one, of as many minutes as play-tiles had
+    python -m data.experiments.play_trials context     # the shipped play-platform, nothing trained
+
+Each writes data/results/play_….json. The regression's minutes need a quiet machine.
+"""
+
+import argparse
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from einops import rearrange
+
+from minisora.checkpoints import write_text
+from minisora.config import PLAY_PRESETS, PlayPreset
+from minisora.measure.play import after, by_round, compare_games, draw_games, measure_memory
+from minisora.play.model import PlayModel
+from minisora.threads import choose_threads
+from minisora.train.loop import fit
+from minisora.train.play import PlayBatches, Plays, train_play
+
+RESULTS = Path(__file__).parents[1] / "results"
+NOISES = (0.0, 0.15, 0.5)
+CONTEXTS = (4, 8, 16, 32)
+GAMES = 128
+
+
+class Regression(nn.Module):
+    """The next frame by convolutions from the last frames and the action: a mean, nothing drawn.
+
+    It has the parts of a `PlayModel` that a comparison with true games needs.
+    """
+
+    def __init__(self, preset: PlayPreset, channels: int = 104, depth: int = 10):
+        super().__init__()
+        self.preset = preset
+        self.game = PlayModel(preset).game
+        self.action_embedder = nn.Embedding(preset.dit.num_actions, channels)
+        self.first = nn.Conv2d(3 * preset.context, channels, 3, padding=1)
+        self.layers = nn.ModuleList(
+            nn.Conv2d(channels, channels, 3, padding=1) for _ in range(depth)
+        )
+        self.last = nn.Conv2d(channels, 3, 3, padding=1)
+
+    def forward(self, past: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
+        """past (B, T, 3, H, W), action (B,) → the next frame (B, 3, H, W)."""
+        x = self.first(rearrange(past, "b t c h w -> b (t c) h w"))
+        x = x + self.action_embedder(action)[:, :, None, None]
+        for layer in self.layers:
+            x = x + layer(F.gelu(x))
+        return self.last(F.gelu(x))
+
+    def begin(self, frames: torch.Tensor, actions: Any = (), **options: Any) -> "Regression":
+        """As `PlayModel.begin`; one game after another."""
+        self.past = frames[:, -self.preset.context :]
+        return self
+
+    @torch.no_grad()
+    def step(self, action: Sequence[int] | torch.Tensor) -> torch.Tensor:
+        """As `Session.step`."""
+        frame = self(self.past, torch.as_tensor(action)).clamp(-1, 1)
+        self.past = torch.cat([self.past[:, 1:], frame[:, None]], dim=1)
+        return frame
+
+
+def train_regression(preset: PlayPreset, folder: Path) -> Regression:
+    """Train it on the same pieces of play as the transformer, with the same noise on the past."""
+    torch.manual_seed(preset.train.seed)
+    model = Regression(preset)
+    plays = Plays(model.game, preset.games, preset.game_steps, preset.train.seed)
+    batches = PlayBatches(plays, preset)
+
+    def loss_of(step: int, generator: torch.Generator) -> tuple[torch.Tensor, dict]:
+        frames, led_to = batches.draw(preset.train.batch_size, generator)
+        past, following = frames[:, :-1], frames[:, -1]
+        level = preset.noise_augmentation * torch.rand(len(past), 1, 1, 1, 1, generator=generator)
+        noise = torch.randn(past.shape, generator=generator)
+        predicted = model((1 - level) * past + level * noise, led_to[:, -1])
+        return F.mse_loss(predicted, following), {}
+
+    train = replace(preset.train, learning_rate=1e-3)
+    fit("regression", model, loss_of, train, folder)
+    return model.eval()
+
+
+def figures(model: Any, steps: int = 200) -> dict[str, Any]:
+    """How long a model's tile games stay right."""
+    games = draw_games(model.game, GAMES, steps, model.preset.context, seed=0)
+    found = compare_games(model, games)
+    return {
+        "every tile right": after(found.right, (10, 50, 200)),
+        "frames right": by_round(found.right),
+        "curve": found.right_by_step(),
+    }
+
+
+def noise(steps: int) -> dict[str, Any]:
+    """Trainings that differ in the noise on the past alone."""
+    table = {}
+    for level in NOISES:
+        preset = PLAY_PRESETS["play-tiles"]
+        train = replace(preset.train, steps=steps)
+        preset = replace(preset, noise_augmentation=level, train=train)
+        with tempfile.TemporaryDirectory() as folder:
+            model = train_play(preset, folder, evaluate_every=1e9, compile=True)
+        table[str(level)] = figures(model)
+        print(level, table[str(level)]["every tile right"], flush=True)
+    return table
+
+
+def regression(_: int) -> dict[str, Any]:
+    """A regression of the same size and minutes, beside the shipped model."""
+    preset = PLAY_PRESETS["play-tiles"]
+    with tempfile.TemporaryDirectory() as folder:
+        model = train_regression(preset, Path(folder))
+    size = sum(p.numel() for p in model.parameters())
+    shipped = PlayModel.load("play-tiles")
+    return {
+        "parameters": size,
+        "regression": figures(model),
+        "parameters of play-tiles": sum(p.numel() for p in shipped.parameters()),
+        "play-tiles": figures(shipped),
+    }
+
+
+def context(_: int) -> dict[str, Any]:
+    """What comes back right, for several numbers of frames that the model sees."""
+    model = PlayModel.load("play-platform")
+    return {str(frames): measure_memory(model, 256, 0, print, frames) for frames in CONTEXTS}
+
+
+TRIALS = {"noise": (noise, 2000), "regression": (regression, 0), "context": (context, 0)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("trial", choices=TRIALS)
+    parser.add_argument("--steps", type=int, help="of each training")
+    asked = parser.parse_args()
+    choose_threads("training")
+    trial, usual = TRIALS[asked.trial]
+    steps = asked.steps or usual
+    table = trial(steps) | {"settings": {"steps": steps, "games": GAMES, "seed": 0}}
+    path = RESULTS / f"play_{asked.trial}.json"
+    write_text(path, json.dumps(table, indent=1, ensure_ascii=False) + "\n")
+    print(f"written to {path}")
+
+
+if __name__ == "__main__":
+    main()

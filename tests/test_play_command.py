@@ -1,0 +1,89 @@
+"""minisora play, and play in minisora train and evaluate."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from minisora.cli.main import app
+from minisora.show.media import as_video
+
+
+def run(*words: str):
+    return CliRunner().invoke(app, [*words])
+
+
+def said(done) -> str:
+    """What a command said, or its error."""
+    return done.output + str(done.exception or "")
+
+
+def test_actions_become_a_clip(tmp_path, shipped):
+    out = tmp_path / "game.png"
+    done = run("play", "→→↑", "--out", str(out), "--scale", "1", "--seed", "3")
+    assert done.exit_code == 0, said(done)
+    assert "4 frames, tiles, seed 3" in done.output
+    assert "as the true game for all 3 steps" in done.output
+    assert as_video(out, fps=10).shape == (3, 4, 32, 32)
+
+
+def test_the_true_game_stands_beside_it(tmp_path, shipped):
+    out = tmp_path / "game.png"
+    done = run("play", "policy", "--steps", "6", "--truth", "--out", str(out), "--scale", "1")
+    assert done.exit_code == 0, said(done)
+    video = as_video(out, fps=10)
+    assert video.shape == (3, 7, 32, 66)
+    assert (video[..., :32] - video[..., 34:]).abs().mean() < 0.1
+
+
+def test_actions_from_a_file(tmp_path, shipped):
+    script, out = tmp_path / "moves.txt", tmp_path / "game.gif"
+    script.write_text("right, right\nup", encoding="utf-8")
+    done = run("play", str(script), "--out", str(out))
+    assert done.exit_code == 0, said(done)
+    assert "4 frames" in done.output
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("play", "rrx"), "is not known in tiles"),
+        (("play", ""), "0 actions are not possible"),
+        (("play", "r", "--model", "nothing"), "no model to play"),
+        (("play", "r", "--scale", "0"), "scale"),
+        (("evaluate", "--capability", "swim"), "it is play"),
+        (("train", "--preset", "play-chess"), "play-tiles"),
+        (("train", "--preset", "play-tiles", "--from", "tiny"), "--from has no meaning"),
+        (("train", "--preset", "play-tiles", "--vae-minutes", "1"), "--vae-minutes has no meaning"),
+        (("train", "--preset", "play-tiles", "--vae-clips", "9"), "--vae-clips has no meaning"),
+    ],
+)
+def test_mistakes_end_in_one_sentence(words, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = run(*words)
+    assert done.exit_code != 0
+    assert message in said(done)
+    assert not any(path.suffix == ".png" for path in tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_a_training_makes_a_model_that_plays(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run_dir = Path("runs/game")
+    words = ("train", "--preset", "play-tiles", "--out", str(run_dir), "--dit-minutes", "0.02")
+    done = run(*words)
+    assert done.exit_code == 0, said(done)
+    assert f"minisora play --model {run_dir / 'model'}" in done.output
+    assert "--resume" in said(run(*words))
+    assert run(*words, "--resume").exit_code == 0
+    done = run("play", "→", "--model", str(run_dir / "model"))
+    assert done.exit_code == 0 and Path("clip.png").is_file()
+
+
+def test_figures_are_printed_and_written(tmp_path, shipped):
+    out = tmp_path / "play.json"
+    words = ("evaluate", "--capability", "play", "--prompts", "2", "--play-steps", "20")
+    done = run(*words, "--json", str(out))
+    assert done.exit_code == 0, said(done)
+    assert "frames right" in done.output and out.is_file()
+    assert "exists" in said(run(*words, "--json", str(out)))
