@@ -151,6 +151,7 @@ def _train_play(
     from minisora.device import COMPILE_FROM, can_compile, choose_device
     from minisora.threads import choose_threads
     from minisora.train.play import train_play
+    from minisora.train.recipe import EVALUATION_SECONDS
     from minisora.world.scene import check_choice
 
     check_choice("preset", name, PLAY_PRESETS)
@@ -172,7 +173,7 @@ def _train_play(
         device=device,
         compile=compile,
         resume=resume,
-        evaluate_every=evaluate_every or 120.0,
+        evaluate_every=evaluate_every or EVALUATION_SECONDS,
         say=typer.echo,
     )
     typer.echo(f"done: minisora play --model {shlex.quote(str(out / 'model'))}")
@@ -182,7 +183,7 @@ def _run(preset: "Preset", options: dict[str, Any], out: Path, resume: bool, dev
     """Train, and say what begins and what to do with the model."""
     from minisora.pipeline import MiniSora
     from minisora.threads import choose_threads
-    from minisora.train.recipe import train_model
+    from minisora.train.recipe import EVALUATION_SECONDS, train_model
 
     folder = _read_folder(options, preset) if options["data"] else None
     _announce(preset, options, out, resume, folder)
@@ -195,7 +196,7 @@ def _run(preset: "Preset", options: dict[str, Any], out: Path, resume: bool, dev
         resume=resume,
         device=device,
         compile=_should_compile(options["compile"], preset, device),
-        evaluate_every=options["evaluate-every"] or 150.0,
+        evaluate_every=options["evaluate-every"] or EVALUATION_SECONDS,
         options=options,
     )
     example = folder.captions[0][0] if folder else "a small blue star spinning"

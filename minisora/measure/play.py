@@ -18,12 +18,11 @@ import torch
 from minisora.measure.stats import Figure, fraction_of, wilson_interval
 from minisora.play.model import PlayModel
 from minisora.world.game import Game, State
-from minisora.world.platform import columns
+from minisora.world.platform import MISSING_PLAYER, columns
 from minisora.world.policies import Explore, Policy, Return, Stay, play
 from minisora.world.tiles import COIN
 
 NEAR = 1  # pixels that the player may be away from his true place
-MISSING = 60.0  # mean difference of 255 above which what was found is no player
 ROUNDS = ((1, 10), (11, 50), (51, 200), (201, 1000))  # steps, as WBench groups them
 AGES = ((1, 4), (5, 8), (9, 16), (17, 32), (33, 64))  # steps out of view
 WARM_UP = 40  # true steps before a model takes over
@@ -164,7 +163,7 @@ def is_right(reading: Any, truth: Any) -> torch.Tensor:
     if isinstance(reading, np.ndarray):  # tiles
         return torch.from_numpy((reading == truth).all(axis=(1, 2)))
     distance = np.abs(np.asarray(reading.player) - np.asarray(truth.player)).max(axis=1)
-    found = np.asarray(reading.error) < MISSING
+    found = np.asarray(reading.error) < MISSING_PLAYER
     return torch.from_numpy((distance <= NEAR) & found)
 
 
@@ -241,9 +240,12 @@ def measure_tiles(
 ) -> dict[str, Any]:
     """The figures of the tile game."""
     table: dict[str, Any] = {}
-    for name, held_out in (("seen levels", False), ("crowded levels", True)):
-        say(f"{name}, {steps} steps")
-        games = draw_games(model.game, count, steps, 1, seed, held_out=held_out)
+    for name, held_out, length in (
+        ("seen levels", False, steps),
+        ("crowded levels", True, min(steps, 200)),
+    ):
+        say(f"{name}, {length} steps")
+        games = draw_games(model.game, count, length, 1, seed, held_out=held_out)
         found = compare_games(model, games, seed, **options)
         table[name] = {
             "every tile right": after(found.right, (50, 200, 1000)),

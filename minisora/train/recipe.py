@@ -47,6 +47,7 @@ from minisora.train.run import (
 from minisora.train.stages import train_dit, train_language, train_upsampler, train_vae
 from minisora.train.workers import Workers, count_processes
 
+EVALUATION_SECONDS = 150.0  # of training between two evaluations
 EVALUATION_PROMPTS = 64  # of each family, judged while the transformer learns
 
 
@@ -60,7 +61,7 @@ def train_model(
     device: str = "auto",
     compile: bool = False,
     progress: bool = True,
-    evaluate_every: float = 60.0,
+    evaluate_every: float = EVALUATION_SECONDS,
     options: dict[str, Any] | None = None,
 ) -> MiniSora:
     """Train a whole model in `run_dir`; with `resume`, go on where a stopped run left off.
@@ -116,7 +117,7 @@ def begin(
     device: str = "auto",
     compile: bool = False,
     progress: bool = True,
-    evaluate_every: float = 60.0,
+    evaluate_every: float = EVALUATION_SECONDS,
     options: dict[str, Any] | None = None,
 ) -> "Stages":
     """Make the model and all that its stages need; arguments and errors are `train_model`'s."""

@@ -22,7 +22,7 @@ import torch
 from PIL import Image
 
 from minisora.flow import sigma_schedule
-from minisora.measure.play import MISSING, NEAR
+from minisora.measure.play import NEAR
 from minisora.play.model import PlayModel, Snapshot
 from minisora.sampling import draw_noise
 from minisora.show.clip import to_frames
@@ -37,6 +37,7 @@ from minisora.widgets.common import (
     tip,
 )
 from minisora.world.game import SIGNS, Game, State
+from minisora.world.platform import MISSING_PLAYER
 from minisora.world.policies import Explore, play
 from minisora.world.tiles import TILE
 
@@ -107,7 +108,7 @@ def differences(game: Game, frame: np.ndarray, true_frame: np.ndarray) -> Differ
     seen, true = reading.player.tolist()
     covered = reading.covered.any(axis=0)
     tiles = (reading.tiles[0] != reading.tiles[1]) & ~covered
-    found = reading.error[0] < MISSING
+    found = reading.error[0] < MISSING_PLAYER
     return Differences(tiles, tuple(seen) if found else None, tuple(true))
 
 

@@ -92,19 +92,25 @@ class Seek:
 
 
 class Explore:
-    """Wander and seek by turns, 10 to 40 steps each: what training uses."""
+    """Wander and seek by turns, 10 to 40 steps each: what training uses.
+
+    In the platform game it also paces, so that what leaves the screen comes back soon.
+    """
 
     def __init__(self, game: Game) -> None:
         self.policies: list[Policy] = [Wander(game), Seek(game)]
+        if game.name == "platform":
+            self.policies.append(_Pace())
         self.turn: int | None = None  # chance decides who begins
         self.left = 0
 
     def act(self, state: State, rng: np.random.Generator) -> int:
         """Let the policy act whose turn it is."""
         if self.turn is None:
-            self.turn = int(rng.integers(2))
+            self.turn = int(rng.integers(len(self.policies)))
         if self.left == 0:
-            self.turn = 1 - self.turn
+            onward = int(rng.integers(1, len(self.policies)))  # to one of the others
+            self.turn = (self.turn + onward) % len(self.policies)
             self.left = int(rng.integers(SPELL[0], SPELL[1] + 1))
         self.left -= 1
         return self.policies[self.turn].act(state, rng)
@@ -194,6 +200,7 @@ def _traced(
 # ---------------------------------------------------------------------------------------- platform
 
 RIGHTWARD = 0.75  # how often a run goes to the right
+PACES = (3, 9)  # steps of `_Pace` to one side
 RUNS = {1: (30, 90), -1: (10, 30)}  # steps of a run to the right and to the left
 WALK = {0: 0, -1: 1, 1: 2}  # numbers of actions, by the direction
 JUMP = {0: 3, -1: 4, 1: 5}
@@ -245,6 +252,27 @@ class _RunAbout:
         if self.left == 0 or at_the_end:
             self.way = 1 if rng.random() < RIGHTWARD else -1
             self.left = int(rng.integers(RUNS[self.way][0], RUNS[self.way][1] + 1))
+        self.left -= 1
+        return run(state, self.way)
+
+
+class _Pace:
+    """Run a few steps to one side and as many back, and then as far as chance says."""
+
+    def __init__(self) -> None:
+        self.way = 1
+        self.length = 0
+        self.left = 0
+
+    def act(self, state: platform.State, rng: np.random.Generator) -> int:
+        """Go on, turn round, or set out anew."""
+        if self.left == 0 and self.length:  # there: now back
+            self.way = -self.way
+            self.left, self.length = self.length, 0
+        elif self.left == 0:
+            self.way = 1 if rng.random() < 0.5 else -1
+            self.length = int(rng.integers(PACES[0], PACES[1] + 1))
+            self.left = self.length
         self.left -= 1
         return run(state, self.way)
 
