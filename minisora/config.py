@@ -446,6 +446,10 @@ class PlayPreset:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if self.game_steps < self.context:
+            raise ValueError(
+                f"game_steps={self.game_steps} should be at least context={self.context}"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -467,7 +471,6 @@ PLAY_PRESETS = {
         context=16,
         shift=10.0,
         noise_augmentation=0.15,
-        rare_fraction=0.5,
         dit=DiTConfig(
             patch_size=(1, 8, 8),
             latent_channels=3,

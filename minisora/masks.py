@@ -2,6 +2,8 @@
 
     grid (t, h, w), one mask for each clip ── draw_sigma ──► sigma (B, N): 0 clean, 1 noise
 
+`causal_mask` is another kind: which token may attend to which, where frame follows frame (play).
+
 Training on many masks is what lets one network serve every task. A conditioning mask marks tokens
 that start clean (level 0); all other tokens of the clip are to be generated. That the tokens of one
 clip have different noise levels is diffusion forcing, arXiv:2407.01392.

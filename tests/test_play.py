@@ -149,6 +149,33 @@ def test_going_back_gives_the_same_frames_again():
     assert torch.equal(onward(), first)
 
 
+def test_a_step_that_is_broken_off_leaves_nothing_behind():
+    model = random_model("play-platform", context=3)
+    frames, led_to = some_play(model, 4)
+
+    def broken(*_):
+        raise KeyboardInterrupt
+
+    ends = []
+    for breaks in (False, True):
+        session = model.begin(frames, led_to[:, 1:], num_inference_steps=2)
+        if breaks:
+            with pytest.raises(KeyboardInterrupt):
+                session.step(1, on_step=broken)
+        session.generator = torch.Generator().manual_seed(4)
+        ends.append(torch.stack([session.step(action) for action in (1, 2, 2)]))
+    assert torch.equal(*ends)
+
+
+def test_presets_that_cannot_work_are_refused():
+    with pytest.raises(ValueError, match="num_actions=5 should be 6"):
+        PlayModel(replace(small(), game="platform"))
+    with pytest.raises(ValueError, match="game_steps=10"):
+        PlayPreset(game_steps=10, context=16)
+    with pytest.raises(ValueError, match="tiles, platform"):
+        PlayModel(replace(small(), game="chess"))
+
+
 def test_other_actions_give_other_frames():
     model = random_model()
     frames = some_play(model, 2)[0][:, :1]
@@ -180,6 +207,11 @@ def test_the_guesses_of_a_step_are_told():
         (lambda m, f: m.begin(f).step(7), "none, up, down, left, right"),
         (lambda m, f: m.begin(f).step(-1), "go from 0 to 4"),
         (lambda m, f: m.begin(f, num_inference_steps=0), "num_inference_steps=0"),
+        (lambda m, f: m.begin((f + 1) * 127.5), r"in \[-1, 1\]"),
+        (lambda m, f: m.begin(((f + 1) * 127.5).byte()), r"in \[-1, 1\]"),
+        (lambda m, f: m.begin(f).step("up"), "actions='up'"),
+        (lambda m, f: m.begin(f).step(1.7), "actions=1.7"),
+        (lambda m, f: m.begin(f).step([1, 2, 3]), "3 actions for 2 games"),
     ],
 )
 def test_mistakes_are_named(call, message):
@@ -197,7 +229,8 @@ def test_what_is_saved_is_loaded(tmp_path):
     for name, value in model.dit.state_dict().items():
         assert torch.equal(again.dit.state_dict()[name], value.half().float())
     with pytest.raises(CheckpointError, match="no model to play"):
-        PlayModel.load(tmp_path)
+        PlayModel.load(tmp_path / "elsewhere")
+    assert PlayModel.load(tmp_path, "cpu").preset == model.preset  # a run's folder will do
 
 
 # ---------------------------------------------------------------------------------------- training
@@ -269,7 +302,7 @@ def test_a_batch_can_be_overfitted(tmp_path):
 def _history(run_dir):
     from minisora.train.loop import read_note
 
-    return read_note(run_dir, "play")["history"]
+    return read_note(run_dir, "transformer")["history"]
 
 
 def test_a_training_goes_on_where_it_stopped(tmp_path):
@@ -292,6 +325,7 @@ def test_a_training_goes_on_where_it_stopped(tmp_path):
     with pytest.raises(FileExistsError, match="--resume"):
         train(tmp_path / "parts", 99)
     parts = train(tmp_path / "parts", 99, resume=True)
+    assert [point["step"] for point in parts.metadata["curve"]] == [11, 20]
     for name, value in whole.dit.state_dict().items():
         assert torch.allclose(value, parts.dit.state_dict()[name], atol=1e-6), name
 
@@ -334,7 +368,8 @@ def test_a_coin_that_comes_back_is_counted():
     truth = np.stack([coin, taken, taken, taken])
     back = truth.copy()
     back[3, 0, 1] = COIN
-    for reading, value in ((truth, 1.0), (back, 0.0)):
+    nothing = np.zeros_like(truth)
+    for reading, value in ((truth, 1.0), (back, 0.0), (nothing, 0.0)):
         found = measure.Comparison(torch.ones(1, 4).bool(), torch.zeros(1), [reading], [truth])
         figure = measure.coins_stay_away(found)
         assert figure is not None and figure["value"] == value
@@ -343,7 +378,7 @@ def test_a_coin_that_comes_back_is_counted():
 def test_columns_that_come_back_are_right_in_the_true_game():
     preset = PLAY_PRESETS["play-platform"]
     game = PlayModel(small("play-platform")).game
-    games = measure.walks(game, 4, 16, 0)
+    games = measure.walks(game, 16, 28, 0)
     found = measure.compare_games(Perfect(preset, games), games)
     flags = [
         flag

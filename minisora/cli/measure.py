@@ -74,7 +74,11 @@ def evaluate(
     from minisora.measure.stats import lines_of
     from minisora.measure.tasks import check_tasks
 
+    if capability is None and play_steps is not None:
+        raise ValueError("--play-steps comes with --capability play")
     if capability is not None:
+        if steps or board or task or long_prompts:
+            raise ValueError("--capability play is a measurement of its own; leave out the others")
         name = "play-tiles" if preset == "tiny" else preset
         play = _playable(capability, name, json_file, force, device)
         table = _evaluate_play(play, name, prompts, play_steps, seed, num_inference_steps or 1)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from minisora.cli.clips import free_name
-from minisora.cli.common import DEVICE, FORCE, OUT, SCALE
+from minisora.cli.common import DEVICE, FORCE, MAX_SEED, OUT, SCALE
 
 if TYPE_CHECKING:
     import torch
@@ -28,9 +28,14 @@ def play(
     actions: ACTIONS = "policy",
     out: OUT = None,
     seed: Annotated[
-        int, typer.Option(help="Seed of the level, of the policy and of the noise.", min=0)
+        int,
+        typer.Option(
+            help="Seed of the level, of the policy and of the noise.", min=0, max=MAX_SEED
+        ),
     ] = 0,
-    steps: Annotated[int, typer.Option(help="Steps of the policy.", min=1)] = 50,
+    steps: Annotated[
+        int | None, typer.Option(help="Steps of the policy; 50 if left out.", min=1)
+    ] = None,
     num_inference_steps: Annotated[
         int, typer.Option(help="Steps from noise to a frame, 1 to 1000.")
     ] = 1,
@@ -45,7 +50,7 @@ def play(
     force: FORCE = False,
 ) -> None:
     """Play a game inside a model, and say at which step it left the true game."""
-    from minisora.measure.play import compare_games
+    from minisora.measure.play import compare_games, same_tiles
     from minisora.play.model import PlayModel
     from minisora.show.clip import Clip
     from minisora.show.media import can_save
@@ -61,8 +66,9 @@ def play(
     video = _video(player, games, found.frames, truth)
     caption = f"{game.name}: {' '.join(game.actions[a] for a in games.led_to[0, games.shown :])}"
     Clip(video, caption[:200], game.fps).save(out, scale=scale, force=force)
-    typer.echo(f"{out}: {video.shape[1]} frames, {game.name}, seed {seed}")
-    typer.echo(verdict(found.right[0]))
+    shown = f", the first {games.shown} as they were shown to it" if games.shown > 1 else ""
+    typer.echo(f"{out}: {video.shape[1]} frames{shown}, {game.name}, seed {seed}")
+    typer.echo(verdict(found.right[0] & same_tiles(found.readings[0], found.truth[0])))
 
 
 def verdict(right: "torch.Tensor") -> str:
@@ -76,7 +82,7 @@ def verdict(right: "torch.Tensor") -> str:
     )
 
 
-def _true_game(model: "PlayModel", actions: str, seed: int, steps: int) -> "Games":
+def _true_game(model: "PlayModel", actions: str, seed: int, steps: int | None) -> "Games":
     """The true game of the actions that were typed, or of the policy."""
     from minisora.measure.play import draw_games, follow
     from minisora.world.game import read_actions
@@ -84,7 +90,9 @@ def _true_game(model: "PlayModel", actions: str, seed: int, steps: int) -> "Game
     game = model.game
     text = _read_file(actions)
     if text.strip() == "policy":
-        return draw_games(game, 1, steps, model.preset.context, seed)
+        return draw_games(game, 1, steps or 50, model.preset.context, seed)
+    if steps is not None:
+        raise ValueError("--steps is for a policy; the actions that were typed say how many")
     chosen = read_actions(game, text)
     if not 1 <= len(chosen) <= MOST_STEPS:
         raise ValueError(f"{len(chosen)} actions are not possible; 1 to {MOST_STEPS} are")
@@ -99,7 +107,11 @@ def _read_file(actions: str) -> str:
         is_file = path.is_file()
     except OSError:  # a name that is too long for a file
         return actions
-    return path.read_text(encoding="utf-8") if is_file else actions
+    if is_file:
+        return path.read_text(encoding="utf-8", errors="replace")
+    if path.suffix in (".txt", ".csv", ".json"):
+        raise ValueError(f"there is no file {actions}")
+    return actions
 
 
 def _video(model: "PlayModel", games: "Games", frames: Any, truth: bool) -> "torch.Tensor":

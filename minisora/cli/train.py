@@ -112,6 +112,13 @@ def train(
         "compile": compile,
     }
     out = out or Path("runs") / (preset or "tiny")
+    if (
+        preset is None
+        and resume
+        and (out / "curve.json").is_file()
+        and not (out / "run.json").is_file()
+    ):
+        raise ValueError(f"{out} holds the run of a game; say which, as in --preset play-tiles")
     if (preset or "").startswith("play-"):
         _refuse_for_play(asked, {**minutes, **clips})
         _train_play(str(preset), out, dit_minutes, resume, evaluate_every, compile, device)

@@ -18,7 +18,7 @@ import torch
 from minisora.measure.stats import Figure, fraction_of, wilson_interval
 from minisora.play.model import PlayModel
 from minisora.world.game import Game, State
-from minisora.world.platform import MISSING_PLAYER, columns
+from minisora.world.platform import FIRST_FLAT, MISSING_PLAYER, columns, on_tile
 from minisora.world.policies import Explore, Policy, Return, Stay, play
 from minisora.world.tiles import COIN
 
@@ -26,6 +26,7 @@ NEAR = 1  # pixels that the player may be away from his true place
 ROUNDS = ((1, 10), (11, 50), (51, 200), (201, 1000))  # steps, as WBench groups them
 AGES = ((1, 4), (5, 8), (9, 16), (17, 32), (33, 64))  # steps out of view
 WARM_UP = 40  # true steps before a model takes over
+MOST_WARM_UP = 100  # times 20 more, until the player has left the start
 MakePolicy = Callable[[Game, State], Policy]
 
 
@@ -58,7 +59,7 @@ def explore(game: Game, state: State) -> Policy:
 
 
 def stay(game: Game, state: State) -> Policy:
-    """Wander on the screen that is seen, which never scrolls."""
+    """Wander on the screen that is seen, which scrolls only after a death."""
     seen = columns(state)
     return Stay(game, seen.start, seen.stop - 1)
 
@@ -85,12 +86,29 @@ def draw_games(
         state = game.new_game(rng, held_out)
         past, taken = [state], [0]
         if shown > 1:
-            past, taken = play(game, Explore(game), state, WARM_UP + shown, rng)
-            past, taken = past[-shown:], [0, *taken[-shown + 1 :]]
+            past, taken = _warm_up(game, state, shown, rng, policy is stay)
         then, chosen = play(game, policy(game, past[-1]), past[-1], steps, rng)
         states.append(past + then[1:])
         actions.append(taken + chosen)
     return Games(states, torch.tensor(actions), shown)
+
+
+def _warm_up(
+    game: Game, state: State, shown: int, rng: np.random.Generator, away: bool
+) -> tuple[list[State], list[int]]:
+    """The last states of a warm-up and the actions before them.
+
+    Args:
+        away: go on until the player stands where nothing of the start is seen, which is the same
+            in every level, or until the level has no such place within reach.
+    """
+    states, taken = play(game, Explore(game), state, WARM_UP + shown, rng)
+    for _ in range(MOST_WARM_UP if away else 0):
+        if columns(states[-1]).start >= FIRST_FLAT and on_tile(states[-1]):
+            break
+        more, actions = play(game, Explore(game), states[-1], 20, rng)
+        states, taken = states + more[1:], taken + actions
+    return states[-shown:], [0, *taken[-shown + 1 :]]
 
 
 def follow(game: Game, games: Games, actions: Sequence[int]) -> Games:
@@ -167,6 +185,14 @@ def is_right(reading: Any, truth: Any) -> torch.Tensor:
     return torch.from_numpy((distance <= NEAR) & found)
 
 
+def same_tiles(reading: Any, truth: Any) -> torch.Tensor:
+    """Whether each of T frames shows the true tiles, where nobody stands before them."""
+    if isinstance(reading, np.ndarray):
+        return is_right(reading, truth)
+    covered = truth.covered | reading.covered
+    return torch.from_numpy(((reading.tiles == truth.tiles) | covered).all(axis=(1, 2)))
+
+
 def repeated(game: Game, games: Games) -> torch.Tensor:
     """Whether the last frame that was shown, repeated, would be right: (games, steps)."""
     rows = []
@@ -193,7 +219,9 @@ def by_round(right: torch.Tensor) -> dict[str, Figure]:
         if part.shape[1]:
             mean = float(part.mean())
             n = len(part)
-            figures[f"steps {first} to {last}"] = wilson_interval(round(mean * n), n)
+            end = min(last, right.shape[1])
+            interval = wilson_interval(round(mean * n), n)
+            figures[f"steps {first} to {end}"] = interval | {"value": round(mean, 4)}
     return figures
 
 
@@ -211,7 +239,9 @@ def coins_stay_away(found: Comparison) -> Figure | None:
             there = truth[:, row, column] == COIN
             taken = int(there.sum())  # a coin never comes back, so it is there in the first steps
             if taken < len(there):
-                kept_away.append(bool((reading[taken:, row, column] != COIN).all()))
+                shown = reading[taken - 1, row, column] == COIN
+                gone = (reading[taken:, row, column] != COIN).all()
+                kept_away.append(bool(shown and gone))
     return fraction_of(kept_away)
 
 
@@ -241,7 +271,7 @@ def measure_tiles(
     """The figures of the tile game."""
     table: dict[str, Any] = {}
     for name, held_out, length in (
-        ("seen levels", False, steps),
+        ("new levels", False, steps),
         ("crowded levels", True, min(steps, 200)),
     ):
         say(f"{name}, {length} steps")
@@ -286,7 +316,8 @@ def measure_platform(
                 for step in (50, 200)
                 if step <= steps
             }
-    table["what comes back"] = measure_memory(model, count, seed, say, context=context)
+    options = {**options, "context": context}
+    table["what comes back"] = measure_memory(model, count, seed, say, **options)
     return table
 
 
@@ -297,11 +328,13 @@ def measure_memory(
     say: Callable[[str], Any],
     context: int,
     away: Sequence[int] = (6, 10, 16, 28),
+    **options: Any,
 ) -> dict[str, Any]:
     """How well what left the screen comes back, by the steps that it was out of view.
 
     A player walks away, which the model is shown, and back, which it plays. A column of tiles that
-    comes into view is right where all its tiles are that no one stands before.
+    comes into view is right where all its tiles are that no one stands before. Columns of the
+    start, which is the same in every level, do not count: the weights know them by heart.
 
     Args:
         context: frames that the model sees. away: steps of the way there.
@@ -310,7 +343,7 @@ def measure_memory(
     for steps in away:
         say(f"what comes back: {steps} steps away, {context} frames of context")
         games = walks(model.game, max(count // len(away), 1), steps, seed)
-        found = compare_games(model, games, seed, context=context)
+        found = compare_games(model, games, seed, context=context, **options)
         for row, states in enumerate(games.states):
             returned = columns_back(states, found, row, games.shown)
             for ages, flag in flags.items():
@@ -342,9 +375,9 @@ def columns_back(
         played = step - shown
         for place, column in enumerate(view):
             age = step - seen.get(column, step)
-            if played >= 0 and age > 1:
+            if played >= 0 and age > 1 and column >= FIRST_FLAT:
                 same = reading.tiles[played, :, place] == truth.tiles[played, :, place]
-                covered = reading.covered[played, :, place] | truth.covered[played, :, place]
+                covered = truth.covered[played, :, place]
                 returned.append((age - 1, bool((same | covered).all())))
             seen[column] = step
     return returned
@@ -361,7 +394,7 @@ def seconds_a_frame(model: PlayModel, frames: int = 200, **options: Any) -> list
     times = []
     for actions in games.led_to[:, games.shown :].T:
         began = time.perf_counter()
-        session.step(actions)
+        session.step(actions).cpu()  # which waits for a GPU
         times.append(time.perf_counter() - began)
     return times[5:]
 

@@ -10,9 +10,11 @@ and values of the past are kept (`KeyValueCache`), so that a step costs the same
 """
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn as nn
@@ -22,7 +24,7 @@ from minisora.config import PlayPreset
 from minisora.device import autocast, choose_device, choose_dtype
 from minisora.dit import DiT
 from minisora.flow import sigma_schedule
-from minisora.inputs import Generators
+from minisora.inputs import Generators, shown
 from minisora.layers import KeyValueCache
 from minisora.masks import causal_mask
 from minisora.patchify import grid_of, patchify, positions_of, unpatchify
@@ -31,6 +33,7 @@ from minisora.sampling import draw_noise
 from minisora.world.game import Game, game_of
 
 FILE = "play.safetensors"
+BRIGHTEST = 16.0  # in a noisy frame of [-1, 1]; what is more counts from 0 to 255
 OnStep = Callable[[int, float, torch.Tensor], None]  # step, sigma, the guess of the frame
 
 
@@ -45,6 +48,11 @@ class PlayModel(nn.Module):
         super().__init__()
         self.preset = preset
         self.game: Game = game_of(preset.game)
+        if preset.dit.num_actions != len(self.game.actions):
+            raise ValueError(
+                f"dit.num_actions={preset.dit.num_actions} should be {len(self.game.actions)}: "
+                f"the actions of {preset.game} are {', '.join(self.game.actions)}"
+            )
         self.dtype: torch.dtype | None = None  # of matrix products; None is this machine's choice
         self.metadata: dict = {}  # how the weights were made
         self.dit = DiT(preset.dit)
@@ -104,6 +112,11 @@ class PlayModel(nn.Module):
         """
         if frames.ndim == 4:
             frames = frames[None]
+        if not frames.is_floating_point() or (frames.numel() and frames.abs().max() > BRIGHTEST):
+            raise ValueError(
+                "frames should be numbers in [-1, 1]; those of a game are "
+                "game.render(states).float() / 127.5 - 1"
+            )
         size = (3, self.game.height, self.game.width)
         if frames.ndim != 5 or frames.shape[2:] != size or frames.shape[1] < 1:
             raise ValueError(
@@ -111,30 +124,38 @@ class PlayModel(nn.Module):
                 f"(B, T, 3, {size[1]}, {size[2]}), at least one"
             )
         B, T = frames.shape[:2]
-        taken = torch.as_tensor(actions, dtype=torch.long)
+        taken = self.check_actions(actions)
         if taken.numel() == 0:
             taken = torch.zeros(B, T - 1, dtype=torch.long)
         taken = taken.expand(B, -1) if taken.ndim == 1 else taken
         if taken.shape != (B, T - 1):
-            raise ValueError(f"{T} frames have {T - 1} actions between them, not {taken.shape[-1]}")
+            raise ValueError(
+                f"actions have the shape {tuple(taken.shape)}; {T} frames have {T - 1} actions "
+                f"between them, so they should be {(B, T - 1)}"
+            )
         context = self.preset.context if context is None else context
         if context < 1:
             raise ValueError(f"context={context} should be 1 or more frames")
         first = torch.zeros(B, 1, dtype=torch.long)  # what led to the first frame is not known
-        led_to = torch.cat([first, self.check_actions(taken)], dim=1)  # (B, T)
+        led_to = torch.cat([first, taken], dim=1)  # (B, T)
         session = Session(self, num_inference_steps, context, generator, cached)
         session.look(frames.to(self.device), led_to.to(self.device))
         return session
 
-    def check_actions(self, actions: torch.Tensor) -> torch.Tensor:
-        """Return the actions; ValueError where the game does not have one of them."""
+    def check_actions(self, actions: Any) -> torch.Tensor:
+        """Actions as a tensor of whole numbers; ValueError where the game has no such action."""
         known = len(self.game.actions)
-        if actions.numel() and not 0 <= int(actions.min()) <= int(actions.max()) < known:
-            raise ValueError(
-                f"actions of {self.preset.game} go from 0 to {known - 1}: "
-                f"{', '.join(self.game.actions)}"
-            )
-        return actions
+        try:
+            numbers = torch.as_tensor(actions)
+        except (TypeError, ValueError, RuntimeError):
+            numbers = torch.tensor(math.nan)
+        whole = numbers.numel() == 0 or not numbers.is_floating_point()
+        if whole and bool(((numbers >= 0) & (numbers < known)).all()):
+            return numbers.long()
+        raise ValueError(
+            f"actions={shown(actions)} are not possible; in {self.preset.game} they go from 0 to "
+            f"{known - 1}: {', '.join(self.game.actions)}"
+        )
 
     # ---------------------------------------- files
 
@@ -177,7 +198,7 @@ def shipped_play_models() -> list[str]:
 
 
 def _find(name: str | Path) -> Path:
-    for folder in (Path(name), SHIPPED / str(name)):
+    for folder in (Path(name), Path(name) / "model", SHIPPED / str(name)):
         if (folder / FILE).is_file():
             return folder / FILE
     raise CheckpointError(
@@ -261,8 +282,14 @@ class Session:
             ValueError: an action that the game does not have.
         """
         model, now = self.model, self.now
-        chosen = model.check_actions(torch.as_tensor(action, dtype=torch.long))
-        chosen = chosen.to(model.device).expand(len(now.tokens))[:, None]  # (B, 1)
+        self.go_back(now)  # a step that was broken off may have left something in the caches
+        chosen = model.check_actions(action).to(model.device)
+        if chosen.ndim > 1 or chosen.numel() not in (1, len(now.tokens)):
+            raise ValueError(
+                f"{chosen.numel()} actions for {len(now.tokens)} games; "
+                "give one for all of them, or one for each"
+            )
+        chosen = chosen.expand(len(now.tokens))[:, None]  # (B, 1)
         shape = (len(now.tokens), model.tokens_per_frame, now.tokens.shape[2])
         x_t = draw_noise(shape, self.generator, model.device)
         with autocast(model.device, model.dtype):

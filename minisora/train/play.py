@@ -8,6 +8,7 @@ noisy, as what is to be predicted from the past. `causal_mask` lets no token see
 predict. So every step learns all frames of a sequence, each from a clean past, as in play.
 """
 
+import json
 import random
 import time
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from minisora.checkpoints import write_text
 from minisora.config import PlayPreset
 from minisora.device import (
     choose_device,
@@ -37,6 +39,7 @@ from minisora.world.game import Game, State
 from minisora.world.policies import Explore, play
 
 PERIOD = 128  # frames after which the embedding of a position repeats, see `PositionEmbedder`
+CURVE = "curve.json"
 JUDGED_GAMES, JUDGED_STEPS = 32, 50  # played at an evaluation of the training
 
 
@@ -159,6 +162,12 @@ def play_loss(
     return (predicted[:, past.shape[1] :] - following).square().mean()
 
 
+def _read_curve(run_dir: Path) -> list[dict]:
+    """What the evaluations of a run that goes on have found so far."""
+    path = run_dir / CURVE
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+
+
 def train_play(
     preset: PlayPreset,
     run_dir: str | Path,
@@ -200,7 +209,7 @@ def train_play(
     seconds = time.perf_counter() - began
     say(f"played {preset.games} games of {preset.game_steps} steps in {seconds:.0f} s")
     network = compiled(model.dit, compile)
-    curve: list[dict] = []
+    curve = _read_curve(run_dir) if resume else []
 
     def loss_of(step: int, generator: torch.Generator) -> tuple[torch.Tensor, Figures]:
         frames, led_to = batches.draw(preset.train.batch_size, generator)
@@ -208,7 +217,9 @@ def train_play(
 
     def evaluate(_: Any, record: dict) -> None:
         found = compare(model, JUDGED_GAMES, JUDGED_STEPS, seed=1)
+        curve[:] = [point for point in curve if point["step"] < record["step"]]
         curve.append({**record, "right": found.right_by_step()})
+        write_text(run_dir / CURVE, json.dumps(curve) + "\n")
         minutes = record["seconds"] / 60
         first, last = found.right[:, :10].float().mean(), found.right[:, -1].float().mean()
         say(
@@ -216,8 +227,8 @@ def train_play(
             f"{first:.0%}, after {JUDGED_STEPS} steps {last:.0%} of {JUDGED_GAMES} games"
         )
 
-    history = fit(
-        "play",
+    fit(
+        "transformer",
         model,
         loss_of,
         preset.train,
@@ -228,7 +239,7 @@ def train_play(
         evaluate_every=evaluate_every,
         should_stop=should_stop,
     )
-    last = history[-1] if history else {"step": 0, "seconds": 0.0}
+    last = curve[-1] if curve else {"step": 0, "seconds": 0.0}
     metadata = {
         "curve": curve,
         "steps": last["step"],

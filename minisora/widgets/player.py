@@ -743,7 +743,6 @@ class Player:
         display(self.box)
 
 
-MAP_NAME = "what differs"
 HINT = '<div style="font-size:13px">make a step to see the frame come out of the noise</div>'
 
 

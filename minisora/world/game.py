@@ -5,8 +5,8 @@
     "→→↑" ──► read_actions ──► numbers of actions
 
 A game is its rules alone. Its states do not change once they are made: `step` returns a new one.
-The rules are exact and without chance, and a frame, or two of them, shows all that they depend on,
-so that a model can learn the game from frames and actions.
+The rules are exact and without chance, and a frame, or two of them, shows all that they depend on
+(but for what comes into view from outside the screen), so that a model can learn the game.
 """
 
 from collections.abc import Sequence

@@ -6,8 +6,8 @@
 A level is 8×32 tiles of 4×4 pixels, and the screen shows 8 of its 32 columns. Nothing in a level
 changes but the moving platforms, so that what leaves the screen and comes back is what it was.
 Places are pixels of the level, x to the right and y **down**, of a thing's upper left corner.
-Two frames show all that the next one depends on: the vertical speed of the player and the
-direction of a moving platform are seen from how they moved.
+Two frames show all that the next one depends on, but for what comes into view from outside: the
+vertical speed of the player and the direction of a moving platform are seen from how they moved.
 """
 
 from collections.abc import Sequence
