@@ -248,5 +248,5 @@ def test_any_command_ends_in_a_clip_or_in_one_line(model, tmp_path, monkeypatch,
 
 def test_every_clip_command_is_in_the_campaign():
     seen = {random_command(random.Random(seed))[0] for seed in range(300)}
-    others = {"train", "evaluate", "limits", "benchmark", "lab"}
+    others = {"play", "train", "evaluate", "limits", "benchmark", "lab"}
     assert seen == {info.name for info in app.registered_commands} - others
