@@ -207,6 +207,19 @@ def test_top_level_holds_only_what_the_design_names():
     assert {p.relative_to(ROOT).parts[0] for p in files()} <= design | tools
 
 
+def test_what_the_commands_of_readme_write_is_ignored_by_git():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    written = re.findall(r"(?:--out |--json |save\(\")([\w./]+\w)", readme)
+    assert {"clip.png", "runs/mine", "results.json"} <= set(written)
+    new = [name for name in written if not (ROOT / name).exists()]
+    done = subprocess.run(
+        ["git", "check-ignore", *new], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if "not a git repository" in done.stderr:
+        pytest.skip("there is no git")
+    assert set(new) <= set(done.stdout.split())
+
+
 def test_no_machine_path_and_no_registry_host():
     path_of_a_machine = r"(?<![\w/])/(root|home|work|tmp)/\w"
     hosts = "|".join(["pypi" + r"\.org", "python" + "hosted", r"registry\.npm" + "js"])
