@@ -153,11 +153,7 @@ class Preset:
 
     def on_gpu(self) -> "Preset":
         """The preset with its numbers for a GPU in place of those for two cores."""
-        stages = {name: getattr(self, name) for name in STAGES}
-        changes: dict[str, Any] = {
-            name: replace(stage, batch_size=stage.gpu_batch_size or stage.batch_size)
-            for name, stage in stages.items()
-        }
+        changes: dict[str, Any] = {name: _stage_on_gpu(getattr(self, name)) for name in STAGES}
         return replace(
             self,
             vae_clips=self.gpu_vae_clips or self.vae_clips,
@@ -192,6 +188,10 @@ PARTS = {
     "train_dit": TrainConfig,
 }
 STAGES = ("train_vae", "train_language", "train_upsampler", "train_dit")
+
+
+def _stage_on_gpu(stage: TrainConfig) -> TrainConfig:
+    return replace(stage, batch_size=stage.gpu_batch_size or stage.batch_size)
 
 
 def _from_dict(kind: Any, values: dict[str, Any]) -> Any:
@@ -453,6 +453,10 @@ class PlayPreset:
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+    def on_gpu(self) -> "PlayPreset":
+        """The preset with its number for a GPU in place of that for two cores."""
+        return replace(self, train=_stage_on_gpu(self.train))
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "PlayPreset":

@@ -5,7 +5,15 @@ from dataclasses import replace
 
 import pytest
 
-from minisora.config import PRESETS, DiTConfig, Preset, TextConfig, TrainConfig, VAEConfig
+from minisora.config import (
+    PLAY_PRESETS,
+    PRESETS,
+    DiTConfig,
+    Preset,
+    TextConfig,
+    TrainConfig,
+    VAEConfig,
+)
 from minisora.pipeline import MiniSora
 
 NAN, INF = float("nan"), float("inf")
@@ -118,5 +126,9 @@ def test_a_gpu_has_numbers_of_its_own_in_every_preset():
         assert on_gpu.train_dit.batch_size == preset.train_dit.gpu_batch_size == 512
         assert on_gpu.train_dit.learning_rate == preset.train_dit.learning_rate
     assert replace(PRESETS["tiny"], gpu_vae_clips=None).on_gpu().vae_clips == 6_000
+    for played in PLAY_PRESETS.values():
+        train = played.on_gpu().train
+        assert train.batch_size == played.train.gpu_batch_size > played.train.batch_size
+        assert replace(train, batch_size=played.train.batch_size) == played.train
     with pytest.raises(ValueError, match="gpu_batch_size=0"):
         TrainConfig(gpu_batch_size=0)

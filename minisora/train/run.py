@@ -53,6 +53,24 @@ def read_run(run_dir: str | Path) -> Run | None:
         ) from None
 
 
+def check_folder(run_dir: Path, resume: bool) -> None:
+    """Refuse a folder that no run can begin in.
+
+    Raises:
+        FileExistsError: the folder holds a run and `resume` is not set.
+        ValueError: the folder is that of a model.
+    """
+    if (run_dir / "model.json").is_file():
+        raise ValueError(
+            f"{run_dir} is a model, not a training; name the run's folder, which is the one above"
+        )
+    if not resume and any(run_dir.rglob("*.safetensors")):
+        raise FileExistsError(
+            f"{run_dir} already holds a training; "
+            "go on with it (--resume), or name another folder (--out)"
+        )
+
+
 def remember(run_dir: Path, run: Run) -> None:
     """Write down what a run begins with, or refuse to go on with something else.
 
