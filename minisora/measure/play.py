@@ -17,7 +17,7 @@ import torch
 
 from minisora.measure.stats import Figure, fraction_of, wilson_interval
 from minisora.play.model import PlayModel
-from minisora.world.game import Game, State
+from minisora.world.game import Game, State, frames_of
 from minisora.world.platform import FIRST_FLAT, MISSING_PLAYER, columns, on_tile
 from minisora.world.policies import Explore, Policy, Return, Stay, play
 from minisora.world.tiles import COIN
@@ -143,8 +143,8 @@ def run_model(model: PlayModel, games: Games, seed: int = 0, **options: Any) -> 
 def draw_frames(game: Game, games: Games, begin: int, end: int) -> torch.Tensor:
     """Pictures of true states: (games, end − begin, 3, H, W) in [-1, 1]."""
     chosen = [states[begin:end] for states in games.states]
-    frames = game.render([state for row in chosen for state in row])
-    return frames.unflatten(0, (len(chosen), end - begin)).float() / 127.5 - 1
+    frames = frames_of(game, [state for row in chosen for state in row])
+    return frames.unflatten(0, (len(chosen), end - begin))
 
 
 def compare(

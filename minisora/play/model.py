@@ -115,7 +115,7 @@ class PlayModel(nn.Module):
         if not frames.is_floating_point() or (frames.numel() and frames.abs().max() > BRIGHTEST):
             raise ValueError(
                 "frames should be numbers in [-1, 1]; those of a game are "
-                "game.render(states).float() / 127.5 - 1"
+                "minisora.world.game.frames_of(game, states)"
             )
         size = (3, self.game.height, self.game.width)
         if frames.ndim != 5 or frames.shape[2:] != size or frames.shape[1] < 1:

@@ -35,7 +35,7 @@ from minisora.measure.play import compare
 from minisora.play.model import PlayModel
 from minisora.train.loop import Figures, LossOf, fit
 from minisora.train.run import check_folder
-from minisora.world.game import Game, State
+from minisora.world.game import Game, State, frames_of
 from minisora.world.policies import Explore, play
 
 PERIOD = 128  # frames after which the embedding of a position repeats, see `PositionEmbedder`
@@ -72,8 +72,8 @@ class Plays:
             self.states[game][begin : begin + length]
             for game, begin in zip(games, begins, strict=True)
         ]
-        drawn = self.game.render([state for piece in pieces for state in piece])
-        return drawn.unflatten(0, (len(pieces), length)).float() / 127.5 - 1
+        drawn = frames_of(self.game, [state for piece in pieces for state in piece])
+        return drawn.unflatten(0, (len(pieces), length))
 
 
 class PlayBatches:

@@ -36,7 +36,7 @@ from minisora.widgets.common import (
     side_by_side,
     tip,
 )
-from minisora.world.game import SIGNS, Game, State
+from minisora.world.game import SIGNS, Game, State, frames_of
 from minisora.world.platform import MISSING_PLAYER
 from minisora.world.policies import Explore, play
 from minisora.world.tiles import TILE
@@ -176,9 +176,8 @@ class Play:
         states, actions = play(
             self.game, self.policy, start, self.model.preset.context - 1, self.rng
         )
-        frames = self.game.render(states).float() / 127.5 - 1
         self.session = self.model.begin(
-            frames,
+            frames_of(self.game, states),
             actions,
             num_inference_steps=self.num_inference_steps,
             generator=self.generator,
