@@ -9,6 +9,7 @@ from minisora.config import (
     PLAY_PRESETS,
     PRESETS,
     DiTConfig,
+    PlayPreset,
     Preset,
     TextConfig,
     TrainConfig,
@@ -22,6 +23,8 @@ NAN, INF = float("nan"), float("inf")
 def test_a_preset_comes_back_from_json():
     for preset in PRESETS.values():
         assert Preset.from_dict(json.loads(json.dumps(preset.to_dict()))) == preset
+    for played in PLAY_PRESETS.values():
+        assert PlayPreset.from_dict(json.loads(json.dumps(played.to_dict()))) == played
     without = replace(PRESETS["tiny"], upsampler=None)
     assert Preset.from_dict(json.loads(json.dumps(without.to_dict()))) == without
 
@@ -112,6 +115,21 @@ def test_a_part_refuses_what_no_network_can_have(make, options):
 def test_a_preset_of_the_wrong_types_is_one_sentence(values, named):
     with pytest.raises(ValueError, match=named):
         Preset.from_dict(values)
+
+
+@pytest.mark.parametrize(
+    "values,named",
+    [
+        ("play-tiles", "names and values"),
+        ({"contxt": 4}, "'contxt'.*'context'"),
+        ({"dit": {"hiden_size": 64}}, "'hiden_size'.*'hidden_size'"),
+        ({"dit": [1, 2]}, "DiTConfig"),
+        ({"train": None}, "TrainConfig"),
+    ],
+)
+def test_a_games_preset_of_the_wrong_types_is_one_sentence(values, named):
+    with pytest.raises(ValueError, match=named):
+        PlayPreset.from_dict(values)
 
 
 def test_heads_that_do_not_divide_name_the_nearest_size():
