@@ -81,12 +81,12 @@ def test_check_cache_takes_the_right_one(checks):
 
 def remembered(tiles, covered, columns, memory, newest=False):
     fixed = tiles.copy()
-    for place, column in enumerate(columns):
+    for position, column in enumerate(columns):
         for row in range(8):
-            if not covered[row, place]:
+            if not covered[row, position]:
                 if newest:
-                    memory[row, column] = tiles[row, place]
-                fixed[row, place] = memory.setdefault((row, column), tiles[row, place])
+                    memory[row, column] = tiles[row, position]
+                fixed[row, position] = memory.setdefault((row, column), tiles[row, position])
     return fixed
 
 
@@ -102,7 +102,7 @@ def whole_columns(*arguments):
         (lambda t, c, k, m: t, "nothing is remembered"),
         (lambda t, c, k, m: remembered(t, c, k, m, newest=True), "seen last"),
         (lambda t, c, k, m: remembered(t, np.zeros_like(c), k, m), "chance"),
-        (lambda t, c, k, m: remembered(t, c, range(8), m), "places on the screen"),
+        (lambda t, c, k, m: remembered(t, c, range(8), m), "positions on the screen"),
         (whole_columns, "seen whole"),
         (lambda t, c, k, m: t[0], "(8, 8)"),
         (lambda t, c, k, m: "tiles", "not str"),

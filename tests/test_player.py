@@ -155,9 +155,11 @@ def test_the_words_say_when_the_truth_was_left(play, monkeypatch):
     play.step(1)
     assert "as the true game" in play.words() and "left" not in play.words()
     play.step(1)
-    assert "left the truth at step 2" in play.words() and "3 of 64 tiles differ" in play.words()
+    assert (
+        "left the ground truth at step 2" in play.words() and "3 of 64 tiles differ" in play.words()
+    )
     play.step(1)
-    assert "left the truth at step 2" in play.words(), "also where the frames agree again"
+    assert "left the ground truth at step 2" in play.words(), "also where the frames agree again"
     assert "all 64 tiles agree" in play.words()
     play.undo()
     play.undo()
@@ -430,12 +432,12 @@ def test_sampling_steps_and_slow_motion(player, monkeypatch):
 
 def test_the_true_game_can_be_hidden(player):
     player.controls["true"].value = False
-    assert all(part.layout.display == "none" for part in player.truth)
+    assert all(part.layout.display == "none" for part in player.ground_truth)
     before = player.images["true"].value
     player.press(1)
     player.press(2)
     assert player.images["true"].value == before
     player.controls["true"].value = True
-    assert all(part.layout.display is None for part in player.truth)
+    assert all(part.layout.display is None for part in player.ground_truth)
     assert player.images["true"].value == module._png(player.play.true_frame)
     assert "tiles" in re.sub("<[^>]*>", "", player.legend.value)

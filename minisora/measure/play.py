@@ -1,10 +1,10 @@
-"""A model's game beside the true one: the same actions, compared state by state.
+"""A model's game beside the ground truth, the true game: the same actions, compared step by step.
 
     levels, a policy ──► true states ──┬─► read ──► what they show
     the first frames, actions ──► Session.step ──► frames ──► read ──► right or wrong, step by step
 
 A frame of *tiles* is right where all 64 tiles are. One of *platform* is right where the player is
-within a pixel of his true place; tiles that come back into view are counted by themselves.
+within a pixel of his true position; tiles that come back into view are counted by themselves.
 """
 
 import time
@@ -22,7 +22,7 @@ from minisora.world.platform import FIRST_FLAT, MISSING_PLAYER, columns, on_tile
 from minisora.world.policies import Explore, Policy, Return, Stay, play
 from minisora.world.tiles import COIN
 
-NEAR = 1  # pixels that the player may be away from his true place
+NEAR = 1  # pixels that the player may be away from his true position
 ROUNDS = ((1, 10), (11, 50), (51, 200), (201, 1000))  # steps, as WBench groups them
 AGES = ((1, 4), (5, 8), (9, 16), (17, 32), (33, 64))  # steps out of view
 WARM_UP = 40  # true steps before a model takes over
@@ -46,7 +46,7 @@ class Comparison:
     right: torch.Tensor  # (games, steps) bool
     frames: torch.Tensor  # (games, steps, 3, H, W) uint8
     readings: Any  # of the model's frames, as `Game.read` gives them, (games, steps, …)
-    truth: Any  # the same of the true frames
+    ground_truth: Any  # the same of the true frames
 
     def right_by_step(self) -> list[float]:
         """The fraction of games that are right, after each step."""
@@ -100,7 +100,7 @@ def _warm_up(
 
     Args:
         away: go on until the player stands where nothing of the start is seen, which is the same
-            in every level, or until the level has no such place within reach.
+            in every level, or until the level has no such position within reach.
     """
     states, taken = play(game, Explore(game), state, WARM_UP + shown, rng)
     for _ in range(MOST_WARM_UP if away else 0):
@@ -169,28 +169,31 @@ def compare(
 def compare_games(model: PlayModel, games: Games, seed: int = 0, **options: Any) -> Comparison:
     """Play some games, and read the model's frames and the true ones."""
     frames = run_model(model, games, seed, **options)
-    truth = [model.game.render(states[games.shown :]) for states in games.states]
-    read = [model.game.read(row) for row in frames]
-    true = [model.game.read(row) for row in truth]
-    right = torch.stack([is_right(a, b) for a, b in zip(read, true, strict=True)])
-    return Comparison(right, frames, read, true)
+    readings = [model.game.read(row) for row in frames]
+    rendered = [model.game.render(states[games.shown :]) for states in games.states]
+    ground_truth = [model.game.read(row) for row in rendered]
+    pairs = zip(readings, ground_truth, strict=True)
+    right = torch.stack([is_right(reading, true) for reading, true in pairs])
+    return Comparison(right, frames, readings, ground_truth)
 
 
-def is_right(reading: Any, truth: Any) -> torch.Tensor:
+def is_right(reading: Any, ground_truth: Any) -> torch.Tensor:
     """Whether each of T frames shows the true state, by readings of it and of the true frame."""
     if isinstance(reading, np.ndarray):  # tiles
-        return torch.from_numpy((reading == truth).all(axis=(1, 2)))
-    distance = np.abs(np.asarray(reading.player) - np.asarray(truth.player)).max(axis=1)
+        return torch.from_numpy((reading == ground_truth).all(axis=(1, 2)))
+    offset = np.asarray(reading.player) - np.asarray(ground_truth.player)
+    distance = np.abs(offset).max(axis=1)
     found = np.asarray(reading.error) < MISSING_PLAYER
     return torch.from_numpy((distance <= NEAR) & found)
 
 
-def same_tiles(reading: Any, truth: Any) -> torch.Tensor:
+def same_tiles(reading: Any, ground_truth: Any) -> torch.Tensor:
     """Whether each of T frames shows the true tiles, where nobody stands before them."""
     if isinstance(reading, np.ndarray):
-        return is_right(reading, truth)
-    covered = truth.covered | reading.covered
-    return torch.from_numpy(((reading.tiles == truth.tiles) | covered).all(axis=(1, 2)))
+        return is_right(reading, ground_truth)
+    covered = ground_truth.covered | reading.covered
+    same = reading.tiles == ground_truth.tiles
+    return torch.from_numpy((same | covered).all(axis=(1, 2)))
 
 
 def repeated(game: Game, games: Games) -> torch.Tensor:
@@ -234,9 +237,9 @@ def after(right: torch.Tensor, steps: Sequence[int]) -> dict[str, Figure | None]
 def coins_stay_away(found: Comparison) -> Figure | None:
     """Of the coins that the player took, those that the model's frames never show again."""
     kept_away = []
-    for reading, truth in zip(found.readings, found.truth, strict=True):
-        for row, column in np.argwhere((truth == COIN).any(axis=0)):
-            there = truth[:, row, column] == COIN
+    for reading, ground_truth in zip(found.readings, found.ground_truth, strict=True):
+        for row, column in np.argwhere((ground_truth == COIN).any(axis=0)):
+            there = ground_truth[:, row, column] == COIN
             taken = int(there.sum())  # a coin never comes back, so it is there in the first steps
             if taken < len(there):
                 shown = reading[taken - 1, row, column] == COIN
@@ -367,17 +370,18 @@ def columns_back(
     states: list[State], found: Comparison, row: int, shown: int
 ) -> list[tuple[int, bool]]:
     """For each column that comes into view again: steps out of view, and whether it is right."""
-    reading, truth = found.readings[row], found.truth[row]
+    reading, ground_truth = found.readings[row], found.ground_truth[row]
     seen: dict[int, int] = {}
     returned = []
     for step, state in enumerate(states):
         view = columns(state)
         played = step - shown
-        for place, column in enumerate(view):
+        for position, column in enumerate(view):
             age = step - seen.get(column, step)
             if played >= 0 and age > 1 and column >= FIRST_FLAT:
-                same = reading.tiles[played, :, place] == truth.tiles[played, :, place]
-                covered = truth.covered[played, :, place]
+                tiles = reading.tiles[played, :, position]
+                same = tiles == ground_truth.tiles[played, :, position]
+                covered = ground_truth.covered[played, :, position]
                 returned.append((age - 1, bool((same | covered).all())))
             seen[column] = step
     return returned

@@ -5,7 +5,7 @@
 
 A level is 8×32 tiles of 4×4 pixels, and the screen shows 8 of its 32 columns. Nothing in a level
 changes but the moving platforms, so that what leaves the screen and comes back is what it was.
-Places are pixels of the level, x to the right and y **down**, of a thing's upper left corner.
+Positions are pixels of the level, x to the right and y **down**, of a thing's upper left corner.
 Two frames show all that the next one depends on, but for what comes into view from outside: the
 vertical speed of the player and the direction of a moving platform are seen from how they moved.
 """
@@ -353,7 +353,7 @@ def _draw_players(frames: torch.Tensor, states: Sequence[State], camera: np.ndar
 
 
 def _find_player(frames: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Compare the player's picture with every place: its x and y (T, 2), and the error (T,)."""
+    """Compare the player's picture with every position: its x and y (T, 2), and the error (T,)."""
     across = SCREEN - TILE + 1
     error = torch.zeros(len(frames), across, across)
     for row in range(TILE):
@@ -362,8 +362,8 @@ def _find_player(frames: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
             color = PLAYER_PATTERN[:, row, column, None, None].float()
             error += (part - color).abs().sum(1)
     error /= PLAYER_PATTERN.numel()
-    least, place = error.flatten(1).min(1)
-    player = torch.stack([place % across, place // across], dim=1)
+    least, position = error.flatten(1).min(1)
+    player = torch.stack([position % across, position // across], dim=1)
     return player.numpy(), least.numpy()
 
 
@@ -410,7 +410,7 @@ class _Column:
     """One column of a level that is being drawn."""
 
     top: int  # row of the uppermost tile of the ground; ROWS: a pit
-    look: int = GRASS  # a key of GROUNDS
+    surface: int = GRASS  # a key of GROUNDS
     thing: int = SKY  # what stands on the ground: SPIKE, or BRICK
     height: int = 1  # tiles of that
     free: bool = False  # whether there may be something above: neither a jump nor a landing
@@ -443,7 +443,7 @@ def _draw_level(rng: np.random.Generator, recipe: Recipe) -> tuple[np.ndarray, t
         row += obstacle
         if name == "step":
             last = _next_ground(rng, last)
-    row = row[:COLUMNS] + [_Column(last.top, last.look)] * (COLUMNS - len(row))
+    row = row[:COLUMNS] + [_Column(last.top, last.surface)] * (COLUMNS - len(row))
     return _build(rng, row), tuple(movers)
 
 
@@ -453,7 +453,7 @@ def _between(rng: np.random.Generator, ends: tuple[int, int]) -> int:
 
 def _flat(rng: np.random.Generator, last: _Column, recipe: Recipe) -> list[_Column]:
     """Ground without an obstacle; now and then a longer one, with room for a shelf above it."""
-    ground = _Column(last.top, last.look)
+    ground = _Column(last.top, last.surface)
     if rng.random() < SHELVES:
         middle = [replace(ground, free=True)] * _between(rng, (1, 2))
         return [ground, ground, *middle, ground, ground]
@@ -475,10 +475,10 @@ def _obstacle(rng: np.random.Generator, name: str, last: _Column, recipe: Recipe
     if name == "ferry":
         return [pit] * _between(rng, recipe.ferry)
     if name == "spikes":
-        spike = _Column(last.top, last.look, SPIKE)
+        spike = _Column(last.top, last.surface, SPIKE)
         return [spike] * _between(rng, recipe.spikes)
     if name == "bricks":
-        brick = _Column(last.top, last.look, BRICK, _between(rng, (1, 2)))
+        brick = _Column(last.top, last.surface, BRICK, _between(rng, (1, 2)))
         return [brick] * _between(rng, (1, 2))
     return []
 
@@ -496,8 +496,8 @@ def _build(rng: np.random.Generator, row: list[_Column]) -> np.ndarray:
     for column, part in enumerate(row):
         if part.top == ROWS:
             continue
-        level[part.top, column] = part.look
-        level[part.top + 1 :, column] = GROUNDS[part.look]
+        level[part.top, column] = part.surface
+        level[part.top + 1 :, column] = GROUNDS[part.surface]
         level[part.top - part.height : part.top, column] = part.thing
         if part.thing == SKY and chances[part.top - 1, column] < BUSHES:
             level[part.top - 1, column] = BUSH
