@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from minisora.measure.stats import Figure, fraction_of, wilson_interval
+from minisora.measure.stats import Figure, fraction_of, fraction_of_groups, wilson_interval
 from minisora.play.model import PlayModel
 from minisora.world.game import Game, State, frames_of
 from minisora.world.platform import FIRST_FLAT, MISSING_PLAYER, columns, on_tile
@@ -236,8 +236,9 @@ def after(right: torch.Tensor, steps: Sequence[int]) -> dict[str, Figure | None]
 
 def coins_stay_away(found: Comparison) -> Figure | None:
     """Of the coins that the player took, those that the model's frames never show again."""
-    kept_away = []
+    games = []
     for reading, ground_truth in zip(found.readings, found.ground_truth, strict=True):
+        kept_away = []
         for row, column in np.argwhere((ground_truth == COIN).any(axis=0)):
             there = ground_truth[:, row, column] == COIN
             taken = int(there.sum())  # a coin never comes back, so it is there in the first steps
@@ -245,7 +246,8 @@ def coins_stay_away(found: Comparison) -> Figure | None:
                 shown = reading[taken - 1, row, column] == COIN
                 gone = (reading[taken:, row, column] != COIN).all()
                 kept_away.append(bool(shown and gone))
-    return fraction_of(kept_away)
+        games.append(kept_away)
+    return fraction_of_groups(games)
 
 
 def is_known(games: Games, context: int) -> torch.Tensor:
@@ -342,16 +344,19 @@ def measure_memory(
     Args:
         context: frames that the model sees. away: steps of the way there.
     """
-    flags: dict[tuple[int, int], list[bool]] = {ages: [] for ages in AGES}
+    flags: dict[tuple[int, int], list[list[bool]]] = {ages: [] for ages in AGES}  # game by game
     for steps in away:
         say(f"what comes back: {steps} steps away, {context} frames of context")
         games = walks(model.game, max(count // len(away), 1), steps, seed)
         found = compare_games(model, games, seed, context=context, **options)
         for row, states in enumerate(games.states):
             returned = columns_back(states, found, row, games.shown)
-            for ages, flag in flags.items():
-                flag += [right for age, right in returned if ages[0] <= age <= ages[1]]
-    return {f"{a} to {b} steps out of view": fraction_of(flag) for (a, b), flag in flags.items()}
+            for (first, last), of_games in flags.items():
+                of_games.append([right for age, right in returned if first <= age <= last])
+    return {
+        f"{first} to {last} steps out of view": fraction_of_groups(of_games)
+        for (first, last), of_games in flags.items()
+    }
 
 
 def walks(game: Game, count: int, away: int, seed: int) -> Games:
