@@ -14,6 +14,7 @@ from minisora.masks import causal_mask
 from minisora.measure import play as measure
 from minisora.play.model import PlayModel
 from minisora.train.play import PlayBatches, Plays, play_loss, train_play
+from minisora.train.run import read_run
 from minisora.world.tiles import COIN, board_from_text
 from tests.conftest import small_play_model, small_play_preset
 
@@ -307,6 +308,8 @@ def test_a_training_goes_on_where_it_stopped(tmp_path):
     train(tmp_path / "parts", 11)
     with pytest.raises(FileExistsError, match="--resume"):
         train(tmp_path / "parts", 99)
+    run = read_run(tmp_path / "parts")
+    assert run is not None and run.preset.train.steps == 20 and run.preset.game == "tiles"
     parts = train(tmp_path / "parts", 99, resume=True)
     assert [point["step"] for point in parts.metadata["curve"]] == [11, 20]
     for name, value in whole.dit.state_dict().items():

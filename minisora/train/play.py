@@ -34,7 +34,7 @@ from minisora.masks import causal_mask
 from minisora.measure.play import compare
 from minisora.play.model import PlayModel
 from minisora.train.loop import Figures, LossOf, fit
-from minisora.train.run import check_folder
+from minisora.train.run import Run, check_folder, remember
 from minisora.world.game import Game, State, frames_of
 from minisora.world.policies import Explore, play
 
@@ -202,6 +202,7 @@ def train_play(
     evaluate_every: float = 120.0,
     should_stop: Callable[[], bool] = lambda: False,
     say: Callable[[str], Any] = print,
+    options: dict[str, Any] | None = None,
 ) -> PlayModel:
     """Train a model that can be played, in `run_dir`; the model ends up in `run_dir`/model.
 
@@ -209,19 +210,22 @@ def train_play(
         evaluate_every: seconds between two evaluations (`evaluate_play`), whose time does not
             count as training.
         say: is told what an evaluation found.
+        options: kept in `run.json` for whoever resumes the run.
 
     Raises:
         FileExistsError: the folder holds a run and `resume` is not set.
-        ValueError: the folder is that of a model.
+        ValueError: the folder is that of a model, or `resume` with another preset.
     """
     run_dir = Path(run_dir)
     check_folder(run_dir, resume)
+    run = Run(preset, words=[], options=options or {})
     place = choose_device(device)
     fast_float32(place)
     if is_gpu(place):
         preset = preset.on_gpu()
     torch.manual_seed(preset.train.seed)
     model = PlayModel(preset).to(place)
+    remember(run_dir, run)
     curve = _read_curve(run_dir) if resume else []
     fit(
         "transformer",
