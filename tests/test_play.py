@@ -15,6 +15,7 @@ from minisora.measure import play as measure
 from minisora.play.model import PlayModel
 from minisora.train.play import PlayBatches, Plays, play_loss, train_play
 from minisora.train.run import read_run
+from minisora.world.game import frames_of, game_of
 from minisora.world.tiles import COIN, board_from_text
 from tests.conftest import small_play_model, small_play_preset
 
@@ -320,32 +321,39 @@ def test_a_training_goes_on_where_it_stopped(tmp_path):
 
 
 class Perfect:
-    """A stand-in for a model that knows the game by heart, or repeats its first frame."""
+    """A stand-in for a model that knows the rules by heart, or repeats the last frame it saw."""
 
     def __init__(self, preset: PlayPreset, games: measure.Games, repeats: bool = False):
         self.preset, self.games, self.repeats = preset, games, repeats
-        self.game = PlayModel(small_play_preset(f"play-{preset.game}")).game
+        self.game = game_of(preset.game)
 
     def begin(self, frames, actions, **options):
-        self.steps = 0
+        shown = self.games.shown
+        assert torch.equal(frames, measure.draw_frames(self.game, self.games, 0, shown))
+        assert torch.equal(actions, self.games.led_to[:, 1:shown])
+        self.states = [states[shown - 1] for states in self.games.states]
         return self
 
     def step(self, actions):
-        self.steps += 1
-        place = self.games.shown - 1 + (0 if self.repeats else self.steps)
-        return measure.draw_frames(self.game, self.games, place, place + 1)[:, 0]
+        if not self.repeats:
+            pairs = zip(self.states, actions.tolist(), strict=True)
+            self.states = [self.game.step(state, action) for state, action in pairs]
+        return frames_of(self.game, self.states)
 
 
 @pytest.mark.parametrize(("name", "policy"), [("tiles", "explore"), ("platform", "stay")])
 def test_the_truth_is_right_and_a_still_picture_is_not(name, policy):
     preset = PLAY_PRESETS[f"play-{name}"]
-    game = PlayModel(small_play_preset(f"play-{name}")).game
+    game = game_of(name)
     games = measure.draw_games(game, 6, 40, preset.context, 0, getattr(measure, policy))
     right = measure.compare_games(Perfect(preset, games), games).right
     assert right.shape == (6, 40) and right.all()
     still = measure.compare_games(Perfect(preset, games, repeats=True), games).right
     assert still.float().mean() < 0.5
     assert torch.equal(still, measure.repeated(game, games))
+    for led_to in (games.led_to.roll(1, dims=1), games.led_to.roll(1, dims=0)):
+        others = replace(games, led_to=led_to)  # a step late, and those of another game
+        assert not measure.compare_games(Perfect(preset, others), others).right.all(1).any()
 
 
 def test_a_coin_that_comes_back_is_counted():
@@ -363,7 +371,7 @@ def test_a_coin_that_comes_back_is_counted():
 
 def test_columns_that_come_back_are_right_in_the_true_game():
     preset = PLAY_PRESETS["play-platform"]
-    game = PlayModel(small_play_preset("play-platform")).game
+    game = game_of("platform")
     games = measure.walks(game, 16, 28, 0)
     found = measure.compare_games(Perfect(preset, games), games)
     flags = [
@@ -384,7 +392,7 @@ def test_columns_that_come_back_are_right_in_the_true_game():
 
 
 def test_ground_is_known_until_something_new_comes_into_view():
-    game = PlayModel(small_play_preset("play-platform")).game
+    game = game_of("platform")
     stays = measure.draw_games(game, 4, 60, 16, 0, measure.stay)
     assert measure.is_known(stays, 16).all()
     explores = measure.draw_games(game, 8, 150, 16, 0)
