@@ -153,11 +153,7 @@ class Preset:
 
     def on_gpu(self) -> "Preset":
         """The preset with its numbers for a GPU in place of those for two cores."""
-        stages = {name: getattr(self, name) for name in STAGES}
-        changes: dict[str, Any] = {
-            name: replace(stage, batch_size=stage.gpu_batch_size or stage.batch_size)
-            for name, stage in stages.items()
-        }
+        changes: dict[str, Any] = {name: _stage_on_gpu(getattr(self, name)) for name in STAGES}
         return replace(
             self,
             vae_clips=self.gpu_vae_clips or self.vae_clips,
@@ -172,13 +168,7 @@ class Preset:
         Raises:
             ValueError: an unknown name, or a value that no model can have.
         """
-        if not isinstance(values, dict):
-            raise ValueError(f"a preset consists of names and values; {values!r:.40} does not")
-        values = dict(values)
-        for name, kind in PARTS.items():
-            if isinstance(values.get(name), dict):
-                values[name] = _from_dict(kind, values[name])
-        return _from_dict(cls, values)
+        return _preset_from_dict(cls, PARTS, values)
 
 
 PARTS = {
@@ -192,6 +182,21 @@ PARTS = {
     "train_dit": TrainConfig,
 }
 STAGES = ("train_vae", "train_language", "train_upsampler", "train_dit")
+
+
+def _stage_on_gpu(stage: TrainConfig) -> TrainConfig:
+    return replace(stage, batch_size=stage.gpu_batch_size or stage.batch_size)
+
+
+def _preset_from_dict(preset: Any, parts: dict[str, Any], values: Any) -> Any:
+    """Build a preset from names and values, and its parts from theirs."""
+    if not isinstance(values, dict):
+        raise ValueError(f"a preset consists of names and values; {values!r:.40} does not")
+    values = dict(values)
+    for name, kind in parts.items():
+        if isinstance(values.get(name), dict):
+            values[name] = _from_dict(kind, values[name])
+    return _from_dict(preset, values)
 
 
 def _from_dict(kind: Any, values: dict[str, Any]) -> Any:
@@ -309,11 +314,7 @@ def check(preset: Preset) -> None:
     Raises:
         ValueError: what is wrong, and what would do.
     """
-    for name, kind in PARTS.items():
-        part = getattr(preset, name)
-        missing_upsampler = name == "upsampler" and part is None
-        if not isinstance(part, kind) and not missing_upsampler:
-            raise ValueError(f"{name}={part!r:.40} should be a {kind.__name__}")
+    _check_parts(preset, PARTS)
     check_fields(preset)
     if preset.world not in WORLDS:
         raise ValueError(f"world={preset.world!r:.40} is not known; it is {' or '.join(WORLDS)}")
@@ -341,6 +342,15 @@ def check(preset: Preset) -> None:
             _check_clip(preset, size)
         except ValueError as error:
             raise ValueError(f"other_sizes has {size!r:.40}: {error}") from None
+
+
+def _check_parts(preset: Any, parts: dict[str, Any]) -> None:
+    """Raise ValueError where a part of a preset is of another kind."""
+    for name, kind in parts.items():
+        part = getattr(preset, name)
+        missing_upsampler = name == "upsampler" and part is None
+        if not isinstance(part, kind) and not missing_upsampler:
+            raise ValueError(f"{name}={part!r:.40} should be a {kind.__name__}")
 
 
 def _check_size(name: str, size: Any, bounds: tuple[str, str, str]) -> None:
@@ -445,6 +455,7 @@ class PlayPreset:
     )
 
     def __post_init__(self) -> None:
+        _check_parts(self, PLAY_PARTS)
         check_fields(self)
         if self.game_steps < self.context:
             raise ValueError(
@@ -454,16 +465,17 @@ class PlayPreset:
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
+    def on_gpu(self) -> "PlayPreset":
+        """The preset with its number for a GPU in place of that for two cores."""
+        return replace(self, train=_stage_on_gpu(self.train))
+
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "PlayPreset":
         """Build a preset from what `to_dict` gave; errors are those of `Preset.from_dict`."""
-        parts = {
-            "dit": _from_dict(DiTConfig, values["dit"]),
-            "train": _from_dict(TrainConfig, values["train"]),
-        }
-        return _from_dict(cls, {**values, **parts})
+        return _preset_from_dict(cls, PLAY_PARTS, values)
 
 
+PLAY_PARTS = {"dit": DiTConfig, "train": TrainConfig}
 PLAY_PRESETS = {
     "play-tiles": PlayPreset(),
     "play-platform": PlayPreset(

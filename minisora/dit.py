@@ -123,6 +123,7 @@ class DiT(nn.Module):
         super().__init__()
         self.config = config
         D = config.hidden_size
+        self.head_size = D // config.num_heads
         token_size = config.latent_channels * math.prod(config.patch_size)
         self.x_embedder = nn.Linear(token_size, D)
         self.position_embedder = PositionEmbedder(D)
@@ -196,22 +197,16 @@ class DiT(nn.Module):
 
         Returns:
             velocity (B, N, P).
+
+        Raises:
+            ValueError: no prompts for a network with prompts, or prompts for one without.
         """
-        head_size = self.config.hidden_size // self.config.num_heads
-        rotary = rotary_angles(positions, head_size)
+        rotary = rotary_angles(positions, self.head_size)
         if self_mask is not None:
             self_mask = self_mask[:, None]  # (B, 1, N, N)
-        cross_mask = cross_rotary = word_rotary = None
-        if prompt_embeds is not None and attention_mask is not None:
-            B, S, _ = prompt_embeds.shape
-            if prompt_positions is None:
-                prompt_positions = prompt_embeds.new_zeros(B, S, 3)
-            cross_mask = attention_mask.view(B, 1, -1, S)  # (B, 1, 1 or N, S)
-            # half of each head's channel pairs compare positions; the other half is not rotated
-            cross_rotary = rotary_angles(positions * self.cross_scale, head_size, fraction=0.5)
-            word_rotary = rotary_angles(
-                prompt_positions * self.cross_scale, head_size, fraction=0.5
-            )
+        cross_mask, cross_rotary, word_rotary = self.prepare_prompt(
+            positions, prompt_embeds, attention_mask, prompt_positions
+        )
 
         noise_embeds = self.t_embedder(sigma)  # (B, N, D), or (B, 1, D)
         if actions is not None:
@@ -231,3 +226,38 @@ class DiT(nn.Module):
                 caches[i] if caches else None,
             )
         return self.final_layer(x, noise_embeds).float()  # (B, N, P)
+
+    def prepare_prompt(
+        self,
+        positions: torch.Tensor,
+        prompt_embeds: torch.Tensor | None,
+        attention_mask: torch.Tensor | None,
+        prompt_positions: torch.Tensor | None,
+    ) -> tuple[torch.Tensor | None, Rotary | None, Rotary | None]:
+        """Prepare cross-attention; arguments and errors are those of `forward`.
+
+        Returns:
+            mask (B, 1, 1 or N, S), and the angles of the tokens and of the words; None for each
+            where there are no prompts.
+        """
+        text_size = self.config.text_size
+        if prompt_embeds is None and text_size:
+            raise ValueError(
+                "prompt_embeds=None, but this network has prompts; give it those of a text encoder "
+                "(TextEncoder.read, also of an empty prompt), or build it with text_size=0"
+            )
+        if prompt_embeds is not None and not text_size:
+            raise ValueError(
+                "this network has no prompts (text_size=0); leave out prompt_embeds, or build it "
+                f"with text_size={prompt_embeds.shape[-1]}"
+            )
+        if prompt_embeds is None or attention_mask is None:
+            return None, None, None
+        B, S, _ = prompt_embeds.shape
+        if prompt_positions is None:
+            prompt_positions = prompt_embeds.new_zeros(B, S, 3)
+        mask = attention_mask.view(B, 1, -1, S)
+        # half of each head's channel pairs compare positions; the other half is not rotated
+        tokens = rotary_angles(positions * self.cross_scale, self.head_size, fraction=0.5)
+        words = rotary_angles(prompt_positions * self.cross_scale, self.head_size, fraction=0.5)
+        return mask, tokens, words

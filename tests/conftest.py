@@ -11,8 +11,17 @@ import pytest
 import torch
 
 from minisora.cli.main import main
-from minisora.config import DiTConfig, Preset, TextConfig, TrainConfig, VAEConfig
+from minisora.config import (
+    PLAY_PRESETS,
+    DiTConfig,
+    PlayPreset,
+    Preset,
+    TextConfig,
+    TrainConfig,
+    VAEConfig,
+)
 from minisora.pipeline import SHIPPED, MiniSora
+from minisora.play.model import PlayModel
 from minisora.world.captions import VOCABULARY
 from minisora.world.dataset import ToyWorld
 
@@ -95,6 +104,22 @@ def wake(module: torch.nn.Module) -> None:
         for p in module.parameters():
             if p.abs().max() == 0:
                 p.normal_(std=0.05)
+
+
+def small_play_preset(name: str = "play-tiles", **changes) -> PlayPreset:
+    """A preset of a game for a small model and a few short games."""
+    preset = PLAY_PRESETS[name]
+    dit = replace(preset.dit, hidden_size=32, depth=2, num_heads=2)
+    return replace(preset, dit=dit, games=6, game_steps=30, **changes)
+
+
+def small_play_model(name: str = "play-tiles", **changes) -> PlayModel:
+    """A small untrained model of a game: every part of it has a say."""
+    torch.manual_seed(0)
+    model = PlayModel(small_play_preset(name, **changes)).eval()
+    wake(model)
+    model.dtype = torch.float32
+    return model
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,16 @@ from dataclasses import replace
 
 import pytest
 
-from minisora.config import PRESETS, DiTConfig, Preset, TextConfig, TrainConfig, VAEConfig
+from minisora.config import (
+    PLAY_PRESETS,
+    PRESETS,
+    DiTConfig,
+    PlayPreset,
+    Preset,
+    TextConfig,
+    TrainConfig,
+    VAEConfig,
+)
 from minisora.pipeline import MiniSora
 
 NAN, INF = float("nan"), float("inf")
@@ -14,6 +23,8 @@ NAN, INF = float("nan"), float("inf")
 def test_a_preset_comes_back_from_json():
     for preset in PRESETS.values():
         assert Preset.from_dict(json.loads(json.dumps(preset.to_dict()))) == preset
+    for played in PLAY_PRESETS.values():
+        assert PlayPreset.from_dict(json.loads(json.dumps(played.to_dict()))) == played
     without = replace(PRESETS["tiny"], upsampler=None)
     assert Preset.from_dict(json.loads(json.dumps(without.to_dict()))) == without
 
@@ -106,6 +117,21 @@ def test_a_preset_of_the_wrong_types_is_one_sentence(values, named):
         Preset.from_dict(values)
 
 
+@pytest.mark.parametrize(
+    "values,named",
+    [
+        ("play-tiles", "names and values"),
+        ({"contxt": 4}, "'contxt'.*'context'"),
+        ({"dit": {"hiden_size": 64}}, "'hiden_size'.*'hidden_size'"),
+        ({"dit": [1, 2]}, "DiTConfig"),
+        ({"train": None}, "TrainConfig"),
+    ],
+)
+def test_a_games_preset_of_the_wrong_types_is_one_sentence(values, named):
+    with pytest.raises(ValueError, match=named):
+        PlayPreset.from_dict(values)
+
+
 def test_heads_that_do_not_divide_name_the_nearest_size():
     with pytest.raises(ValueError, match="7 heads of an even size; 252 would"):
         DiTConfig(hidden_size=256, num_heads=7)
@@ -118,5 +144,9 @@ def test_a_gpu_has_numbers_of_its_own_in_every_preset():
         assert on_gpu.train_dit.batch_size == preset.train_dit.gpu_batch_size == 512
         assert on_gpu.train_dit.learning_rate == preset.train_dit.learning_rate
     assert replace(PRESETS["tiny"], gpu_vae_clips=None).on_gpu().vae_clips == 6_000
+    for played in PLAY_PRESETS.values():
+        train = played.on_gpu().train
+        assert train.batch_size == played.train.gpu_batch_size > played.train.batch_size
+        assert replace(train, batch_size=played.train.batch_size) == played.train
     with pytest.raises(ValueError, match="gpu_batch_size=0"):
         TrainConfig(gpu_batch_size=0)

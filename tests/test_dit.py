@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -44,6 +46,17 @@ def test_blocks_start_as_the_identity():
     dit(tokens, sigma, positions, embeds, mask)
     hook.remove()
     assert torch.equal(seen[0], x)
+
+
+def test_a_missing_prompt_is_named_and_so_is_one_too_many():
+    tokens, sigma, positions, embeds, mask = inputs()
+    same_size = replace(CONFIG, text_size=CONFIG.hidden_size)  # where no shape would be wrong
+    with pytest.raises(ValueError, match=r"has prompts; give it .* text_size=0"):
+        DiT(same_size)(tokens, sigma, positions)
+    without = DiT(replace(CONFIG, text_size=0))
+    assert without(tokens, sigma, positions).shape == tokens.shape
+    with pytest.raises(ValueError, match=r"leave out prompt_embeds, .* text_size=16"):
+        without(tokens, sigma, positions, embeds, mask)
 
 
 @torch.no_grad()

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from minisora.world import platform, tiles
-from minisora.world.game import GAMES, Game, action_number, game_of, read_actions
+from minisora.world.game import GAMES, Game, action_number, frames_of, game_of, read_actions
 from minisora.world.platform import Mover, State
 from minisora.world.policies import Explore, Return, Seek, Stay, Wander, play
 from minisora.world.tiles import board_from_text
@@ -78,6 +78,9 @@ def test_frames_are_bytes_and_one_at_a_time_are_the_same(game):
     assert frames.shape == (len(states), 3, game.height, game.width)
     assert torch.equal(frames, torch.cat([game.render([state]) for state in states]))
     assert game.render([]).shape == (0, 3, 32, 32)
+    seen = frames_of(game, states)
+    assert seen.dtype == torch.float32 and seen.min() < 0 and seen.abs().max() <= 1
+    assert torch.equal(((seen + 1) * 127.5).round(), frames.float())
 
 
 def test_the_seed_decides_a_game(game):

@@ -1,5 +1,7 @@
 """Notebook 14: its checkers tell right from wrong. (The player has tests of its own.)"""
 
+import importlib
+
 import numpy as np
 import pytest
 import torch
@@ -79,22 +81,18 @@ def test_check_cache_takes_the_right_one(checks):
 
 def remembered(tiles, covered, columns, memory, newest=False):
     fixed = tiles.copy()
-    for place, column in enumerate(columns):
+    for position, column in enumerate(columns):
         for row in range(8):
-            if not covered[row, place]:
+            if not covered[row, position]:
                 if newest:
-                    memory[row, column] = tiles[row, place]
-                fixed[row, place] = memory.setdefault((row, column), tiles[row, place])
+                    memory[row, column] = tiles[row, position]
+                fixed[row, position] = memory.setdefault((row, column), tiles[row, position])
     return fixed
 
 
-def whole_columns(tiles, covered, columns, memory):
-    fixed = tiles.copy()
-    for place, column in enumerate(columns):
-        if not covered[:, place].any():
-            memory.setdefault(column, tiles[:, place].copy())
-        fixed[:, place] = memory.get(column, fixed[:, place])
-    return fixed
+def whole_columns(*arguments):
+    """The checker's own example of this mistake."""
+    return importlib.import_module("checks.n14")._painted_whole(*arguments)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +102,7 @@ def whole_columns(tiles, covered, columns, memory):
         (lambda t, c, k, m: t, "nothing is remembered"),
         (lambda t, c, k, m: remembered(t, c, k, m, newest=True), "seen last"),
         (lambda t, c, k, m: remembered(t, np.zeros_like(c), k, m), "chance"),
-        (lambda t, c, k, m: remembered(t, c, range(8), m), "places on the screen"),
+        (lambda t, c, k, m: remembered(t, c, range(8), m), "positions on the screen"),
         (whole_columns, "seen whole"),
         (lambda t, c, k, m: t[0], "(8, 8)"),
         (lambda t, c, k, m: "tiles", "not str"),

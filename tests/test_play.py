@@ -14,25 +14,10 @@ from minisora.masks import causal_mask
 from minisora.measure import play as measure
 from minisora.play.model import PlayModel
 from minisora.train.play import PlayBatches, Plays, play_loss, train_play
+from minisora.train.run import read_run
+from minisora.world.game import frames_of, game_of
 from minisora.world.tiles import COIN, board_from_text
-
-SMALL = {"hidden_size": 32, "depth": 2, "num_heads": 2}
-
-
-def small(name: str = "play-tiles", **changes) -> PlayPreset:
-    preset = PLAY_PRESETS[name]
-    return replace(preset, dit=replace(preset.dit, **SMALL), games=6, game_steps=30, **changes)
-
-
-def random_model(name: str = "play-tiles", **changes) -> PlayModel:
-    """A model whose zero weights are random: every part of it has a say."""
-    torch.manual_seed(0)
-    model = PlayModel(small(name, **changes)).eval()
-    for p in model.parameters():
-        if not p.any():
-            torch.nn.init.normal_(p, std=0.02)
-    model.dtype = torch.float32
-    return model
+from tests.conftest import small_play_model, small_play_preset
 
 
 def some_play(model: PlayModel, length: int, count: int = 2):
@@ -77,7 +62,7 @@ def test_a_cached_attention_layer_equals_the_whole():
 @pytest.mark.parametrize("context", [1, 2, 4])
 @pytest.mark.parametrize("steps", [1, 3])
 def test_playing_with_a_cache_equals_playing_without(name, context, steps):
-    model = random_model(name)
+    model = small_play_model(name)
     frames, led_to = some_play(model, 4)
     sessions = [
         model.begin(
@@ -97,7 +82,7 @@ def test_playing_with_a_cache_equals_playing_without(name, context, steps):
 
 
 def test_the_cache_does_not_grow():
-    model = random_model("play-platform", context=3)
+    model = small_play_model("play-platform", context=3)
     frames, led_to = some_play(model, 4)
     session = model.begin(frames, led_to[:, 1:])
 
@@ -116,7 +101,7 @@ def test_the_cache_does_not_grow():
 
 
 def test_a_game_alone_equals_the_same_game_in_a_batch():
-    model = random_model("play-platform")
+    model = small_play_model("play-platform")
     frames, led_to = some_play(model, 5, count=3)
     noise = torch.randn(3, 10, 16, 192)
 
@@ -133,7 +118,7 @@ def test_a_game_alone_equals_the_same_game_in_a_batch():
 
 
 def test_going_back_gives_the_same_frames_again():
-    model = random_model("play-platform", context=3)
+    model = small_play_model("play-platform", context=3)
     frames, led_to = some_play(model, 4)
     session = model.begin(frames, led_to[:, 1:], generator=torch.Generator().manual_seed(0))
     session.step(1)
@@ -150,7 +135,7 @@ def test_going_back_gives_the_same_frames_again():
 
 
 def test_a_step_that_is_broken_off_leaves_nothing_behind():
-    model = random_model("play-platform", context=3)
+    model = small_play_model("play-platform", context=3)
     frames, led_to = some_play(model, 4)
 
     def broken(*_):
@@ -169,15 +154,15 @@ def test_a_step_that_is_broken_off_leaves_nothing_behind():
 
 def test_presets_that_cannot_work_are_refused():
     with pytest.raises(ValueError, match="num_actions=5 should be 6"):
-        PlayModel(replace(small(), game="platform"))
+        PlayModel(replace(small_play_preset(), game="platform"))
     with pytest.raises(ValueError, match="game_steps=10"):
         PlayPreset(game_steps=10, context=16)
     with pytest.raises(ValueError, match="tiles, platform"):
-        PlayModel(replace(small(), game="chess"))
+        PlayModel(replace(small_play_preset(), game="chess"))
 
 
 def test_other_actions_give_other_frames():
-    model = random_model()
+    model = small_play_model()
     frames = some_play(model, 2)[0][:, :1]
     ends = [
         model.begin(frames, generator=torch.Generator().manual_seed(0)).step(action)
@@ -187,7 +172,7 @@ def test_other_actions_give_other_frames():
 
 
 def test_the_guesses_of_a_step_are_told():
-    model = random_model()
+    model = small_play_model()
     frames = some_play(model, 2)[0][:, :1]
     told = []
     session = model.begin(frames, num_inference_steps=4)
@@ -215,14 +200,14 @@ def test_the_guesses_of_a_step_are_told():
     ],
 )
 def test_mistakes_are_named(call, message):
-    model = random_model()
+    model = small_play_model()
     frames, _ = some_play(model, 3)
     with pytest.raises(ValueError, match=message):
         call(model, frames)
 
 
 def test_what_is_saved_is_loaded(tmp_path):
-    model = random_model("play-platform")
+    model = small_play_model("play-platform")
     model.save(tmp_path / "model", {"steps": 3})
     again = PlayModel.load(tmp_path / "model", "cpu", "float32")
     assert again.preset == model.preset and again.metadata == {"steps": 3}
@@ -237,7 +222,7 @@ def test_what_is_saved_is_loaded(tmp_path):
 
 
 def test_pieces_of_play_hold_together():
-    model = random_model("play-platform", context=4)
+    model = small_play_model("play-platform", context=4)
     plays = Plays(model.game, 6, 30)
     frames, led_to = PlayBatches(plays, model.preset).draw(8, torch.Generator().manual_seed(3))
     assert frames.shape == (8, 5, 3, 32, 32) and led_to.shape == (8, 5)
@@ -251,7 +236,7 @@ def test_pieces_of_play_hold_together():
 
 
 def test_rare_kinds_of_steps_are_drawn_as_often_as_common_ones():
-    model = random_model()
+    model = small_play_model()
     plays = Plays(model.game, 40, 60)
     counts = {kind: len(steps) for kind, steps in plays.kinds.items()}
     rare = min(counts, key=counts.__getitem__)
@@ -265,7 +250,7 @@ def test_rare_kinds_of_steps_are_drawn_as_often_as_common_ones():
 
 def test_the_loss_does_not_see_what_is_to_be_predicted():
     """A frame to come changes its own loss, and not what is predicted from the past."""
-    model = random_model("play-platform", context=3)
+    model = small_play_model("play-platform", context=3)
     frames, led_to = some_play(model, 4)
     calls = []
 
@@ -285,7 +270,7 @@ def test_the_loss_does_not_see_what_is_to_be_predicted():
 
 
 def test_a_batch_can_be_overfitted(tmp_path):
-    preset = small(
+    preset = small_play_preset(
         train=TrainConfig(
             steps=120, batch_size=4, learning_rate=1e-2, warmup_steps=5, cooldown_fraction=0.5
         ),
@@ -307,7 +292,7 @@ def _history(run_dir):
 
 def test_a_training_goes_on_where_it_stopped(tmp_path):
     def train(folder, stop_at, resume=False):
-        preset = small(train=TrainConfig(steps=20, batch_size=2, save_every=1e9))
+        preset = small_play_preset(train=TrainConfig(steps=20, batch_size=2, save_every=1e9))
         calls = iter(range(100))
         return train_play(
             preset,
@@ -324,6 +309,8 @@ def test_a_training_goes_on_where_it_stopped(tmp_path):
     train(tmp_path / "parts", 11)
     with pytest.raises(FileExistsError, match="--resume"):
         train(tmp_path / "parts", 99)
+    run = read_run(tmp_path / "parts")
+    assert run is not None and run.preset.train.steps == 20 and run.preset.game == "tiles"
     parts = train(tmp_path / "parts", 99, resume=True)
     assert [point["step"] for point in parts.metadata["curve"]] == [11, 20]
     for name, value in whole.dit.state_dict().items():
@@ -334,32 +321,39 @@ def test_a_training_goes_on_where_it_stopped(tmp_path):
 
 
 class Perfect:
-    """A stand-in for a model that knows the game by heart, or repeats its first frame."""
+    """A stand-in for a model that knows the rules by heart, or repeats the last frame it saw."""
 
     def __init__(self, preset: PlayPreset, games: measure.Games, repeats: bool = False):
         self.preset, self.games, self.repeats = preset, games, repeats
-        self.game = PlayModel(small(f"play-{preset.game}")).game
+        self.game = game_of(preset.game)
 
     def begin(self, frames, actions, **options):
-        self.steps = 0
+        shown = self.games.shown
+        assert torch.equal(frames, measure.draw_frames(self.game, self.games, 0, shown))
+        assert torch.equal(actions, self.games.led_to[:, 1:shown])
+        self.states = [states[shown - 1] for states in self.games.states]
         return self
 
     def step(self, actions):
-        self.steps += 1
-        place = self.games.shown - 1 + (0 if self.repeats else self.steps)
-        return measure.draw_frames(self.game, self.games, place, place + 1)[:, 0]
+        if not self.repeats:
+            pairs = zip(self.states, actions.tolist(), strict=True)
+            self.states = [self.game.step(state, action) for state, action in pairs]
+        return frames_of(self.game, self.states)
 
 
 @pytest.mark.parametrize(("name", "policy"), [("tiles", "explore"), ("platform", "stay")])
 def test_the_truth_is_right_and_a_still_picture_is_not(name, policy):
     preset = PLAY_PRESETS[f"play-{name}"]
-    game = PlayModel(small(f"play-{name}")).game
+    game = game_of(name)
     games = measure.draw_games(game, 6, 40, preset.context, 0, getattr(measure, policy))
     right = measure.compare_games(Perfect(preset, games), games).right
     assert right.shape == (6, 40) and right.all()
     still = measure.compare_games(Perfect(preset, games, repeats=True), games).right
     assert still.float().mean() < 0.5
     assert torch.equal(still, measure.repeated(game, games))
+    for led_to in (games.led_to.roll(1, dims=1), games.led_to.roll(1, dims=0)):
+        others = replace(games, led_to=led_to)  # a step late, and those of another game
+        assert not measure.compare_games(Perfect(preset, others), others).right.all(1).any()
 
 
 def test_a_coin_that_comes_back_is_counted():
@@ -377,7 +371,7 @@ def test_a_coin_that_comes_back_is_counted():
 
 def test_columns_that_come_back_are_right_in_the_true_game():
     preset = PLAY_PRESETS["play-platform"]
-    game = PlayModel(small("play-platform")).game
+    game = game_of("platform")
     games = measure.walks(game, 16, 28, 0)
     found = measure.compare_games(Perfect(preset, games), games)
     flags = [
@@ -398,7 +392,7 @@ def test_columns_that_come_back_are_right_in_the_true_game():
 
 
 def test_ground_is_known_until_something_new_comes_into_view():
-    game = PlayModel(small("play-platform")).game
+    game = game_of("platform")
     stays = measure.draw_games(game, 4, 60, 16, 0, measure.stay)
     assert measure.is_known(stays, 16).all()
     explores = measure.draw_games(game, 8, 150, 16, 0)
@@ -409,7 +403,7 @@ def test_ground_is_known_until_something_new_comes_into_view():
 
 def test_all_figures_are_measured():
     for name in ("play-tiles", "play-platform"):
-        model = random_model(name)
+        model = small_play_model(name)
         table = measure.measure_play(model, 4, say=lambda _: None, steps=12)
         assert table["milliseconds a frame"] > 0
         first = next(iter(table.values()))

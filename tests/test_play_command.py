@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 
 from minisora.cli.main import app
 from minisora.show.media import as_video
+from minisora.train.run import Run, remember
 
 
 def run(*words: str):
@@ -52,6 +53,15 @@ def test_actions_from_a_file(tmp_path, shipped):
         (("play", "r", "--model", "nothing"), "no model to play"),
         (("play", "r", "--scale", "0"), "scale"),
         (("evaluate", "--capability", "swim"), "it is play"),
+        (("evaluate", "--capability", "play", "--no-compile"), "leave out --compile/--no-compile:"),
+        (("evaluate", "--capability", "play", "--verbose"), "leave out --verbose"),
+        (("evaluate", "--capability", "play", "--guidance-scale", "3"), "leave out --guidance"),
+        (
+            ("evaluate", "--capability", "play", "--no-upsample"),
+            "leave out --upsample/--no-upsample:",
+        ),
+        (("evaluate", "--capability", "play", "--board"), "leave out --board"),
+        (("evaluate", "--capability", "play", "4", "8"), "leave out numbers"),
         (("train", "--preset", "play-chess"), "play-tiles"),
         (("train", "--preset", "play-tiles", "--from", "tiny"), "--from has no meaning"),
         (("train", "--preset", "play-tiles", "--vae-minutes", "1"), "--vae-minutes has no meaning"),
@@ -75,9 +85,52 @@ def test_a_training_makes_a_model_that_plays(tmp_path, monkeypatch):
     assert done.exit_code == 0, said(done)
     assert f"minisora play --model {run_dir / 'model'}" in done.output
     assert "--resume" in said(run(*words))
-    assert run(*words, "--resume").exit_code == 0
+    assert run("train", "--resume", "--out", str(run_dir)).exit_code == 0
     done = run("play", "→", "--model", str(run_dir / "model"))
     assert done.exit_code == 0 and Path("clip.png").is_file()
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """What the training of a game is asked for; it remembers its run and trains nothing."""
+    seen = []
+
+    def train_play(preset, run_dir, **options):
+        remember(run_dir, Run(preset, [], options=options["options"]))
+        seen.append((preset, options))
+
+    monkeypatch.setattr("minisora.train.play.train_play", train_play)
+    return seen
+
+
+def test_a_resume_needs_no_preset_again(calls, tmp_path):
+    out = ("--out", str(tmp_path / "game"))
+    begun = run("train", "--preset", "play-platform", "--dit-minutes", "2", "--no-compile", *out)
+    assert begun.exit_code == 0, said(begun)
+    again = run("train", "--resume", *out)
+    assert again.exit_code == 0 and "going on with play-platform" in again.output, said(again)
+    (first, first_options), (preset, options) = calls
+    assert preset == first and preset.game == "platform" and preset.train.minutes == 2
+    assert not first_options["resume"] and options["resume"] and options["compile"] is False
+    assert run("train", "--resume", "--dit-minutes", "3", *out).exit_code == 0
+    assert calls[-1][0].train.minutes == 3 and calls[-1][0].dit == first.dit
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--preset", "play-tiles"), "contradicts the run"),
+        (("--preset", "tiny"), "contradicts the run"),
+        (("--dit-minutes", "1"), "may grow, not shrink to 1"),
+        (("--vae-minutes", "1"), "--vae-minutes has no meaning for play-platform"),
+        (("--data", "."), "contradicts the run"),
+    ],
+)
+def test_a_resume_contradicts_nothing(calls, tmp_path, words, message):
+    out = ("--out", str(tmp_path / "game"))
+    assert run("train", "--preset", "play-platform", "--dit-minutes", "2", *out).exit_code == 0
+    assert message in said(run("train", "--resume", *words, *out))
+    assert len(calls) == 1
 
 
 def test_figures_are_printed_and_written(tmp_path, shipped):

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from minisora.config import DiTConfig, PlayPreset
 from minisora.play.model import PlayModel
 from minisora.widgets import player as module
 from minisora.widgets.player import (
@@ -27,27 +26,15 @@ from minisora.widgets.player import (
 from minisora.world.game import GAMES, game_of
 from minisora.world.platform import columns
 from minisora.world.tiles import board_from_text
+from tests.conftest import small_play_model
 
 ipywidgets = pytest.importorskip("ipywidgets", reason="ipywidgets is not installed")
 CONTEXT = {"tiles": 1, "platform": 4}
 
 
 def tiny(name: str) -> PlayModel:
-    """A small untrained model of a game, whose transformer is not silent."""
-    torch.manual_seed(0)
-    dit = DiTConfig(
-        patch_size=(1, 8, 8),
-        latent_channels=3,
-        hidden_size=32,
-        depth=2,
-        num_heads=2,
-        text_size=0,
-        num_actions=len(game_of(name).actions),
-    )
-    model = PlayModel(PlayPreset(game=name, context=CONTEXT[name], dit=dit)).eval()
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter, std=0.1)
-    return model
+    """A small untrained model of a game, with a short context."""
+    return small_play_model(f"play-{name}", context=CONTEXT[name])
 
 
 @pytest.fixture(params=GAMES)
@@ -168,9 +155,11 @@ def test_the_words_say_when_the_truth_was_left(play, monkeypatch):
     play.step(1)
     assert "as the true game" in play.words() and "left" not in play.words()
     play.step(1)
-    assert "left the truth at step 2" in play.words() and "3 of 64 tiles differ" in play.words()
+    assert (
+        "left the ground truth at step 2" in play.words() and "3 of 64 tiles differ" in play.words()
+    )
     play.step(1)
-    assert "left the truth at step 2" in play.words(), "also where the frames agree again"
+    assert "left the ground truth at step 2" in play.words(), "also where the frames agree again"
     assert "all 64 tiles agree" in play.words()
     play.undo()
     play.undo()
@@ -443,12 +432,12 @@ def test_sampling_steps_and_slow_motion(player, monkeypatch):
 
 def test_the_true_game_can_be_hidden(player):
     player.controls["true"].value = False
-    assert all(part.layout.display == "none" for part in player.truth)
+    assert all(part.layout.display == "none" for part in player.ground_truth)
     before = player.images["true"].value
     player.press(1)
     player.press(2)
     assert player.images["true"].value == before
     player.controls["true"].value = True
-    assert all(part.layout.display is None for part in player.truth)
+    assert all(part.layout.display is None for part in player.ground_truth)
     assert player.images["true"].value == module._png(player.play.true_frame)
     assert "tiles" in re.sub("<[^>]*>", "", player.legend.value)

@@ -8,6 +8,7 @@ import torch
 
 from minisora.measure.stats import (
     fraction_of,
+    fraction_of_groups,
     lines_of,
     mean_of,
     percent,
@@ -33,6 +34,7 @@ def test_wilsons_interval_is_the_textbook_one():
 
 def test_nothing_to_measure_is_none():
     assert fraction_of([]) is None
+    assert fraction_of_groups([]) is None and fraction_of_groups([[], []]) is None
     for values in ([], [1.0], [float("nan")] * 5, [1.0, float("inf")]):
         assert mean_of(values) is None
     for pairs in ([], [(1, 2)], [(1, 2), (1, 3), (1, 4)], [(1, math.nan)] * 9):
@@ -64,6 +66,37 @@ def test_intervals_hold_the_true_value_in_nineteen_of_twenty_samples():
             held[name] += int(figure["low"] <= right <= figure["high"])
     for name, count in held.items():
         assert 0.9 < count / tries < 0.99, name
+
+
+def test_flags_of_one_game_are_not_counted_as_independent():
+    """Games differ, and the flags of a game agree: only the interval of groups holds."""
+    rng = random.Random(0)
+    held = {"groups": 0, "flags": 0}
+    tries = 400
+    for _ in range(tries):
+        games = []
+        for _ in range(60):
+            right = rng.betavariate(1.4, 0.6)  # 0.7 in the mean
+            games.append([rng.random() < right for _ in range(rng.randrange(0, 20))])
+        figures = {
+            "groups": fraction_of_groups(games),
+            "flags": fraction_of([flag for game in games for flag in game]),
+        }
+        assert figures["groups"]["value"] == figures["flags"]["value"]
+        assert figures["groups"]["n"] == figures["flags"]["n"]
+        for name, figure in figures.items():
+            held[name] += int(figure["low"] <= 0.7 <= figure["high"])
+    assert 0.9 < held["groups"] / tries < 0.99
+    assert held["flags"] / tries < 0.8
+
+
+def test_groups_of_one_flag_are_flags():
+    flags = [number % 3 == 0 for number in range(90)]
+    grouped = fraction_of_groups([[flag] for flag in flags])
+    assert grouped == pytest.approx(fraction_of(flags), abs=2e-3)
+    alike = fraction_of_groups([[True] * 10] * 8)  # no more is known than of eight games
+    assert alike == fraction_of([True] * 8) | {"n": 80}
+    assert fraction_of_groups([[True, False] * 5])["low"] < 0.1  # one game says next to nothing
 
 
 def test_psnr_is_that_of_the_range_two():

@@ -25,12 +25,23 @@ from minisora.config import GUIDANCE_SCALE
 
 if TYPE_CHECKING:
     from minisora.pipeline import MiniSora
-    from minisora.play.model import PlayModel
 
+USED_BY_PLAY = (  # parameters of `evaluate`
+    "capability",
+    "play_steps",
+    "prompts",
+    "json_file",
+    "num_inference_steps",
+    "seed",
+    "preset",
+    "device",
+    "force",
+)
 VERBOSE = Annotated[bool, typer.Option("--verbose", help="Print every figure.")]
 
 
 def evaluate(
+    context: typer.Context,
     numbers: Annotated[
         list[int] | None, typer.Argument(help="With --steps: the numbers of steps.", min=1)
     ] = None,
@@ -77,11 +88,10 @@ def evaluate(
     if capability is None and play_steps is not None:
         raise ValueError("--play-steps comes with --capability play")
     if capability is not None:
-        if steps or board or task or long_prompts:
-            raise ValueError("--capability play is a measurement of its own; leave out the others")
+        _check_capability(capability, context)
         name = "play-tiles" if preset == "tiny" else preset
-        play = _playable(capability, name, json_file, force, device)
-        table = _evaluate_play(play, name, prompts, play_steps, seed, num_inference_steps or 1)
+        refuse(json_file, force)
+        table = _evaluate_play(name, device, prompts, play_steps, seed, num_inference_steps or 1)
         write_json(json_file, table)
         return
     if steps != bool(numbers):
@@ -248,31 +258,37 @@ def _evaluate_board(
     return table
 
 
-def _playable(
-    capability: str, name: str, json_file: Path | None, force: bool, device: str
-) -> "PlayModel":
-    """A model of a game."""
-    from minisora.play.model import PlayModel
-    from minisora.threads import choose_threads
-
+def _check_capability(capability: str, context: typer.Context) -> None:
+    """Complain of an unknown capability, and of options that play has no use for."""
     if capability != "play":
         raise ValueError(
             f"--capability {capability!r} is not known; it is play. Others have --task and --board"
         )
-    refuse(json_file, force)
-    choose_threads("sampling")
-    return PlayModel.load(name, device)
+    for parameter in context.command.params:
+        name = str(parameter.name)
+        source = context.get_parameter_source(name)
+        is_typed = source is not None and source.name == "COMMANDLINE"
+        if is_typed and name not in USED_BY_PLAY:
+            label = "/".join([*parameter.opts, *parameter.secondary_opts])
+            raise ValueError(
+                f"leave out {label}: --capability play measures a model of a game as it is, "
+                "and prints every figure"
+            )
 
 
 def _evaluate_play(
-    model: "PlayModel", name: str, games: int, play_steps: int | None, seed: int, steps: int
+    name: str, device: str, games: int, play_steps: int | None, seed: int, steps: int
 ) -> dict[str, Any]:
     """A model of a game beside the true one."""
     import torch
 
     from minisora.measure.play import measure_play
     from minisora.measure.stats import lines_of
+    from minisora.play.model import PlayModel
+    from minisora.threads import choose_threads
 
+    choose_threads("sampling")
+    model = PlayModel.load(name, device)
     table = measure_play(model, games, seed, _timed(), play_steps, num_inference_steps=steps)
     typer.echo(lines_of(table))
     settings = {

@@ -1,4 +1,4 @@
-"""minisora play: a clip of a game that a model makes up frame by frame, beside the true game."""
+"""minisora play: a clip of a game that a model generates frame by frame, beside the true game."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -40,7 +40,7 @@ def play(
         int, typer.Option(help="Steps from noise to a frame, 1 to 1000.")
     ] = 1,
     truth: Annotated[
-        bool, typer.Option("--truth", help="Show the true game to the right of the model's.")
+        bool, typer.Option("--truth", help="Show the ground truth, the true game, on the right.")
     ] = False,
     scale: SCALE = 8,
     model: Annotated[
@@ -68,7 +68,7 @@ def play(
     Clip(video, caption[:200], game.fps).save(out, scale=scale, force=force)
     shown = f", the first {games.shown} as they were shown to it" if games.shown > 1 else ""
     typer.echo(f"{out}: {video.shape[1]} frames{shown}, {game.name}, seed {seed}")
-    typer.echo(verdict(found.right[0] & same_tiles(found.readings[0], found.truth[0])))
+    typer.echo(verdict(found.right[0] & same_tiles(found.readings[0], found.ground_truth[0])))
 
 
 def verdict(right: "torch.Tensor") -> str:
@@ -77,7 +77,7 @@ def verdict(right: "torch.Tensor") -> str:
     if not wrong:
         return f"as the true game for all {len(right)} steps"
     return (
-        f"left the true game at step {wrong[0] + 1}; "
+        f"left the ground truth at step {wrong[0] + 1}; "
         f"{len(right) - len(wrong)} of {len(right)} frames are right"
     )
 
@@ -115,14 +115,19 @@ def _read_file(actions: str) -> str:
 
 
 def _video(model: "PlayModel", games: "Games", frames: Any, truth: bool) -> "torch.Tensor":
-    """What the model was shown and made, (3, T, H, W) in [-1, 1], with the true game beside it."""
+    """What the model was shown and generated: (3, T, H, W) in [-1, 1].
+
+    Args:
+        truth: whether the true game goes beside it.
+    """
     import torch
 
     from minisora.measure.play import draw_frames
 
-    true = draw_frames(model.game, games, 0, len(games.states[0]))[0]  # (T, 3, H, W)
-    made = torch.cat([true[: games.shown], frames[0].float() / 127.5 - 1])
+    ground_truth = draw_frames(model.game, games, 0, len(games.states[0]))[0]  # (T, 3, H, W)
+    generated = frames[0].float() / 127.5 - 1
+    video = torch.cat([ground_truth[: games.shown], generated])
     if truth:
-        gap = made.new_ones(len(made), 3, made.shape[2], 2)
-        made = torch.cat([made, gap, true], dim=3)
-    return made.transpose(0, 1)
+        gap = video.new_ones(len(video), 3, video.shape[2], 2)
+        video = torch.cat([video, gap, ground_truth], dim=3)
+    return video.transpose(0, 1)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from minisora.cli.common import COMPILE, DEVICE
+from minisora.config import PLAY_PRESETS, PRESETS, PlayPreset, Preset, TrainConfig
 
 if TYPE_CHECKING:  # torch is loaded when a command runs, so that --help is quick
-    from minisora.config import Preset
     from minisora.train.folder import Folder
 
 FIXED = ("preset", "from", "data", "skip-bad")  # options that a run keeps for its whole life
@@ -112,25 +112,20 @@ def train(
         "compile": compile,
     }
     out = out or Path("runs") / (preset or "tiny")
-    if (
-        preset is None
-        and resume
-        and (out / "curve.json").is_file()
-        and not (out / "run.json").is_file()
-    ):
-        raise ValueError(f"{out} holds the run of a game; say which, as in --preset play-tiles")
-    if (preset or "").startswith("play-"):
-        _refuse_for_play(asked, {**minutes, **clips})
-        _train_play(str(preset), out, dit_minutes, resume, evaluate_every, compile, device)
-        return
     chosen, options = _resumed(out, asked) if resume else _begun(asked)
-    _run(_with_flags(chosen, minutes, clips), options, out, resume, device)
+    if isinstance(chosen, PlayPreset):
+        _refuse_for_play(options, {**minutes, **clips})
+        if dit_minutes is not None:
+            chosen = replace(chosen, train=replace(chosen.train, minutes=dit_minutes))
+        _run_play(chosen, options, out, resume, device)
+    else:
+        _run(_with_flags(chosen, minutes, clips), options, out, resume, device)
 
 
-def _refuse_for_play(asked: dict[str, Any], numbers: dict[str, Any]) -> None:
+def _refuse_for_play(options: dict[str, Any], numbers: dict[str, Any]) -> None:
     """Complain of what a model that is played has no use for: its one stage is the transformer."""
     others = {f"train_{name}" for name in ("vae", "language", "upsampler")}
-    wrong = [name for name in ("from", "data", "skip-bad") if asked[name]]
+    wrong = [name for name in ("from", "data", "skip-bad") if options[name]]
     wrong += [
         name.removeprefix("train_") + ("-minutes" if name in others else "")
         for name, value in numbers.items()
@@ -139,54 +134,39 @@ def _refuse_for_play(asked: dict[str, Any], numbers: dict[str, Any]) -> None:
     if wrong:
         flag = "--" + wrong[0].replace("_", "-")
         raise ValueError(
-            f"{flag} has no meaning for {asked['preset']}, which learns from games that it plays "
+            f"{flag} has no meaning for {options['preset']}, which learns from games that it plays "
             "itself, in one stage; its minutes are --dit-minutes"
         )
 
 
-def _train_play(
-    name: str,
-    out: Path,
-    minutes: float | None,
-    resume: bool,
-    evaluate_every: float | None,
-    compile: bool | None,
-    device: str,
+def _run_play(
+    preset: PlayPreset, options: dict[str, Any], out: Path, resume: bool, device: str
 ) -> None:
-    """Train a model of a game."""
-    from minisora.config import PLAY_PRESETS
-    from minisora.device import COMPILE_FROM, can_compile, choose_device
+    """Train a model of a game, and say what begins and how to play it."""
     from minisora.threads import choose_threads
     from minisora.train.play import train_play
     from minisora.train.recipe import EVALUATION_SECONDS
-    from minisora.world.scene import check_choice
 
-    check_choice("preset", name, PLAY_PRESETS)
-    preset = PLAY_PRESETS[name]
-    if minutes is not None:
-        preset = replace(preset, train=replace(preset.train, minutes=minutes))
-    kind = choose_device(device).type
-    if compile is None:
-        long = preset.train.minutes >= COMPILE_FROM.get(kind, COMPILE_FROM["cpu"])
-        compile = long and can_compile(kind)
     begin = "going on with" if resume else "training"
     typer.echo(
-        f"{begin} {name} in {out}: {preset.train.minutes:g} minutes of training; stop with Ctrl-C"
+        f"{begin} {options['preset']} in {out}: {preset.train.minutes:g} minutes of training; "
+        "stop with Ctrl-C"
     )
     choose_threads("training")
     train_play(
         preset,
         out,
         device=device,
-        compile=compile,
+        compile=_should_compile(options["compile"], [preset.train], device),
         resume=resume,
-        evaluate_every=evaluate_every or EVALUATION_SECONDS,
+        evaluate_every=options["evaluate-every"] or EVALUATION_SECONDS,
         say=typer.echo,
+        options=options,
     )
     typer.echo(f"done: minisora play --model {shlex.quote(str(out / 'model'))}")
 
 
-def _run(preset: "Preset", options: dict[str, Any], out: Path, resume: bool, device: str) -> None:
+def _run(preset: Preset, options: dict[str, Any], out: Path, resume: bool, device: str) -> None:
     """Train, and say what begins and what to do with the model."""
     from minisora.pipeline import MiniSora
     from minisora.threads import choose_threads
@@ -202,7 +182,7 @@ def _run(preset: "Preset", options: dict[str, Any], out: Path, resume: bool, dev
         folder=folder,
         resume=resume,
         device=device,
-        compile=_should_compile(options["compile"], preset, device),
+        compile=_should_compile(options["compile"], [preset.train_vae, preset.train_dit], device),
         evaluate_every=options["evaluate-every"] or EVALUATION_SECONDS,
         options=options,
     )
@@ -211,17 +191,17 @@ def _run(preset: "Preset", options: dict[str, Any], out: Path, resume: bool, dev
     typer.echo(f"done: {shlex.join(command)}")
 
 
-def _begun(asked: dict[str, Any]) -> tuple["Preset", dict[str, Any]]:
+def _begun(asked: dict[str, Any]) -> tuple[Preset | PlayPreset, dict[str, Any]]:
     """The preset and the options of a new run."""
-    from minisora.config import PRESETS
     from minisora.world.scene import check_choice
 
     options = {**asked, "preset": asked["preset"] or "tiny"}
-    check_choice("preset", options["preset"], PRESETS)
-    return PRESETS[options["preset"]], options
+    known: dict[str, Preset | PlayPreset] = {**PRESETS, **PLAY_PRESETS}
+    check_choice("preset", options["preset"], known)
+    return known[options["preset"]], options
 
 
-def _resumed(out: Path, asked: dict[str, Any]) -> tuple["Preset", dict[str, Any]]:
+def _resumed(out: Path, asked: dict[str, Any]) -> tuple[Preset | PlayPreset, dict[str, Any]]:
     """The preset and the options of a run that goes on: what it remembers, and no contradiction."""
     from minisora.train.run import read_run
 
@@ -246,8 +226,8 @@ def _resumed(out: Path, asked: dict[str, Any]) -> tuple["Preset", dict[str, Any]
 
 
 def _with_flags(
-    preset: "Preset", minutes: dict[str, float | None], clips: dict[str, int | None]
-) -> "Preset":
+    preset: Preset, minutes: dict[str, float | None], clips: dict[str, int | None]
+) -> Preset:
     """The preset with the numbers that were typed."""
     changes: dict[str, Any] = {name: count for name, count in clips.items() if count is not None}
     for stage, value in minutes.items():
@@ -256,7 +236,7 @@ def _with_flags(
     return replace(preset, **changes)
 
 
-def _read_folder(options: dict[str, Any], preset: "Preset") -> "Folder":
+def _read_folder(options: dict[str, Any], preset: Preset) -> "Folder":
     """The reader's clips, and what is left out of them."""
     from minisora.train.folder import read_folder
 
@@ -276,7 +256,7 @@ def _read_folder(options: dict[str, Any], preset: "Preset") -> "Folder":
 
 
 def _announce(
-    preset: "Preset", options: dict[str, Any], out: Path, resume: bool, folder: "Folder | None"
+    preset: Preset, options: dict[str, Any], out: Path, resume: bool, folder: "Folder | None"
 ) -> None:
     """Say what begins and how long it takes."""
     stages = ["train_vae", "train_dit"]
@@ -292,7 +272,7 @@ def _announce(
     )
 
 
-def _should_compile(wanted: bool | None, preset: "Preset", device: str) -> bool:
+def _should_compile(wanted: bool | None, stages: list[TrainConfig], device: str) -> bool:
     """What was asked for, or whether it pays."""
     from minisora.device import COMPILE_FROM, can_compile, choose_device
 
@@ -300,6 +280,5 @@ def _should_compile(wanted: bool | None, preset: "Preset", device: str) -> bool:
         return wanted
     kind = choose_device(device).type
     least = COMPILE_FROM.get(kind, COMPILE_FROM["cpu"])
-    stages = (preset.train_vae, preset.train_dit)
     long = all(stage.steps is None and stage.minutes >= least for stage in stages)
     return long and can_compile(kind)

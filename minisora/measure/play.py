@@ -1,10 +1,10 @@
-"""A model's game beside the true one: the same actions, compared state by state.
+"""A model's game beside the ground truth, the true game: the same actions, compared step by step.
 
     levels, a policy ──► true states ──┬─► read ──► what they show
     the first frames, actions ──► Session.step ──► frames ──► read ──► right or wrong, step by step
 
 A frame of *tiles* is right where all 64 tiles are. One of *platform* is right where the player is
-within a pixel of his true place; tiles that come back into view are counted by themselves.
+within a pixel of his true position; tiles that come back into view are counted by themselves.
 """
 
 import time
@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from minisora.measure.stats import Figure, fraction_of, wilson_interval
+from minisora.measure.stats import Figure, fraction_of, fraction_of_groups, wilson_interval
 from minisora.play.model import PlayModel
-from minisora.world.game import Game, State
+from minisora.world.game import Game, State, frames_of
 from minisora.world.platform import FIRST_FLAT, MISSING_PLAYER, columns, on_tile
 from minisora.world.policies import Explore, Policy, Return, Stay, play
 from minisora.world.tiles import COIN
 
-NEAR = 1  # pixels that the player may be away from his true place
+NEAR = 1  # pixels that the player may be away from his true position
 ROUNDS = ((1, 10), (11, 50), (51, 200), (201, 1000))  # steps, as WBench groups them
 AGES = ((1, 4), (5, 8), (9, 16), (17, 32), (33, 64))  # steps out of view
 WARM_UP = 40  # true steps before a model takes over
@@ -46,11 +46,12 @@ class Comparison:
     right: torch.Tensor  # (games, steps) bool
     frames: torch.Tensor  # (games, steps, 3, H, W) uint8
     readings: Any  # of the model's frames, as `Game.read` gives them, (games, steps, …)
-    truth: Any  # the same of the true frames
+    ground_truth: Any  # the same of the true frames
 
     def right_by_step(self) -> list[float]:
         """The fraction of games that are right, after each step."""
-        return [round(float(x), 4) for x in self.right.float().mean(0)]
+        fractions = self.right.float().mean(0)
+        return [round(fraction, 4) for fraction in fractions.tolist()]
 
 
 def explore(game: Game, state: State) -> Policy:
@@ -86,8 +87,9 @@ def draw_games(
         state = game.new_game(rng, held_out)
         past, taken = [state], [0]
         if shown > 1:
-            past, taken = _warm_up(game, state, shown, rng, policy is stay)
-        then, chosen = play(game, policy(game, past[-1]), past[-1], steps, rng)
+            past, taken = _warm_up(game, state, shown, rng, away=policy is stay)
+        start = past[-1]
+        then, chosen = play(game, policy(game, start), start, steps, rng)
         states.append(past + then[1:])
         actions.append(taken + chosen)
     return Games(states, torch.tensor(actions), shown)
@@ -100,15 +102,19 @@ def _warm_up(
 
     Args:
         away: go on until the player stands where nothing of the start is seen, which is the same
-            in every level, or until the level has no such place within reach.
+            in every level, or until the level has no such position within reach.
     """
     states, taken = play(game, Explore(game), state, WARM_UP + shown, rng)
     for _ in range(MOST_WARM_UP if away else 0):
-        if columns(states[-1]).start >= FIRST_FLAT and on_tile(states[-1]):
+        last = states[-1]
+        is_away = columns(last).start >= FIRST_FLAT
+        if is_away and on_tile(last):
             break
-        more, actions = play(game, Explore(game), states[-1], 20, rng)
-        states, taken = states + more[1:], taken + actions
-    return states[-shown:], [0, *taken[-shown + 1 :]]
+        more, actions = play(game, Explore(game), last, 20, rng)
+        states += more[1:]
+        taken += actions
+    between = taken[-shown + 1 :]
+    return states[-shown:], [0, *between]
 
 
 def follow(game: Game, games: Games, actions: Sequence[int]) -> Games:
@@ -116,7 +122,8 @@ def follow(game: Game, games: Games, actions: Sequence[int]) -> Games:
     states = list(games.states[0])
     for action in actions:
         states.append(game.step(states[-1], action))
-    led_to = torch.cat([games.led_to[:1], torch.tensor([list(actions)])], dim=1)
+    chosen = torch.tensor([list(actions)])
+    led_to = torch.cat([games.led_to[:1], chosen], dim=1)
     return Games([states], led_to, games.shown)
 
 
@@ -134,17 +141,21 @@ def run_model(model: PlayModel, games: Games, seed: int = 0, **options: Any) -> 
     before = games.led_to[:, 1 : games.shown]
     session = model.begin(first, before, generator=generator, **options)
     frames = []
-    for actions in games.led_to[:, games.shown :].T:
+    played = games.led_to[:, games.shown :]
+    for actions in played.T:
         frame = session.step(actions).float().cpu()
-        frames.append(((frame + 1) * 127.5).round().to(torch.uint8))
+        levels = (frame + 1) * 127.5
+        frames.append(levels.round().to(torch.uint8))
     return torch.stack(frames, dim=1)
 
 
 def draw_frames(game: Game, games: Games, begin: int, end: int) -> torch.Tensor:
     """Pictures of true states: (games, end − begin, 3, H, W) in [-1, 1]."""
-    chosen = [states[begin:end] for states in games.states]
-    frames = game.render([state for row in chosen for state in row])
-    return frames.unflatten(0, (len(chosen), end - begin)).float() / 127.5 - 1
+    chosen = []
+    for states in games.states:
+        chosen += states[begin:end]
+    frames = frames_of(game, chosen)
+    return frames.unflatten(0, (len(games.states), end - begin))
 
 
 def compare(
@@ -169,28 +180,33 @@ def compare(
 def compare_games(model: PlayModel, games: Games, seed: int = 0, **options: Any) -> Comparison:
     """Play some games, and read the model's frames and the true ones."""
     frames = run_model(model, games, seed, **options)
-    truth = [model.game.render(states[games.shown :]) for states in games.states]
-    read = [model.game.read(row) for row in frames]
-    true = [model.game.read(row) for row in truth]
-    right = torch.stack([is_right(a, b) for a, b in zip(read, true, strict=True)])
-    return Comparison(right, frames, read, true)
+    readings = [model.game.read(row) for row in frames]
+    rendered = [model.game.render(states[games.shown :]) for states in games.states]
+    ground_truth = [model.game.read(row) for row in rendered]
+    pairs = zip(readings, ground_truth, strict=True)
+    right = torch.stack([is_right(reading, true) for reading, true in pairs])
+    return Comparison(right, frames, readings, ground_truth)
 
 
-def is_right(reading: Any, truth: Any) -> torch.Tensor:
+def is_right(reading: Any, ground_truth: Any) -> torch.Tensor:
     """Whether each of T frames shows the true state, by readings of it and of the true frame."""
     if isinstance(reading, np.ndarray):  # tiles
-        return torch.from_numpy((reading == truth).all(axis=(1, 2)))
-    distance = np.abs(np.asarray(reading.player) - np.asarray(truth.player)).max(axis=1)
+        same = reading == ground_truth
+        return torch.from_numpy(same.all(axis=(1, 2)))
+    offset = np.asarray(reading.player) - np.asarray(ground_truth.player)
+    distance = np.abs(offset).max(axis=1)
     found = np.asarray(reading.error) < MISSING_PLAYER
     return torch.from_numpy((distance <= NEAR) & found)
 
 
-def same_tiles(reading: Any, truth: Any) -> torch.Tensor:
+def same_tiles(reading: Any, ground_truth: Any) -> torch.Tensor:
     """Whether each of T frames shows the true tiles, where nobody stands before them."""
     if isinstance(reading, np.ndarray):
-        return is_right(reading, truth)
-    covered = truth.covered | reading.covered
-    return torch.from_numpy(((reading.tiles == truth.tiles) | covered).all(axis=(1, 2)))
+        return is_right(reading, ground_truth)
+    covered = ground_truth.covered | reading.covered
+    same = reading.tiles == ground_truth.tiles
+    agrees = same | covered
+    return torch.from_numpy(agrees.all(axis=(1, 2)))
 
 
 def repeated(game: Game, games: Games) -> torch.Tensor:
@@ -200,10 +216,12 @@ def repeated(game: Game, games: Games) -> torch.Tensor:
         reading = game.read(game.render(states[games.shown - 1 :]))
         steps = len(states) - games.shown
         if isinstance(reading, np.ndarray):
-            rows.append(is_right(np.repeat(reading[:1], steps, axis=0), reading[1:]))
+            still = np.repeat(reading[:1], steps, axis=0)
+            rows.append(is_right(still, reading[1:]))
         else:
             players = np.asarray(reading.player)
-            distance = np.abs(players[1:] - players[:1]).max(axis=1)
+            offset = players[1:] - players[:1]
+            distance = np.abs(offset).max(axis=1)
             rows.append(torch.from_numpy(distance <= NEAR))
     return torch.stack(rows)
 
@@ -220,29 +238,48 @@ def by_round(right: torch.Tensor) -> dict[str, Figure]:
             mean = float(part.mean())
             n = len(part)
             end = min(last, right.shape[1])
-            interval = wilson_interval(round(mean * n), n)
+            successes = round(mean * n)
+            interval = wilson_interval(successes, n)
             figures[f"steps {first} to {end}"] = interval | {"value": round(mean, 4)}
     return figures
 
 
-def after(right: torch.Tensor, steps: Sequence[int]) -> dict[str, Figure | None]:
-    """The fraction of games that are right after some numbers of steps."""
-    reached = [step for step in steps if step <= right.shape[1]]
-    return {f"after {step} steps": fraction_of(right[:, step - 1].tolist()) for step in reached}
+def after(
+    right: torch.Tensor, steps: Sequence[int], among: torch.Tensor | None = None
+) -> dict[str, Figure | None]:
+    """The fraction of games that are right after some numbers of steps.
+
+    Args:
+        right: (games, steps) bool.
+        among: (games, steps) bool, the games that count at each step; None is all.
+    """
+    figures = {}
+    for step in steps:
+        if step > right.shape[1]:
+            continue
+        flags = right[:, step - 1]
+        if among is not None:
+            flags = flags[among[:, step - 1]]
+        figures[f"after {step} steps"] = fraction_of(flags.tolist())
+    return figures
 
 
 def coins_stay_away(found: Comparison) -> Figure | None:
     """Of the coins that the player took, those that the model's frames never show again."""
-    kept_away = []
-    for reading, truth in zip(found.readings, found.truth, strict=True):
-        for row, column in np.argwhere((truth == COIN).any(axis=0)):
-            there = truth[:, row, column] == COIN
+    games = []
+    for reading, ground_truth in zip(found.readings, found.ground_truth, strict=True):
+        kept_away = []
+        coins = ground_truth == COIN  # (T, 8, 8)
+        shown_coins = reading == COIN
+        for row, column in np.argwhere(coins.any(axis=0)):
+            there = coins[:, row, column]
+            shown = shown_coins[:, row, column]
             taken = int(there.sum())  # a coin never comes back, so it is there in the first steps
             if taken < len(there):
-                shown = reading[taken - 1, row, column] == COIN
-                gone = (reading[taken:, row, column] != COIN).all()
-                kept_away.append(bool(shown and gone))
-    return fraction_of(kept_away)
+                comes_back = shown[taken:].any()
+                kept_away.append(bool(shown[taken - 1] and not comes_back))
+        games.append(kept_away)
+    return fraction_of_groups(games)
 
 
 def is_known(games: Games, context: int) -> torch.Tensor:
@@ -257,7 +294,8 @@ def is_known(games: Games, context: int) -> torch.Tensor:
         row = []
         for step, state in enumerate(states):
             for column in columns(state):
-                if step >= games.shown and step - seen.get(column, -context - 1) > context:
+                age = step - seen.get(column, -context - 1)
+                if step >= games.shown and age > context:
                     still = False
                 seen[column] = step
             row.append(still)
@@ -309,13 +347,7 @@ def measure_platform(
         }
         if policy is explore:
             known = is_known(games, context)
-            table[name]["ground that the context holds"] = {
-                f"after {step} steps": fraction_of(
-                    found.right[known[:, step - 1], step - 1].tolist()
-                )
-                for step in (50, 200)
-                if step <= steps
-            }
+            table[name]["ground that the context holds"] = after(found.right, (50, 200), known)
     options = {**options, "context": context}
     table["what comes back"] = measure_memory(model, count, seed, say, **options)
     return table
@@ -339,16 +371,20 @@ def measure_memory(
     Args:
         context: frames that the model sees. away: steps of the way there.
     """
-    flags: dict[tuple[int, int], list[bool]] = {ages: [] for ages in AGES}
+    flags: dict[tuple[int, int], list[list[bool]]] = {ages: [] for ages in AGES}  # game by game
+    walks_each = max(count // len(away), 1)
     for steps in away:
         say(f"what comes back: {steps} steps away, {context} frames of context")
-        games = walks(model.game, max(count // len(away), 1), steps, seed)
+        games = walks(model.game, walks_each, steps, seed)
         found = compare_games(model, games, seed, context=context, **options)
         for row, states in enumerate(games.states):
             returned = columns_back(states, found, row, games.shown)
-            for ages, flag in flags.items():
-                flag += [right for age, right in returned if ages[0] <= age <= ages[1]]
-    return {f"{a} to {b} steps out of view": fraction_of(flag) for (a, b), flag in flags.items()}
+            for (first, last), of_games in flags.items():
+                of_games.append([right for age, right in returned if first <= age <= last])
+    return {
+        f"{first} to {last} steps out of view": fraction_of_groups(of_games)
+        for (first, last), of_games in flags.items()
+    }
 
 
 def walks(game: Game, count: int, away: int, seed: int) -> Games:
@@ -356,8 +392,10 @@ def walks(game: Game, count: int, away: int, seed: int) -> Games:
     rows, actions = [], []
     for number in range(count):
         rng = np.random.default_rng((20_000 + seed, away, number))
-        start, _ = play(game, Explore(game), game.new_game(rng), WARM_UP, rng)
-        states, taken = play(game, Return(away), start[-1], 2 * away + 4, rng)
+        first = game.new_game(rng)
+        warm_up, _ = play(game, Explore(game), first, WARM_UP, rng)
+        steps = 2 * away + 4
+        states, taken = play(game, Return(away), warm_up[-1], steps, rng)
         rows.append(states)
         actions.append([0, *taken])
     return Games(rows, torch.tensor(actions), away + 1)
@@ -367,18 +405,20 @@ def columns_back(
     states: list[State], found: Comparison, row: int, shown: int
 ) -> list[tuple[int, bool]]:
     """For each column that comes into view again: steps out of view, and whether it is right."""
-    reading, truth = found.readings[row], found.truth[row]
+    reading, ground_truth = found.readings[row], found.ground_truth[row]
     seen: dict[int, int] = {}
     returned = []
     for step, state in enumerate(states):
         view = columns(state)
         played = step - shown
-        for place, column in enumerate(view):
+        for position, column in enumerate(view):
             age = step - seen.get(column, step)
             if played >= 0 and age > 1 and column >= FIRST_FLAT:
-                same = reading.tiles[played, :, place] == truth.tiles[played, :, place]
-                covered = truth.covered[played, :, place]
-                returned.append((age - 1, bool((same | covered).all())))
+                tiles = reading.tiles[played, :, position]
+                same = tiles == ground_truth.tiles[played, :, position]
+                covered = ground_truth.covered[played, :, position]
+                is_same = bool((same | covered).all())
+                returned.append((age - 1, is_same))
             seen[column] = step
     return returned
 
@@ -390,9 +430,11 @@ def seconds_a_frame(model: PlayModel, frames: int = 200, **options: Any) -> list
     """Time of each of some steps of play, in seconds, one game alone."""
     games = draw_games(model.game, 1, frames + 5, model.preset.context, seed=0)
     first = draw_frames(model.game, games, 0, games.shown)
-    session = model.begin(first, games.led_to[:, 1 : games.shown], **options)
+    before = games.led_to[:, 1 : games.shown]
+    session = model.begin(first, before, **options)
     times = []
-    for actions in games.led_to[:, games.shown :].T:
+    played = games.led_to[:, games.shown :]
+    for actions in played.T:
         began = time.perf_counter()
         session.step(actions).cpu()  # which waits for a GPU
         times.append(time.perf_counter() - began)
@@ -424,5 +466,6 @@ def measure_play(
     measure, most = MEASURES[model.game.name]
     table = measure(model, games, steps or most, seed, say, **options)
     times = sorted(seconds_a_frame(model, **options))
-    table["milliseconds a frame"] = round(1000 * times[len(times) // 2], 1)
+    median = times[len(times) // 2]
+    table["milliseconds a frame"] = round(1000 * median, 1)
     return table

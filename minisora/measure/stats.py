@@ -1,11 +1,13 @@
 """Fractions, means and slopes with their 95 % intervals.
 
     flags ── fraction_of ──► {"value", "low", "high", "n"}
+    flags of each game ── fraction_of_groups ──► {"value", "low", "high", "n"}
     values ── mean_of ──► {"mean", "low", "high", "n"}
     pairs ── slope_of ──► {"slope", "low", "high", "n"}
 
 Wilson's interval: E. B. Wilson, Probable inference, the law of succession, and statistical
-inference, JASA 22 (1927). Where there is nothing to measure, a figure is None.
+inference, JASA 22 (1927). Groups: W. G. Cochran, Sampling Techniques (1977), on proportions in
+cluster sampling. Where there is nothing to measure, a figure is None.
 """
 
 import math
@@ -34,7 +36,11 @@ def wilson_interval(successes: int, n: int, z: float = Z) -> Figure:
         raise ValueError(f"n={n}: a fraction of nothing has no interval; measure at least one")
     if not 0 <= successes <= n:
         raise ValueError(f"successes={successes} is not between 0 and n={n}")
-    p = successes / n
+    return _wilson(successes / n, n, z) | {"n": n}
+
+
+def _wilson(p: float, n: float, z: float = Z) -> Figure:
+    """Value, low and high for a fraction p of n independent draws."""
     scale = 1 + z * z / n
     middle = (p + z * z / (2 * n)) / scale
     variance = p * (1 - p) / n + z * z / (4 * n * n)
@@ -43,7 +49,6 @@ def wilson_interval(successes: int, n: int, z: float = Z) -> Figure:
         "value": round(p, 4),
         "low": round(max(0.0, middle - half), 4),
         "high": round(min(1.0, middle + half), 4),
-        "n": n,
     }
 
 
@@ -52,6 +57,32 @@ def fraction_of(flags: Sequence[bool]) -> Figure | None:
     if not len(flags):
         return None
     return wilson_interval(sum(map(bool, flags)), len(flags))
+
+
+def fraction_of_groups(groups: Sequence[Sequence[bool]]) -> Figure | None:
+    """How many of all flags are set, where the flags of one group may agree with each other.
+
+    Ten coins of one game say less than ten coins of ten games. So the interval is Wilson's for as
+    many independent flags as would vary as much: m = p (1 − p) / variance, where
+    variance = G / (G − 1) · Σ (set of a group − p · flags of it)² / n² for G groups. Where nothing
+    varies, which is no proof that nothing ever would, each group counts as one flag.
+
+    Returns:
+        value, low and high in [0, 1], and n, the number of all flags; None where there are none.
+    """
+    groups = [flags for flags in groups if len(flags)]
+    if not groups:
+        return None
+    sizes = torch.tensor([len(flags) for flags in groups], dtype=torch.float64)
+    set_flags = torch.tensor([sum(map(bool, flags)) for flags in groups], dtype=torch.float64)
+    n = int(sizes.sum())
+    p = float(set_flags.sum()) / n
+    squares = float((set_flags - p * sizes).square().sum())
+    independent = float(len(groups))
+    if len(groups) > 1 and squares > 1e-9:
+        variance = squares / n**2 * len(groups) / (len(groups) - 1)
+        independent = min(p * (1 - p) / variance, n)
+    return _wilson(p, independent) | {"n": n}
 
 
 def mean_of(values: Sequence[float]) -> Figure | None:

@@ -79,10 +79,10 @@ class PlayModel(nn.Module):
 
     def positions(self, frames: torch.Tensor) -> torch.Tensor:
         """Positions of all tokens of frames with these numbers: (T,) → (T·n, 3)."""
-        places = positions_of(self.grid, device=frames.device)  # (n, 3)
-        repeated = places.repeat(len(frames), 1)
-        repeated[:, 0] = frames.float().repeat_interleave(len(places))
-        return repeated
+        of_one = positions_of(self.grid, device=frames.device)  # (n, 3)
+        positions = of_one.repeat(len(frames), 1)
+        positions[:, 0] = frames.float().repeat_interleave(len(of_one))
+        return positions
 
     def begin(
         self,
@@ -115,7 +115,7 @@ class PlayModel(nn.Module):
         if not frames.is_floating_point() or (frames.numel() and frames.abs().max() > BRIGHTEST):
             raise ValueError(
                 "frames should be numbers in [-1, 1]; those of a game are "
-                "game.render(states).float() / 127.5 - 1"
+                "minisora.world.game.frames_of(game, states)"
             )
         size = (3, self.game.height, self.game.width)
         if frames.ndim != 5 or frames.shape[2:] != size or frames.shape[1] < 1:
@@ -139,7 +139,7 @@ class PlayModel(nn.Module):
         first = torch.zeros(B, 1, dtype=torch.long)  # what led to the first frame is not known
         led_to = torch.cat([first, taken], dim=1)  # (B, T)
         session = Session(self, num_inference_steps, context, generator, cached)
-        session.look(frames.to(self.device), led_to.to(self.device))
+        session.prefill(frames.to(self.device), led_to.to(self.device))
         return session
 
     def check_actions(self, actions: Any) -> torch.Tensor:
@@ -251,7 +251,7 @@ class Session:
         return self.model.to_frames(newest)[:, 0]
 
     @torch.no_grad()
-    def look(self, frames: torch.Tensor, led_to: torch.Tensor) -> None:
+    def prefill(self, frames: torch.Tensor, led_to: torch.Tensor) -> None:
         """Take in the past: frames (B, T, 3, H, W), and the actions (B, T) that led to them."""
         frames = frames[:, -self.context :]
         led_to = led_to[:, -self.context :]

@@ -41,10 +41,13 @@ class TextVideoPair(nn.Module):
         super().__init__()
         self.text = text
         self.num_heads = num_heads
-        self.embed = nn.Linear(latent_channels * math.prod(VIDEO_PATCH), hidden_size)
-        self.blocks = nn.ModuleList(Block(hidden_size, num_heads) for _ in range(depth))
+        token_size = latent_channels * math.prod(VIDEO_PATCH)
+        self.embed = nn.Linear(token_size, hidden_size)
+        blocks = [Block(hidden_size, num_heads) for _ in range(depth)]
+        self.blocks = nn.ModuleList(blocks)
         self.video_out = nn.Linear(hidden_size, hidden_size, bias=False)
-        self.text_out = nn.Linear(text.config.hidden_size, hidden_size, bias=False)
+        text_size = text.config.hidden_size
+        self.text_out = nn.Linear(text_size, hidden_size, bias=False)
         # CLIP's learned temperature: scores are multiplied by its exponential, at most by 100
         self.logit_scale = nn.Parameter(torch.tensor(math.log(10.0)))
 
@@ -53,17 +56,20 @@ class TextVideoPair(nn.Module):
         grid = grid_of(latents.shape[2:], VIDEO_PATCH)
         positions = positions_of(grid, device=latents.device)
         x = self.embed(patchify(latents, VIDEO_PATCH))  # (B, N, D)
-        rotary = rotary_angles(positions, x.shape[-1] // self.num_heads)
+        head_size = x.shape[-1] // self.num_heads
+        rotary = rotary_angles(positions, head_size)
         for block in self.blocks:
             x = block(x, rotary=rotary)
-        return F.normalize(self.video_out(x.mean(1)).float(), dim=-1)
+        vectors = self.video_out(x.mean(1))
+        return F.normalize(vectors.float(), dim=-1)
 
     def encode_text(self, ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         """ids, attention_mask (B, S) → unit vectors (B, D), the mean over the words."""
         x = self.text(ids, attention_mask)  # (B, S, D_text)
         weight = attention_mask[..., None].float()
         mean = (x * weight).sum(1) / weight.sum(1)
-        return F.normalize(self.text_out(mean).float(), dim=-1)
+        vectors = self.text_out(mean)
+        return F.normalize(vectors.float(), dim=-1)
 
     def forward(
         self, latents: torch.Tensor, ids: torch.Tensor, attention_mask: torch.Tensor
@@ -81,8 +87,11 @@ class TextVideoPair(nn.Module):
         """
         video = self.encode_video(latents)  # (B, D)
         text = self.encode_text(ids, attention_mask)  # (B, D)
-        scores = self.logit_scale.exp().clamp(max=100) * video @ text.T  # (B, B)
+        scale = self.logit_scale.exp().clamp(max=100)
+        scores = scale * video @ text.T  # (B, B)
         own = torch.arange(len(scores), device=scores.device)
-        loss = (F.cross_entropy(scores, own) + F.cross_entropy(scores.T, own)) / 2
-        accuracy = (scores.argmax(1) == own).float().mean()
-        return loss, accuracy
+        of_clips = F.cross_entropy(scores, own)  # clip → caption
+        of_captions = F.cross_entropy(scores.T, own)
+        loss = (of_clips + of_captions) / 2
+        is_right = scores.argmax(1) == own
+        return loss, is_right.float().mean()

@@ -12,7 +12,6 @@ import json
 import random
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +33,9 @@ from minisora.flow import add_noise, shift_sigma
 from minisora.masks import causal_mask
 from minisora.measure.play import compare
 from minisora.play.model import PlayModel
-from minisora.train.loop import Figures, fit
-from minisora.world.game import Game, State
+from minisora.train.loop import Figures, LossOf, fit
+from minisora.train.run import Run, check_folder, remember
+from minisora.world.game import Game, State, frames_of
 from minisora.world.policies import Explore, play
 
 PERIOD = 128  # frames after which the embedding of a position repeats, see `PositionEmbedder`
@@ -72,8 +72,8 @@ class Plays:
             self.states[game][begin : begin + length]
             for game, begin in zip(games, begins, strict=True)
         ]
-        drawn = self.game.render([state for piece in pieces for state in piece])
-        return drawn.unflatten(0, (len(pieces), length)).float() / 127.5 - 1
+        drawn = frames_of(self.game, [state for piece in pieces for state in piece])
+        return drawn.unflatten(0, (len(pieces), length))
 
 
 class PlayBatches:
@@ -168,6 +168,29 @@ def _read_curve(run_dir: Path) -> list[dict]:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
 
 
+def evaluate_play(
+    model: PlayModel, record: dict, curve: list[dict], run_dir: Path, say: Callable[[str], Any]
+) -> None:
+    """Hold a model against games that nobody played before, and add the point to the curve.
+
+    Args:
+        record: step and seconds of the training. Points of later steps were made by a run that was
+            killed, and are dropped.
+        curve: the points so far, which are kept in `run_dir`/curve.json.
+    """
+    found = compare(model, JUDGED_GAMES, JUDGED_STEPS, seed=1)
+    curve[:] = [point for point in curve if point["step"] < record["step"]]
+    curve.append({**record, "right": found.right_by_step()})
+    write_text(run_dir / CURVE, json.dumps(curve) + "\n")
+    minutes = record["seconds"] / 60
+    first = float(found.right[:, :10].float().mean())
+    last = float(found.right[:, -1].float().mean())
+    say(
+        f"{minutes:.1f} minutes, {record['step']} steps: the first ten frames right in "
+        f"{first:.0%}, after {JUDGED_STEPS} steps {last:.0%} of {JUDGED_GAMES} games"
+    )
+
+
 def train_play(
     preset: PlayPreset,
     run_dir: str | Path,
@@ -179,66 +202,64 @@ def train_play(
     evaluate_every: float = 120.0,
     should_stop: Callable[[], bool] = lambda: False,
     say: Callable[[str], Any] = print,
+    options: dict[str, Any] | None = None,
 ) -> PlayModel:
     """Train a model that can be played, in `run_dir`; the model ends up in `run_dir`/model.
 
     Args:
-        evaluate_every: seconds between two evaluations: games that nobody played before, see
-            `measure.play.compare`; their time does not count as training.
+        evaluate_every: seconds between two evaluations (`evaluate_play`), whose time does not
+            count as training.
         say: is told what an evaluation found.
+        options: kept in `run.json` for whoever resumes the run.
 
     Raises:
         FileExistsError: the folder holds a run and `resume` is not set.
+        ValueError: the folder is that of a model, or `resume` with another preset.
     """
     run_dir = Path(run_dir)
-    if not resume and any(run_dir.rglob("*.safetensors")):
-        raise FileExistsError(
-            f"{run_dir} already holds a training; "
-            "go on with it (--resume), or name another folder (--out)"
-        )
+    check_folder(run_dir, resume)
+    run = Run(preset, words=[], options=options or {})
     place = choose_device(device)
     fast_float32(place)
     if is_gpu(place):
-        batch_size = preset.train.gpu_batch_size or preset.train.batch_size
-        preset = replace(preset, train=replace(preset.train, batch_size=batch_size))
+        preset = preset.on_gpu()
     torch.manual_seed(preset.train.seed)
     model = PlayModel(preset).to(place)
+    remember(run_dir, run)
+    curve = _read_curve(run_dir) if resume else []
+    fit(
+        "transformer",
+        model,
+        _loss_of(model, compiled(model.dit, compile), say),
+        preset.train,
+        run_dir,
+        resume=resume,
+        progress=progress,
+        on_evaluate=lambda _, record: evaluate_play(model, record, curve, run_dir, say),
+        evaluate_every=evaluate_every,
+        should_stop=should_stop,
+    )
+    return _finish(model, curve, run_dir)
+
+
+def _loss_of(model: PlayModel, network: DiT, say: Callable[[str], Any]) -> LossOf:
+    """Play the games of a training; the loss of each step is that of a batch of their pieces."""
+    preset = model.preset
     began = time.perf_counter()
     plays = Plays(model.game, preset.games, preset.game_steps, preset.train.seed)
-    batches = PlayBatches(plays, preset)
     seconds = time.perf_counter() - began
     say(f"played {preset.games} games of {preset.game_steps} steps in {seconds:.0f} s")
-    network = compiled(model.dit, compile)
-    curve = _read_curve(run_dir) if resume else []
+    batches = PlayBatches(plays, preset)
 
     def loss_of(step: int, generator: torch.Generator) -> tuple[torch.Tensor, Figures]:
         frames, led_to = batches.draw(preset.train.batch_size, generator)
         return play_loss(model, network, frames, led_to, generator), {}
 
-    def evaluate(_: Any, record: dict) -> None:
-        found = compare(model, JUDGED_GAMES, JUDGED_STEPS, seed=1)
-        curve[:] = [point for point in curve if point["step"] < record["step"]]
-        curve.append({**record, "right": found.right_by_step()})
-        write_text(run_dir / CURVE, json.dumps(curve) + "\n")
-        minutes = record["seconds"] / 60
-        first, last = found.right[:, :10].float().mean(), found.right[:, -1].float().mean()
-        say(
-            f"{minutes:.1f} minutes, {record['step']} steps: the first ten frames right in "
-            f"{first:.0%}, after {JUDGED_STEPS} steps {last:.0%} of {JUDGED_GAMES} games"
-        )
+    return loss_of
 
-    fit(
-        "transformer",
-        model,
-        loss_of,
-        preset.train,
-        run_dir,
-        resume=resume,
-        progress=progress,
-        on_evaluate=evaluate,
-        evaluate_every=evaluate_every,
-        should_stop=should_stop,
-    )
+
+def _finish(model: PlayModel, curve: list[dict], run_dir: Path) -> PlayModel:
+    """Write the model, and how it was trained."""
     last = curve[-1] if curve else {"step": 0, "seconds": 0.0}
     metadata = {
         "curve": curve,

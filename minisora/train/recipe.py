@@ -38,6 +38,7 @@ from minisora.train.folder import Folder
 from minisora.train.loop import is_finished, read_note
 from minisora.train.run import (
     Run,
+    check_folder,
     fingerprint,
     fingerprint_of_clips,
     preset_of_run,
@@ -122,15 +123,7 @@ def begin(
 ) -> "Stages":
     """Make the model and all that its stages need; arguments and errors are `train_model`'s."""
     run_dir = Path(run_dir)
-    if (run_dir / "model.json").is_file():
-        raise ValueError(
-            f"{run_dir} is a model, not a training; name the run's folder, which is the one above"
-        )
-    if not resume and any(run_dir.rglob("*.safetensors")):
-        raise FileExistsError(
-            f"{run_dir} already holds a training; "
-            "go on with it (--resume), or name another folder (--out)"
-        )
+    check_folder(run_dir, resume)
     asked = preset
     place = choose_device(device)
     fast_float32(place)

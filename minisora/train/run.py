@@ -13,7 +13,7 @@ import torch
 import torch.nn as nn
 
 from minisora.checkpoints import checksum, write_text
-from minisora.config import Preset
+from minisora.config import PlayPreset, Preset
 from minisora.pipeline import MiniSora
 from minisora.text import EOS, PAD
 from minisora.train.folder import Folder
@@ -27,8 +27,8 @@ FREE = ("save_every",)  # fields that change nothing about the result
 class Run:
     """What `run.json` holds."""
 
-    preset: Preset  # as asked for
-    words: list[str]  # that the model knows
+    preset: Preset | PlayPreset  # as asked for
+    words: list[str]  # that the model knows; none for a game
     start: str | None = None  # checksum of the model that the run goes on from
     clips: str | None = None  # checksum of a reader's own clips; None: the toy world
     options: dict[str, Any] = field(default_factory=dict)  # of the command line
@@ -45,12 +45,31 @@ def read_run(run_dir: str | Path) -> Run | None:
         return None
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        return Run(**{**values, "preset": Preset.from_dict(values["preset"])})
+        kind = PlayPreset if "game" in values["preset"] else Preset
+        return Run(**{**values, "preset": kind.from_dict(values["preset"])})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{path} cannot be read ({error}): it is damaged or of an older version; "
             "train into another folder"
         ) from None
+
+
+def check_folder(run_dir: Path, resume: bool) -> None:
+    """Refuse a folder that no run can begin in.
+
+    Raises:
+        FileExistsError: the folder holds a run and `resume` is not set.
+        ValueError: the folder is that of a model.
+    """
+    if (run_dir / "model.json").is_file():
+        raise ValueError(
+            f"{run_dir} is a model, not a training; name the run's folder, which is the one above"
+        )
+    if not resume and any(run_dir.rglob("*.safetensors")):
+        raise FileExistsError(
+            f"{run_dir} already holds a training; "
+            "go on with it (--resume), or name another folder (--out)"
+        )
 
 
 def remember(run_dir: Path, run: Run) -> None:

@@ -36,7 +36,7 @@ from minisora.widgets.common import (
     side_by_side,
     tip,
 )
-from minisora.world.game import SIGNS, Game, State
+from minisora.world.game import SIGNS, Game, State, frames_of
 from minisora.world.platform import MISSING_PLAYER
 from minisora.world.policies import Explore, play
 from minisora.world.tiles import TILE
@@ -176,9 +176,8 @@ class Play:
         states, actions = play(
             self.game, self.policy, start, self.model.preset.context - 1, self.rng
         )
-        frames = self.game.render(states).float() / 127.5 - 1
         self.session = self.model.begin(
-            frames,
+            frames_of(self.game, states),
             actions,
             num_inference_steps=self.num_inference_steps,
             generator=self.generator,
@@ -230,7 +229,7 @@ class Play:
         """Whether the model's world has been the true one so far."""
         if self.now.left_at is None:
             return "as the true game"
-        return f"left the truth at step {self.now.left_at}"
+        return f"left the ground truth at step {self.now.left_at}"
 
     def words(self) -> str:
         """The state of both worlds in a line."""
@@ -292,9 +291,10 @@ def draw_map(frame: np.ndarray, found: Differences, scale: int = MAP_SCALE) -> n
     for row, column in np.argwhere(found.tiles):
         _outline(canvas, column * TILE * scale, row * TILE * scale, TILE * scale, MODEL_COLOR)
     if found.distance is None or found.distance > NEAR:
-        for place, color in ((found.true_player, TRUE_COLOR), (found.player, MODEL_COLOR)):
-            if place:
-                _outline(canvas, place[0] * scale, place[1] * scale, TILE * scale, color)
+        for position, color in ((found.true_player, TRUE_COLOR), (found.player, MODEL_COLOR)):
+            if position:
+                x, y = position
+                _outline(canvas, x * scale, y * scale, TILE * scale, color)
     return canvas
 
 
@@ -343,8 +343,8 @@ def render_player(now: Play) -> Html:
     height = len(now.frame)
     chart = draw_map(now.frame, now.now.differences)
     parts = side_by_side(
-        _figure(picture(now.frame, own, SCALE * height), "the model's world"),
-        _figure(picture(now.true_frame, true, SCALE * height), "the true game"),
+        _figure(picture(now.frame, own, SCALE * height), "generated: the model's world"),
+        _figure(picture(now.true_frame, true, SCALE * height), "ground truth: the true game"),
         _figure(picture(chart, difference, len(chart)), now.now.differences.words()),
     )
     words = now.words()
@@ -568,14 +568,16 @@ class Player:
             return tip(w.Checkbox(value, description=words, indent=False, layout=layout), about)
 
         slow = f"Make frames in {SLOW_STEPS} sampling steps, and show each of them"
-        beside = "Show the true game, played with the same actions, and what differs"
+        beside = (
+            "Show the ground truth: the true game, played with the same actions, and what differs"
+        )
         self.controls = {
             "run": button("ToggleButton", "▶ run", "A clock goes on with the key that is held"),
             "policy": button("ToggleButton", "let the policy play", "It looks at the true game"),
             "undo": button("Button", "⟲ undo", f"Back by a step, at most {HISTORY} of them"),
             "new": button("Button", "new game", "Another level: the next seed"),
             "steps": menu("sampling steps", counts, steps, "From noise to a frame", "175px"),
-            "true": check(True, "true game beside it", beside, "165px"),
+            "true": check(True, "ground truth beside", beside, "165px"),
             "slow": check(False, "slow motion", slow, "120px"),
         }
         self.controls["undo"].on_click(lambda _: self.undo())
@@ -589,9 +591,9 @@ class Player:
         import ipywidgets as w
 
         style = "font-size:13px;line-height:21px;text-align:center"
-        caption = w.HTML(f'<div style="{style}">the true game</div>')
+        caption = w.HTML(f'<div style="{style}">ground truth: the true game</div>')
         apart = w.Layout(margin="0 10px 0 0")
-        self.truth = [
+        self.ground_truth = [
             w.VBox([self.images["true"], caption], layout=apart),
             w.VBox([self.images["map"], self.legend]),
         ]
@@ -606,7 +608,7 @@ class Player:
             rows[0].remove("run")
         settings = w.VBox([w.HBox([self.controls[key] for key in row]) for row in rows])
         pictures = w.HBox(
-            [self.screen, *self.truth], layout=w.Layout(height="294px", padding="4px")
+            [self.screen, *self.ground_truth], layout=w.Layout(height="294px", padding="4px")
         )
         below = w.HBox([pad, settings], layout=w.Layout(height="104px"))
         self.box = w.VBox([pictures, self.words, below, self.strip, self.line])
@@ -699,7 +701,7 @@ class Player:
         self.play.slow = self.controls["slow"].value
         self.controls["steps"].disabled = self.play.slow
         self.strip.layout.display = None if self.play.slow else "none"
-        for part in self.truth:
+        for part in self.ground_truth:
             part.layout.display = None if self.controls["true"].value else "none"
         self.show()
 

@@ -104,6 +104,11 @@ def game_of(name: str) -> Game:
     return GAMES[name]
 
 
+def frames_of(game: Game, states: Sequence[State]) -> torch.Tensor:
+    """Draw T states as a model sees them: (T, 3, height, width) float, in [-1, 1]."""
+    return game.render(states).float() / 127.5 - 1
+
+
 def action_number(game: Game, text: str) -> int:
     """Return the number of an action that is written as its name or as one sign, such as "→".
 

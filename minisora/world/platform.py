@@ -5,7 +5,7 @@
 
 A level is 8×32 tiles of 4×4 pixels, and the screen shows 8 of its 32 columns. Nothing in a level
 changes but the moving platforms, so that what leaves the screen and comes back is what it was.
-Places are pixels of the level, x to the right and y **down**, of a thing's upper left corner.
+Positions are pixels of the level, x to the right and y **down**, of a thing's upper left corner.
 Two frames show all that the next one depends on, but for what comes into view from outside: the
 vertical speed of the player and the direction of a moving platform are seen from how they moved.
 """
@@ -114,7 +114,8 @@ class State:
 
     def _key(self) -> tuple:
         level = self.level.tobytes()
-        return level, self.platforms, self.x, self.y, self.vy, self.time, self.deaths
+        player = self.x, self.y, self.vy
+        return level, self.platforms, player, self.time, self.deaths
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,9 @@ MOVER_ERROR = 42  # the same for a column of a moving platform
 
 def camera_x(x: int) -> int:
     """The first pixel column on the screen, a multiple of 8, for a player at x."""
-    return min(max(8 * ((x - 10) // 8), 0), COLUMNS * TILE - SCREEN)
+    last = COLUMNS * TILE - SCREEN
+    wish = (x - 10) // 8 * 8
+    return min(max(wish, 0), last)
 
 
 def columns(state: State) -> range:
@@ -176,21 +179,28 @@ def blocked(cells: bytes, x: int, y: int) -> bool:
 def mover_under(state: State, x: int, y: int, time: int) -> Mover | None:
     """The moving platform whose top touches the feet of a player at (x, y), if there is one."""
     for mover in state.platforms:
-        if mover.y == y + TILE and -MOVER_WIDTH < mover.x(time) - x < TILE:
+        if mover.y != y + TILE:
+            continue
+        offset = mover.x(time) - x
+        if -MOVER_WIDTH < offset < TILE:
             return mover
     return None
 
 
 def on_tile(state: State) -> bool:
     """Whether the player stands on a solid tile."""
-    return state.vy >= 0 and blocked(cells_of(state), state.x, state.y + 1)
+    cells = cells_of(state)
+    return state.vy >= 0 and blocked(cells, state.x, state.y + 1)
 
 
 def standing(state: State) -> bool:
     """Whether the player stands on a tile or a moving platform, so that it can jump."""
     if state.vy < 0:
         return False
-    return on_tile(state) or mover_under(state, state.x, state.y, state.time) is not None
+    if on_tile(state):
+        return True
+    carrier = mover_under(state, state.x, state.y, state.time)
+    return carrier is not None
 
 
 def _slide(cells: bytes, x: int, y: int, across: int) -> int:
@@ -215,7 +225,9 @@ def _rise_or_fall(state: State, cells: bytes, x: int, vy: int, time: int) -> tup
         if y > LAST_Y or _stopped(state, cells, x, y, way, time):
             break
         y += way
-    return y, 0 if _stopped(state, cells, x, y, way, time) else vy
+    if _stopped(state, cells, x, y, way, time):
+        vy = 0
+    return y, vy
 
 
 def _stopped(state: State, cells: bytes, x: int, y: int, way: int, time: int) -> bool:
@@ -257,17 +269,20 @@ class Platform:
         Raises:
             ValueError: no such action.
         """
-        across, jumps = MOVES_BY_NUMBER[whole_number("action", action, 0, len(MOVES) - 1)]
+        number = whole_number("action", action, 0, len(MOVES) - 1)
+        across, jumps = MOVES_BY_NUMBER[number]
         cells = cells_of(state)
         x, y, vy = state.x, state.y, state.vy
         time = state.time + 1
+        deaths = state.deaths
 
         stands = vy >= 0 and blocked(cells, x, y + 1)
         if vy >= 0 and not stands:
             carrier = mover_under(state, x, y, state.time)
             if carrier:
                 stands = True
-                x = _slide(cells, x, y, carrier.x(time) - carrier.x(state.time))
+                carried = carrier.x(time) - carrier.x(state.time)
+                x = _slide(cells, x, y, carried)
         x = _slide(cells, x, y, across)
 
         if jumps and stands:
@@ -277,23 +292,28 @@ class Platform:
 
         if y > LAST_Y or SPIKE in overlapped(cells, x, y):
             x, y = START
-            return State(state.level, state.platforms, x, y, 0, time, state.deaths + 1)
-        return State(state.level, state.platforms, x, y, vy, time, state.deaths)
+            vy = 0
+            deaths += 1
+        return State(state.level, state.platforms, x, y, vy, time, deaths)
 
     def kind_of_step(self, state: State, action: int, after: State) -> str:
         """Say how the player stood or flew, what it wanted, and what came of it."""
         if after.deaths > state.deaths:
             return "dies"
-        scrolls = ", scrolls" if camera_x(after.x) != camera_x(state.x) else ""
+        has_scrolled = camera_x(after.x) != camera_x(state.x)
+        scrolls = ", scrolls" if has_scrolled else ""
         moved = "goes on" if after.x != state.x else "stays"
         return f"vy {state.vy} to {after.vy}, {self.actions[action]}, {moved}{scrolls}"
 
     def render(self, states: Sequence[State]) -> torch.Tensor:
         """Draw states: tiles, then moving platforms, then the player; (T, 3, 32, 32) uint8."""
-        camera = np.array([camera_x(state.x) for state in states], dtype=np.int64)
+        begins = [camera_x(state.x) for state in states]
+        camera = np.array(begins, dtype=np.int64)
         levels = np.array([state.level for state in states], dtype=np.int8)
-        seen = camera[:, None] // TILE + np.arange(SHOWN)  # (T, 8)
-        tiles = np.take_along_axis(levels.reshape(-1, ROWS, COLUMNS), seen[:, None], axis=2)
+        levels = levels.reshape(-1, ROWS, COLUMNS)  # also where there are no states
+        first = camera[:, None] // TILE
+        seen = first + np.arange(SHOWN)  # (T, 8)
+        tiles = np.take_along_axis(levels, seen[:, None], axis=2)
         frames = draw_tiles(tiles, PATTERNS)
         _draw_movers(frames, states, camera)
         _draw_players(frames, states, camera)
@@ -311,14 +331,16 @@ class Platform:
         frames = frames.float().cpu()
         player, error = _find_player(frames)
         hidden = _mover_pixels(frames)  # (T, 32, 32)
-        x, y = torch.from_numpy(player)[..., None].unbind(1)  # (T, 1)
+        corners = torch.from_numpy(player)[..., None]  # (T, 2, 1)
+        x, y = corners.unbind(1)
         pixel = torch.arange(SCREEN)
         inside_x = (pixel >= x) & (pixel < x + TILE)  # (T, 32)
         inside_y = (pixel >= y) & (pixel < y + TILE)
         hidden |= inside_y[:, :, None] & inside_x[:, None]
-        parts = hidden.unflatten(2, (SHOWN, TILE)).unflatten(1, (ROWS, TILE))  # (T, 8, 4, 8, 4)
-        covered = parts.any(4).any(2).numpy()
-        return Reading(player, error, read_tiles(frames, PATTERNS), covered)
+        strips = hidden.unflatten(1, (ROWS, TILE)).any(2)  # (T, 8, 32)
+        covered = strips.unflatten(2, (SHOWN, TILE)).any(3)  # (T, 8, 8)
+        tiles = read_tiles(frames, PATTERNS)
+        return Reading(player, error, tiles, covered.numpy())
 
 
 # ---------------------------------------------------------------------------------------- pictures
@@ -327,43 +349,52 @@ class Platform:
 def _draw_movers(frames: torch.Tensor, states: Sequence[State], camera: np.ndarray) -> None:
     """Draw moving platforms onto frames (T, 3, 32, 32), as far as they are on the screen."""
     pixel = torch.arange(SCREEN)
-    for k in range(max((len(state.platforms) for state in states), default=0)):
-        rows = [row for row, state in enumerate(states) if len(state.platforms) > k]
-        movers = [(states[row].platforms[k], states[row].time) for row in rows]
-        left = torch.tensor([mover.x(time) for mover, time in movers]) - torch.from_numpy(
-            camera[rows]
-        )
-        top = torch.tensor([mover.y for mover, _ in movers])[:, None]
-        across = (pixel >= left[:, None]) & (pixel < left[:, None] + MOVER_WIDTH)  # (n, 32)
+    counts = [len(state.platforms) for state in states]
+    for k in range(max(counts, default=0)):
+        rows = [row for row, count in enumerate(counts) if count > k]
+        chosen = [states[row] for row in rows]
+        x = [state.platforms[k].x(state.time) for state in chosen]
+        y = [state.platforms[k].y for state in chosen]
+        left = torch.tensor(x) - torch.from_numpy(camera[rows])
+        left = left[:, None]
+        top = torch.tensor(y)[:, None]
+        across = (pixel >= left) & (pixel < left + MOVER_WIDTH)  # (n, 32)
         for row, color in enumerate(MOVER):
-            inside = (pixel == top + row)[:, :, None] & across[:, None]  # (n, 32, 32)
-            paint = torch.tensor(color, dtype=torch.uint8)[:, None, None]
-            frames[rows] = torch.where(inside[:, None], paint, frames[rows])
+            down = pixel == top + row  # (n, 32)
+            inside = down[:, None, :, None] & across[:, None, None]  # (n, 1, 32, 32)
+            paint = torch.tensor(color, dtype=torch.uint8)
+            paint = paint[:, None, None]
+            frames[rows] = torch.where(inside, paint, frames[rows])
 
 
 def _draw_players(frames: torch.Tensor, states: Sequence[State], camera: np.ndarray) -> None:
     """Draw the players onto frames (T, 3, 32, 32); they are on the screen as a whole."""
-    x = torch.tensor([state.x for state in states], dtype=torch.long) - torch.from_numpy(camera)
+    x = torch.tensor([state.x for state in states], dtype=torch.long)
     y = torch.tensor([state.y for state in states], dtype=torch.long)
+    x = x - torch.from_numpy(camera)
     pixel = torch.arange(TILE)
-    row = (y[:, None] + pixel)[:, :, None]  # (T, 4, 1)
-    column = (x[:, None] + pixel)[:, None]  # (T, 1, 4)
+    rows = y[:, None] + pixel  # (T, 4)
+    across = x[:, None] + pixel
     frame = torch.arange(len(states))[:, None, None]
-    frames[frame, :, row, column] = PLAYER_PATTERN.movedim(0, -1)
+    picture = PLAYER_PATTERN.movedim(0, -1)
+    frames[frame, :, rows[:, :, None], across[:, None]] = picture
 
 
 def _find_player(frames: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Compare the player's picture with every place: its x and y (T, 2), and the error (T,)."""
+    """Compare the player's picture with every position: its x and y (T, 2), and the error (T,)."""
     across = SCREEN - TILE + 1
     error = torch.zeros(len(frames), across, across)
+    picture = PLAYER_PATTERN.float()
     for row in range(TILE):
         for column in range(TILE):
             part = frames[:, :, row : row + across, column : column + across]
-            color = PLAYER_PATTERN[:, row, column, None, None].float()
+            color = picture[:, row, column, None, None]
             error += (part - color).abs().sum(1)
     error /= PLAYER_PATTERN.numel()
-    least, place = error.flatten(1).min(1)
-    player = torch.stack([place % across, place // across], dim=1)
+    least, position = error.flatten(1).min(1)
+    x = position % across
+    y = position // across
+    player = torch.stack([x, y], dim=1)
     return player.numpy(), least.numpy()
 
 
@@ -375,7 +406,8 @@ def _mover_pixels(frames: torch.Tensor) -> torch.Tensor:
     """
     colors = torch.tensor(MOVER, dtype=torch.float32).T  # (3, 2)
     pairs = frames.unfold(2, MOVER_HEIGHT, 1)  # (T, 3, 31, 32, 2)
-    error = (pairs - colors[:, None, None]).abs().mean((1, 4))  # (T, 31, 32)
+    difference = pairs - colors[:, None, None]
+    error = difference.abs().mean((1, 4))  # (T, 31, 32)
     found = error < MOVER_ERROR
     hidden = torch.zeros(len(frames), SCREEN, SCREEN, dtype=torch.bool)
     hidden[:, :-1] = found
@@ -397,8 +429,20 @@ class Recipe:
     weights: dict[str, int]  # how often each obstacle comes, the ferry aside
 
 
-SEEN = Recipe((2, 4), (1, 2), (5, 6), (1, 2), {"step": 3, "pit": 3, "spikes": 3, "bricks": 2})
-HELD_OUT = Recipe((2, 3), (3, 3), (7, 7), (1, 2), {"step": 2, "pit": 3, "spikes": 8, "bricks": 1})
+SEEN = Recipe(
+    flat=(2, 4),
+    pit=(1, 2),
+    ferry=(5, 6),
+    spikes=(1, 2),
+    weights={"step": 3, "pit": 3, "spikes": 3, "bricks": 2},
+)
+HELD_OUT = Recipe(
+    flat=(2, 3),
+    pit=(3, 3),
+    ferry=(7, 7),
+    spikes=(1, 2),
+    weights={"step": 2, "pit": 3, "spikes": 8, "bricks": 1},
+)
 GROUNDS = {GRASS: DIRT, STONE: STONE, BRICK: STONE}  # the uppermost tile and those under it
 FIRST_FLAT, LAST_FLAT = 8, 2  # columns without an obstacle at both ends of a level
 START_TOP, HIGHEST_TOP = 6, 4  # rows of the uppermost tile of the ground
@@ -410,7 +454,7 @@ class _Column:
     """One column of a level that is being drawn."""
 
     top: int  # row of the uppermost tile of the ground; ROWS: a pit
-    look: int = GRASS  # a key of GROUNDS
+    surface: int = GRASS  # a key of GROUNDS
     thing: int = SKY  # what stands on the ground: SPIKE, or BRICK
     height: int = 1  # tiles of that
     free: bool = False  # whether there may be something above: neither a jump nor a landing
@@ -427,35 +471,41 @@ def _draw_level(rng: np.random.Generator, recipe: Recipe) -> tuple[np.ndarray, t
     if rng.random() < 0.5:
         ferries.append(ferries[0] + 2)
     names = list(recipe.weights)
-    weights = np.array(list(recipe.weights.values())) / sum(recipe.weights.values())
+    weights = np.array(list(recipe.weights.values()))
+    chances = weights / weights.sum()
     movers = []
     last = row[-1]
     for number in range(COLUMNS):
         row += _flat(rng, last, recipe)
-        name = "ferry" if number in ferries else str(rng.choice(names, p=weights))
+        name = "ferry" if number in ferries else str(rng.choice(names, p=chances))
         obstacle = _obstacle(rng, name, last, recipe)
         if len(row) + len(obstacle) + LAST_FLAT > COLUMNS:
             break
         if name == "ferry":
-            left, right = len(row) * TILE, (len(row) + len(obstacle)) * TILE - MOVER_WIDTH
-            phase = int(rng.integers(2 * (right - left)))
-            movers.append(Mover(left, right, last.top * TILE, phase))
+            left = len(row) * TILE
+            way = len(obstacle) * TILE - MOVER_WIDTH
+            phase = int(rng.integers(2 * way))
+            y = last.top * TILE
+            movers.append(Mover(left, left + way, y, phase))
         row += obstacle
         if name == "step":
             last = _next_ground(rng, last)
-    row = row[:COLUMNS] + [_Column(last.top, last.look)] * (COLUMNS - len(row))
-    return _build(rng, row), tuple(movers)
+    ground = _Column(last.top, last.surface)
+    row += [ground] * (COLUMNS - len(row))
+    return _build(rng, row[:COLUMNS]), tuple(movers)
 
 
 def _between(rng: np.random.Generator, ends: tuple[int, int]) -> int:
-    return int(rng.integers(ends[0], ends[1] + 1))
+    lowest, highest = ends
+    return int(rng.integers(lowest, highest + 1))
 
 
 def _flat(rng: np.random.Generator, last: _Column, recipe: Recipe) -> list[_Column]:
     """Ground without an obstacle; now and then a longer one, with room for a shelf above it."""
-    ground = _Column(last.top, last.look)
+    ground = _Column(last.top, last.surface)
     if rng.random() < SHELVES:
-        middle = [replace(ground, free=True)] * _between(rng, (1, 2))
+        free = replace(ground, free=True)
+        middle = [free] * _between(rng, (1, 2))
         return [ground, ground, *middle, ground, ground]
     return [ground] * _between(rng, recipe.flat)
 
@@ -464,7 +514,9 @@ def _next_ground(rng: np.random.Generator, last: _Column) -> _Column:
     """Ground one or two tiles higher or lower."""
     heights = range(HIGHEST_TOP, START_TOP + 1)
     tops = [top for top in heights if top != last.top]
-    return _Column(int(rng.choice(tops)), int(rng.choice(list(GROUNDS))))
+    top = int(rng.choice(tops))
+    surface = int(rng.choice(list(GROUNDS)))
+    return _Column(top, surface)
 
 
 def _obstacle(rng: np.random.Generator, name: str, last: _Column, recipe: Recipe) -> list[_Column]:
@@ -475,10 +527,11 @@ def _obstacle(rng: np.random.Generator, name: str, last: _Column, recipe: Recipe
     if name == "ferry":
         return [pit] * _between(rng, recipe.ferry)
     if name == "spikes":
-        spike = _Column(last.top, last.look, SPIKE)
+        spike = _Column(last.top, last.surface, SPIKE)
         return [spike] * _between(rng, recipe.spikes)
     if name == "bricks":
-        brick = _Column(last.top, last.look, BRICK, _between(rng, (1, 2)))
+        height = _between(rng, (1, 2))
+        brick = _Column(last.top, last.surface, BRICK, height)
         return [brick] * _between(rng, (1, 2))
     return []
 
@@ -494,15 +547,18 @@ def _build(rng: np.random.Generator, row: list[_Column]) -> np.ndarray:
     level[:2][chances[:2] < CLOUDS] = CLOUD
     level[1, 1:3] = CLOUD
     for column, part in enumerate(row):
-        if part.top == ROWS:
+        top = part.top
+        if top == ROWS:
             continue
-        level[part.top, column] = part.look
-        level[part.top + 1 :, column] = GROUNDS[part.look]
-        level[part.top - part.height : part.top, column] = part.thing
-        if part.thing == SKY and chances[part.top - 1, column] < BUSHES:
-            level[part.top - 1, column] = BUSH
+        tiles = level[:, column]
+        tiles[top] = part.surface
+        tiles[top + 1 :] = GROUNDS[part.surface]
+        tiles[top - part.height : top] = part.thing
+        has_bush = chances[top - 1, column] < BUSHES
+        if part.thing == SKY and has_bush:
+            tiles[top - 1] = BUSH
         if part.free:
-            level[part.top - 3, column] = BRICK
+            tiles[top - 3] = BRICK
     level[START_TOP - 1, 6] = BUSH
     level.setflags(write=False)
     return level

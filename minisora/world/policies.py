@@ -160,7 +160,7 @@ def shortest_path(cells: bytes, here: int, goals: set[int]) -> deque[tuple[int, 
     """Search, nearest first, for a goal that the player can walk onto over floor.
 
     Args:
-        cells: the 64 tiles of a board, row by row. here: the player's place among them.
+        cells: the 64 tiles of a board, row by row. here: the player's position among them.
         goals: kinds of tiles.
 
     Returns:

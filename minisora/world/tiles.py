@@ -3,7 +3,7 @@
     board (8, 8) ──► step(board, action) ──► board
     boards ──► render ──► frames (T, 3, 32, 32) ──► read ──► boards (T, 8, 8)
 
-A state is the board itself: one kind of tile (a row of `KINDS`) in each place, in a read-only
+A state is the board itself: one kind of tile (a row of `KINDS`) at each position, in a read-only
 array. The player is one of the kinds, and under it there is always floor, so nothing is hidden:
 the next frame follows from the last frame and the action.
 """
@@ -157,7 +157,7 @@ def board_from_text(text: str) -> np.ndarray:
 
 
 def player_cell(cells: bytes | bytearray) -> int:
-    """The player's place on a board of 64 bytes, row by row.
+    """The player's position on a board of 64 bytes, row by row.
 
     Raises:
         ValueError: there is no player.
@@ -173,7 +173,7 @@ def after_walk(cells: bytes, here: int, action: int) -> bytes:
 
     Args:
         cells: the 64 tiles of a board, row by row.
-        here: the player's place among them.
+        here: the player's position among them.
         action: number of the action.
 
     Returns:
@@ -234,11 +234,11 @@ class Tiles:
             free = rng.permutation(np.flatnonzero(~walls))
             if len(free) < len(things):
                 continue
-            places = free[: len(things)]
-            if _reached(walls, int(places[-1])) >= MIN_REACHED:  # the player comes last
+            positions = free[: len(things)]
+            if _reached(walls, int(positions[-1])) >= MIN_REACHED:  # the player comes last
                 break
         board = np.where(walls, WALL, FLOOR).astype(np.int8)
-        board[places] = things
+        board[positions] = things
         board = board.reshape(SIZE, SIZE)
         board.setflags(write=False)
         return board

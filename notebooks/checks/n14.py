@@ -89,7 +89,7 @@ def _leak_hint(
         "a clean token sees itself, and nothing is to be predicted there: look at noisy rows": (
             _leaks(mask, frames, clean, depth, noisy_only=False)
         ),
-        "rows are the tokens that look, and columns what they look at": (
+        "rows are the tokens that attend, and columns what they attend to": (
             _leaks(mask.T, frames, clean, depth)
         ),
     }
@@ -226,7 +226,7 @@ def _walk(seed: int) -> Iterator[tuple[np.ndarray, np.ndarray, range]]:
     level = rng.integers(0, 8, (8, 32)).astype(np.int8)
     believed = level.copy()
     begins = (0, 0, 4, 8, 12, 12, 8, 4, 0, 0, 4, 8)
-    places = {begin: int(rng.integers(0, 7)) for begin in begins}  # where the player stands
+    positions = {begin: int(rng.integers(0, 7)) for begin in begins}  # where the player stands
     before = range(0, 8)
     for begin in begins:
         columns = range(begin, begin + 8)
@@ -234,8 +234,8 @@ def _walk(seed: int) -> Iterator[tuple[np.ndarray, np.ndarray, range]]:
             if rng.random() < 0.7:  # it comes back as another one
                 believed[:, column] = rng.integers(0, 8, 8)
         covered = np.zeros((8, 8), dtype=bool)
-        row, place = int(rng.integers(0, 7)), places[begin]
-        covered[row : row + 2, place : place + 2] = True
+        row, position = int(rng.integers(0, 7)), positions[begin]
+        covered[row : row + 2, position : position + 2] = True
         tiles = believed[:, begin : begin + 8].copy()
         tiles[covered] = rng.integers(0, 8, 4)  # what a reading says there is chance
         yield tiles, covered, columns
@@ -247,15 +247,17 @@ def _memory_cases(
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """The right tiles, and those of plausible mistakes; `other` is the memory of each of them."""
     believes_covered = "it remembers tiles that the player covered: there a reading is chance"
-    by_place = "it remembers places on the screen; the same place shows other columns later"
+    by_position = (
+        "it remembers positions on the screen; the same position shows other columns later"
+    )
     by_column = "a column is remembered only when it was seen whole, so a covered one is lost"
-    newest = "it remembers what was seen last; what came back wrong then replaces the truth"
+    newest = "it remembers what was seen last; what came back wrong then replaces the ground truth"
     cases = {
         "": _painted(tiles, covered, columns, other.setdefault("", {})),
         believes_covered: _painted(
             tiles, np.zeros_like(covered), columns, other.setdefault(believes_covered, {})
         ),
-        by_place: _painted(tiles, covered, range(8), other.setdefault(by_place, {})),
+        by_position: _painted(tiles, covered, range(8), other.setdefault(by_position, {})),
         by_column: _painted_whole(tiles, covered, columns, other.setdefault(by_column, {})),
         f"the tiles are those of the reading, and nothing is remembered (or {newest})": tiles,
     }
@@ -265,9 +267,9 @@ def _memory_cases(
 
 def _painted(tiles: np.ndarray, covered: np.ndarray, columns: range, memory: dict) -> np.ndarray:
     fixed = tiles.copy()
-    for place, column in enumerate(columns):
-        for row in np.flatnonzero(~covered[:, place]):
-            fixed[row, place] = memory.setdefault((int(row), column), tiles[row, place])
+    for position, column in enumerate(columns):
+        for row in np.flatnonzero(~covered[:, position]):
+            fixed[row, position] = memory.setdefault((int(row), column), tiles[row, position])
     return fixed
 
 
@@ -275,8 +277,8 @@ def _painted_whole(
     tiles: np.ndarray, covered: np.ndarray, columns: range, memory: dict
 ) -> np.ndarray:
     fixed = tiles.copy()
-    for place, column in enumerate(columns):
-        if not covered[:, place].any():
-            memory.setdefault(column, tiles[:, place].copy())
-        fixed[:, place] = memory.get(column, fixed[:, place])
+    for position, column in enumerate(columns):
+        if not covered[:, position].any():
+            memory.setdefault(column, tiles[:, position].copy())
+        fixed[:, position] = memory.get(column, fixed[:, position])
     return fixed
