@@ -82,6 +82,8 @@ def markdown() -> str:
         parts.append(board(boards))
     if (RESULTS / "sentences.json").is_file():
         parts.append(sentences())
+    if (RESULTS / "distil.json").is_file():
+        parts.append(few_steps())
     parts += play()
     if (RESULTS / "speed.json").is_file():
         parts.append(speed())
@@ -274,6 +276,52 @@ def steps() -> str:
             table(head, rows),
         ]
     )
+
+
+def few_steps() -> str:
+    """Students of `tiny` in few steps beside their teacher."""
+    result = read("distil")
+    trials = list(result)
+    first = result[trials[0]]["as asked"]
+    rows = []
+    for name, figures in first.items():
+        if name.startswith("teacher"):
+            rows.append([name, *_student_cells(figures)])
+    spreads = []
+    for trial, own in result.items():
+        for name, figures in own["as asked"].items():
+            if name.startswith("student"):
+                label = name.replace("student", trial)
+                rows.append([label, *_student_cells(figures)])
+        for name, both in own["spread"].items():
+            if name.startswith("student"):
+                label = name.replace("student", trial)
+                traits = both["over the teacher's"].values()
+                spreads.append([label, *map(percent, traits)])
+    traits = next(iter(result[trials[0]]["spread"].values()))["over the teacher's"]
+    settings = result[trials[0]]["settings"]
+    return "\n\n".join(
+        [
+            "## Few steps for sentences: students of `tiny`",
+            f"`python -m data.experiments.distil {{{'|'.join(trials)}}}`. Each trial took "
+            f"{settings['minutes']:g} minutes from the shipped model. {settings['prompts']} "
+            "prompts of one object as typed, the same noise in every row; *guidance 1* is none. "
+            "The difference is to the teacher's twenty steps with guidance, clip by clip.",
+            table(["model", "all as asked", "outline, too", "difference"], rows),
+            "One prompt over many seeds: how much the students' clips spread, over the teacher's.",
+            table(["model", *traits], spreads),
+        ]
+    )
+
+
+def _student_cells(figures: dict[str, Any]) -> list[str]:
+    difference = figures["difference"]
+    low, high = (100 * difference[key] for key in ("low", "high"))
+    return [
+        percent(figures["all"]),
+        percent(figures["all and outline"]),
+        f"{100 * difference['mean']:+.0f} [{low:+.0f}, {high:+.0f}]",
+    ]
 
 
 def tasks() -> str:
