@@ -433,7 +433,7 @@ class PlayPreset:
     noise_augmentation: float = 0.5  # in training, the highest noise level of the past
     games: int = 3_000  # played for the training
     game_steps: int = 200  # of each
-    change_weight: float = 0.0  # in the loss, how much more a pixel counts that is new
+    change_weight: float = 0.0  # in the loss, how much more a pixel counts that has just changed
     rare_fraction: float = 0.5  # of the pieces of play: as often of a rare kind as of a common one
     dit: DiTConfig = field(
         default_factory=lambda: DiTConfig(

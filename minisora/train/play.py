@@ -36,10 +36,10 @@ from minisora.play.model import PlayModel
 from minisora.train.loop import Figures, LossOf, fit
 from minisora.train.run import Run, check_folder, remember
 from minisora.world.game import Game, State, frames_of
-from minisora.world.platform import SCROLL
 from minisora.world.policies import Explore, play
 
 PERIOD = 128  # frames after which the embedding of a position repeats, see `PositionEmbedder`
+SCROLLS = 0.25  # of the pixels, above which what has changed is the view
 CURVE = "curve.json"
 JUDGED_GAMES, JUDGED_STEPS = 32, 50  # played at an evaluation of the training
 
@@ -127,7 +127,7 @@ def play_loss(
 ) -> torch.Tensor:
     """Mean squared error of x_0 in frames that are predicted from the frames before.
 
-    What is new in a frame is a few of its pixels, and counts more (`change_weights`).
+    What moves is a few pixels of a frame, and counts more (`change_weights`).
 
     Args:
         network: the model's transformer, or its compiled twin.
@@ -168,10 +168,9 @@ def play_loss(
 
 
 def change_weights(frames: torch.Tensor, weight: float) -> torch.Tensor:
-    """How much each pixel counts in the loss: 1, and `weight` more where it is new.
+    """How much each pixel counts in the loss: 1, and `weight` more where it has just changed.
 
-    New is what the frame before does not show at that position or, if the view has scrolled, a
-    scroll beside it: what moves, and what comes into view.
+    A frame in which much changes scrolls, and there no pixel counts more than another.
 
     Args:
         frames: (B, T, 3, H, W).
@@ -179,13 +178,11 @@ def change_weights(frames: torch.Tensor, weight: float) -> torch.Tensor:
     Returns:
         (B, T − 1, 3, H, W), for the frames after the first.
     """
-    before, after = frames[:, :-1], frames[:, 1:]
-    scrolled = [before.roll(pixels, dims=-1) for pixels in (0, -SCROLL, SCROLL)]
-    new = torch.stack([(after != view).any(2) for view in scrolled]).float()  # (3, B, T − 1, H, W)
-    fewest = new.mean((3, 4)).argmin(0)  # (B, T − 1): which of the three it is
-    rows = fewest[None, :, :, None, None].expand(1, *new.shape[1:])
-    weights = 1 + weight * new.gather(0, rows)[0]
-    return weights[:, :, None].expand(-1, -1, 3, -1, -1)
+    has_changed = (frames[:, 1:] != frames[:, :-1]).any(2, keepdim=True)
+    changed = has_changed.float()
+    stands = changed.mean((3, 4), keepdim=True) < SCROLLS
+    weights = 1 + weight * changed * stands
+    return weights.expand(-1, -1, 3, -1, -1)
 
 
 def _read_curve(run_dir: Path) -> list[dict]:

@@ -23,7 +23,6 @@ from minisora.world.tiles import TILE, check_frames, draw_tiles, patterns, read_
 ROWS, COLUMNS = 8, 32  # tiles of a level
 SHOWN = 8  # columns on the screen
 SCREEN = SHOWN * TILE  # pixels on each side of the screen
-SCROLL = 8  # pixels by which the view moves at a time
 
 # Each kind of tile and its picture in letters of PALETTE; those from "grass" on are solid.
 KINDS = {
