@@ -248,7 +248,6 @@ BOUNDS: dict[str, tuple[float, float]] = {  # least and largest value of every f
     "text_size": (0, 10_000),
     "num_actions": (0, 1000),
     "context": (1, 1000),
-    "change_weight": (0, 1000),
     "rare_fraction": (0, 1),
     "games": (1, 10**7),
     "game_steps": (1, 10**6),
@@ -433,7 +432,6 @@ class PlayPreset:
     noise_augmentation: float = 0.5  # in training, the highest noise level of the past
     games: int = 3_000  # played for the training
     game_steps: int = 200  # of each
-    change_weight: float = 0.0  # in the loss, how much more a pixel counts that has just changed
     rare_fraction: float = 0.5  # of the pieces of play: as often of a rare kind as of a common one
     dit: DiTConfig = field(
         default_factory=lambda: DiTConfig(
@@ -485,7 +483,6 @@ PLAY_PRESETS = {
         context=16,
         shift=10.0,
         noise_augmentation=0.15,
-        change_weight=6.0,
         dit=DiTConfig(
             patch_size=(1, 8, 8),
             latent_channels=3,

@@ -13,7 +13,7 @@ from minisora.layers import Attention, KeyValueCache
 from minisora.masks import causal_mask
 from minisora.measure import play as measure
 from minisora.play.model import PlayModel
-from minisora.train.play import PlayBatches, Plays, change_weights, play_loss, train_play
+from minisora.train.play import PlayBatches, Plays, play_loss, train_play
 from minisora.train.run import read_run
 from minisora.world.game import frames_of, game_of
 from minisora.world.tiles import COIN, board_from_text
@@ -267,17 +267,6 @@ def test_the_loss_does_not_see_what_is_to_be_predicted():
     one, two = calls
     assert torch.allclose(one[:, :-n], two[:, :-n], atol=1e-6)
     assert not torch.allclose(one[:, -n:], two[:, -n:], atol=1e-3)
-
-
-def test_what_moves_counts_more_unless_the_view_scrolls():
-    frames = torch.zeros(1, 4, 3, 32, 32)
-    frames[:, 1:, 0, 4:8, 4:8] = 1.0  # something comes, stays, and then the view changes
-    frames[:, 3, :, :, :16] += 0.5
-    weights = change_weights(frames, 6.0)
-    assert weights.shape == (1, 3, 3, 32, 32)
-    assert (weights[0, 0, :, 4:8, 4:8] == 7).all()  # in all three colours
-    assert weights[0, 0].sum() == 3 * (32 * 32 + 6 * 16)
-    assert (weights[0, 1:] == 1).all()
 
 
 def test_a_batch_can_be_overfitted(tmp_path):

@@ -39,7 +39,6 @@ from minisora.world.game import Game, State, frames_of
 from minisora.world.policies import Explore, play
 
 PERIOD = 128  # frames after which the embedding of a position repeats, see `PositionEmbedder`
-SCROLLS = 0.25  # of the pixels, above which what has changed is the view
 CURVE = "curve.json"
 JUDGED_GAMES, JUDGED_STEPS = 32, 50  # played at an evaluation of the training
 
@@ -127,8 +126,6 @@ def play_loss(
 ) -> torch.Tensor:
     """Mean squared error of x_0 in frames that are predicted from the frames before.
 
-    What moves is a few pixels of a frame, and counts more (`change_weights`).
-
     Args:
         network: the model's transformer, or its compiled twin.
         frames: (B, T, 3, H, W) in [-1, 1]. led_to: (B, T), actions.
@@ -162,27 +159,7 @@ def play_loss(
         self_mask=mask.expand(B, -1, -1),
         actions=actions,
     )
-    error = (predicted[:, past.shape[1] :] - following).square()
-    weights = model.to_tokens(change_weights(frames, preset.change_weight))
-    return (weights * error).mean()
-
-
-def change_weights(frames: torch.Tensor, weight: float) -> torch.Tensor:
-    """How much each pixel counts in the loss: 1, and `weight` more where it has just changed.
-
-    A frame in which much changes scrolls, and there no pixel counts more than another.
-
-    Args:
-        frames: (B, T, 3, H, W).
-
-    Returns:
-        (B, T − 1, 3, H, W), for the frames after the first.
-    """
-    has_changed = (frames[:, 1:] != frames[:, :-1]).any(2, keepdim=True)
-    changed = has_changed.float()
-    stands = changed.mean((3, 4), keepdim=True) < SCROLLS
-    weights = 1 + weight * changed * stands
-    return weights.expand(-1, -1, 3, -1, -1)
+    return (predicted[:, past.shape[1] :] - following).square().mean()
 
 
 def _read_curve(run_dir: Path) -> list[dict]:

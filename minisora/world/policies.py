@@ -200,7 +200,7 @@ def _traced(
 # ---------------------------------------------------------------------------------------- platform
 
 RIGHTWARD = 0.75  # how often a run goes to the right
-PACES = (3, 13)  # steps of `_Pace` to one side
+PACES = (3, 9)  # steps of `_Pace` to one side
 RUNS = {1: (30, 90), -1: (10, 30)}  # steps of a run to the right and to the left
 WALK = {0: 0, -1: 1, 1: 2}  # numbers of actions, by the direction
 JUMP = {0: 3, -1: 4, 1: 5}
