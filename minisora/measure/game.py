@@ -3,9 +3,10 @@
     video (3, T, H, W) in [0, 1] ── read_game ──► GameReading, or None for a clip of anything else
     GameReading, GameSpec ── game_attributes ──► attribute → right or wrong
 
-Every tile is read as the kind whose picture is nearest. A clip is of the game if nearly all tiles
-are near their pictures, and those that are not floor on average, too: a dark background is near
-to floor. Rules are exact: from one frame to the next there must be an action that leads there.
+Every tile is read as the kind whose picture, and mean colour, is nearest. A clip is of the game if
+nearly all tiles are near their pictures, and those that are not floor on average, too: a dark
+background is near to floor. Rules are exact: from one frame to the next there must be an action
+that leads there.
 """
 
 from collections.abc import Sequence
@@ -26,9 +27,10 @@ MOST_NEAR = 0.90  # fraction of the tiles that are near
 UNLIKE = 0.022  # the same difference, on average over all tiles that are not floor
 FEWEST_THINGS = 4  # tiles that are not floor, in a frame: a board always has some
 LOOSER = 1.5  # times what the first frame alone may differ, which is looked at first
+COLOR = 4  # how much more the mean colour of a tile counts, which no blur changes
 NEAR_CELLS = 3  # cells of the grid by which the player may miss one; a tile is 4
 
-PICTURES = tiles.PATTERNS.flatten(1).float() / 255  # (kinds, 48)
+PICTURES = tiles.PATTERNS.flatten(2).float() / 255  # (kinds, 3, 16)
 
 
 @dataclass(frozen=True)
@@ -76,12 +78,18 @@ def _tiles(video: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     times = video.shape[2] // BOARD
     small = reduce(video, "c t (y a) (x b) -> c t y x", "mean", a=times, b=times)
     y = x = tiles.TILE
-    seen = rearrange(small, "c t (row y) (col x) -> t row col (c y x)", y=y, x=x)
-    # |seen - p|² = |seen|² - 2 seen·p + |p|²
-    products = seen @ PICTURES.T
-    squares = PICTURES.square().sum(1) - 2 * products  # (T, 8, 8, kinds)
-    least, kinds = squares.min(-1)
-    return kinds, (least + seen.square().sum(-1)) / PICTURES.shape[1]
+    seen = rearrange(small, "c t (row y) (col x) -> t row col c (y x)", y=y, x=x)
+    differences = _differences(seen.flatten(3), PICTURES.flatten(1))
+    colors = _differences(seen.mean(4), PICTURES.mean(2))
+    kinds = (differences + COLOR * colors).argmin(-1)
+    return kinds, differences.gather(-1, kinds[..., None])[..., 0]
+
+
+def _differences(seen: torch.Tensor, pictures: torch.Tensor) -> torch.Tensor:
+    """Mean squared differences (T, 8, 8, kinds) of vectors (T, 8, 8, n) and (kinds, n)."""
+    products = seen @ pictures.T
+    squares = seen.square().sum(-1, keepdim=True) + pictures.square().sum(1)  # |s|² + |p|²
+    return (squares - 2 * products) / pictures.shape[1]
 
 
 def _is_game(kinds: torch.Tensor, distances: torch.Tensor, looser: float = 1.0) -> bool:
