@@ -115,15 +115,13 @@ def _follows(boards: Sequence[bytes]) -> bool:
 # ------------------------------------------------------------------------------------- verdicts
 
 
-def game_attributes(reading: GameReading | None, asked: GameSpec | None) -> dict[str, bool]:
+def game_attributes(reading: GameReading | None, asked: GameSpec) -> dict[str, bool]:
     """Hold what was seen against what was asked.
 
-    Attributes: game (whether both are of the game, or neither, and one player is in every frame),
-    rules, events (all that was asked happens, if perhaps in another order), order (it happens in
-    the order that "then" says), direction (the player walks the way that was asked) and position.
+    Attributes: game (whether the clip is of the game, with one player in every frame), rules,
+    events (all that was asked happens, if perhaps in another order), order (it happens in the order
+    that "then" says), direction (the player walks the way that was asked) and position.
     """
-    if asked is None:
-        return {"game": False}
     story = reading.story if reading else None
     attributes = {"game": story is not None, "rules": reading is not None and reading.rules}
     events = [clause for clause in asked.clauses if _events(clause)]

@@ -85,7 +85,7 @@ class Reading:
     view: View | None = None  # camera, cut and wall
     mark: str | None = None  # "paints", "bites" or "lights": what objects[0] does
     touch: bool | None = None  # whether a bite or a lamp's light is not there before the touch
-    game: GameReading | None = None  # of a clip of the tile game, which has nothing of the above
+    game: GameReading | None = None  # of a clip of the tile game, which has no objects
 
     def __str__(self) -> str:
         if self.game:
@@ -152,10 +152,10 @@ def read(video: torch.Tensor, fps: float = FPS) -> Reading:
     frame = (W / unit, H / unit)
     duration = max(T - 1, 1) / fps
 
+    view = look(video)
     game = read_game(video)
     if game:
-        return Reading("", "", (), frame, duration, game=game)
-    view = look(video)
+        return Reading(view.background, view.texture, (), frame, duration, view, game=game)
     zoom = view.camera[:, 2]
     empty = view.empty(H, W)
     visible = view.visible(H, W)
@@ -425,11 +425,12 @@ def verdict(reading: Reading, request: PromptSpec) -> Verdict:
     chomper and lamp), touch (no bite and no light before it; left out where there is none),
     background (with its texture), camera, wall and cut (wrong, too, where there is one that was not
     asked), and outline. The objects asked are matched with those seen in the order in which most is
-    right. Where the clip or the request is of the game, see `game.game_attributes`.
+    right. For a request of the game see `game.game_attributes`; where only the clip is of it, game
+    is wrong, too.
     """
-    if reading.game or request.game:
+    if request.game:
         return Verdict(game_attributes(reading.game, request.game))
-    attributes: dict[str, bool] = {}
+    attributes: dict[str, bool] = {"game": False} if reading.game else {}
     if request.objects:
         attributes["count"] = _count(reading, request)
         number = min(len(request.objects), len(reading.objects))
