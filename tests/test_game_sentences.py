@@ -290,6 +290,9 @@ def test_what_the_game_does_not_show_is_refused_in_one_sentence(prompt, message)
 def test_ordinary_sentences_mean_what_they_meant():
     hits = parse("a red circle hits a square")
     assert parse("a red circle pushes a box") == parse("a red circle pushes a square") == hits
+    for box in ("the square", "the box", "the block"):
+        asked = parse(f"a red circle and a blue square, the circle pushes {box}")
+        assert asked == parse("a red circle hits a blue square")
     for other in ("a red circle walks left", "a key", "a red circle takes a coin"):
         with pytest.raises(ValueError):
             parse(other)

@@ -67,11 +67,13 @@ def _forms() -> dict[str, tuple[tuple[str, str], ...]]:
         forms[f"walks {way}"] = tuple(several)
     for doing in (*COINS, KEY, DOOR, PUSH, *PUSHES):
         verb, rest = doing.split(" ", 1)
-        forms[doing] = ((doing, f"{PARTICIPLES[verb]} {rest}"),)
         way = doing.split()[-1]
+        rests = [rest]
         if way in ACROSS:
-            aside = f"{rest.removesuffix(way)}to the {way}"
-            forms[doing] += ((f"{verb} {aside}", f"{PARTICIPLES[verb]} {aside}"),)
+            rests.append(f"{rest.removesuffix(way)}to the {way}")
+        if verb == "pushes":
+            rests += [own.replace("a box", "the box") for own in rests]
+        forms[doing] = tuple((f"{verb} {own}", f"{PARTICIPLES[verb]} {own}") for own in rests)
     return forms
 
 

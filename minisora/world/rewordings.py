@@ -345,6 +345,8 @@ AS_THEY_ARE = (  # phrases of captions that begin with something above
     "moves behind a wall",
     "pushes a box",
     "pushing a box",
+    "pushes the box",
+    "pushing the box",
 )
 
 
@@ -450,7 +452,7 @@ def _painting() -> dict[str, str]:
 
 
 def _game() -> dict[str, str]:
-    """What is said of the game: "grabs 2 coins", "pushes the box", "pushes a crate up"."""
+    """What is said of the game: "grabs 2 coins", "walks upwards", "pushes a crate up"."""
     found = dict(GAME)
     for caption, several in (("takes", TAKES), ("taking", TAKING)):
         for thing, known in TAKEN.items():
@@ -459,10 +461,9 @@ def _game() -> dict[str, str]:
                     found[f"{verb} {thing}"] = f"{caption} {known}"
     for verb, way in product(("walks", "walking"), ("up", "down")):
         found[f"{verb} {way}wards"] = f"{verb} {way}"
-    for verb in ("pushes", "pushing"):
-        found[f"{verb} the box"] = f"{verb} a box"
-        for box in ("a block", "the block", "a crate", "the crate"):
-            found[f"{verb} {box}"] = f"{verb} a box"
+    articles, boxes = ("a", "the"), ("block", "crate")
+    for verb, article, box in product(("pushes", "pushing"), articles, boxes):
+        found[f"{verb} {article} {box}"] = f"{verb} {article} box"
     return found
 
 
