@@ -13,10 +13,10 @@ from data.experiments import judge_report
 from data.experiments.judge_report import (
     CLIPS,
     SIZE,
-    TINY,
     WRONG,
     WRONG_IN_TINY,
     break_outline,
+    families_at,
     plant,
     read_truth,
 )
@@ -43,8 +43,8 @@ def test_reads_the_truth(family):
 
 @pytest.mark.parametrize("num_frames,height,width,fps", CLIPS[1:])
 def test_reads_the_truth_at_any_size_and_frame_rate(num_frames, height, width, fps):
-    families, clips = (FAMILIES, 1) if min(height, width) >= 48 else (TINY, 12)
-    for family in families:
+    clips = 1 if min(height, width) >= 48 else 12
+    for family in families_at(num_frames, height, width):
         assert_read_rightly(read_truth(family, clips, num_frames, height, width, fps))
 
 
@@ -73,7 +73,7 @@ def test_reads_much_truth(family):
 @pytest.mark.parametrize("size", CLIPS[5:])
 def test_reads_much_truth_in_few_pixels(size):
     """Where two of one colour touch, 2 outlines of 150 seem to break."""
-    for family in TINY:
+    for family in families_at(*size[:3]):
         assert_read_rightly(read_truth(family, 150, *size), 0.98)
 
 

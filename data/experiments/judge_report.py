@@ -12,14 +12,16 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import count
+from itertools import count, product
 
+import numpy as np
 import torch
 
 import minisora.world.render as renderer
 from minisora.measure.judge import judge
+from minisora.world import tiles
 from minisora.world.captions import place_of
-from minisora.world.dataset import TEST_SEEDS, _inside, sample_scene
+from minisora.world.dataset import TEST_SEEDS, _inside, can_show, sample_scene
 from minisora.world.families import FAMILIES
 from minisora.world.parse import PromptSpec, spec_of
 from minisora.world.render import draw, pixel_grid, prepare, render
@@ -40,6 +42,7 @@ from minisora.world.scene import (
     Turn,
     simulate,
 )
+from minisora.world.story import tell, way_of
 
 CLIPS = (  # (frames, height, width, frames per second)
     (17, 64, 64, 8),
@@ -51,8 +54,14 @@ CLIPS = (  # (frames, height, width, frames per second)
     (17, 24, 40, 8),
     (17, 32, 32, 16),
 )
-TINY = ("solo", "pair", "collision")  # the families that are seen at 32×32, too
+TINY = ("solo", "pair", "collision", "game")  # the families that are seen at 32×32, too
 SIZE = {"num_frames": 17, "height": 64, "width": 64}  # of wrong clips
+
+
+def families_at(num_frames: int, height: int, width: int) -> list[str]:
+    """The families that are read in clips of this size."""
+    families = FAMILIES if min(height, width) >= 48 else TINY
+    return [family for family in families if can_show(family, num_frames, height, width)]
 
 
 def read_truth(
@@ -63,6 +72,7 @@ def read_truth(
     width: int = 64,
     fps: float = 8,
     change: Callable[[torch.Tensor], torch.Tensor] | None = None,
+    split: str = "seen",
 ) -> Counter:
     """How often each attribute of true clips is read rightly ("right shape") and asked ("shape").
 
@@ -74,7 +84,7 @@ def read_truth(
     counts: Counter = Counter()
     size = {"num_frames": num_frames, "height": height, "width": width, "fps": fps}
     for i in range(clips):
-        scene = sample_scene(TEST_SEEDS + i, family, **size)
+        scene = sample_scene(TEST_SEEDS + i, family, split, **size)
         video = render([scene], **size)[0]
         video = change(video) if change else video
         start = time.process_time()
@@ -483,6 +493,96 @@ def _sticks(i: int, rng: random.Random) -> Planted:
     return scene, redraw(scene, replace(tracks, positions=wrong))
 
 
+Fits = Callable[[bytes, int, int, int], bool]  # board, and where the player is, goes, and pushes
+
+
+def _against_the_rules(i: int, fits: Fits, pushed: int = tiles.FLOOR) -> Planted:
+    """A step that the rules forbid, after which the player stands still.
+
+    What is asked is all that is seen, so that nothing but the step is wrong.
+
+    Args:
+        fits: where the step is wrong. pushed: what comes to stand behind what the player walks on.
+    """
+    for scene in (_sample(1000 * i + k, "game") for k in count()):
+        for frame, action in product(range(4, 13), range(1, len(tiles.MOVES))):
+            board = bytearray(scene.boards[frame])
+            here = tiles.player_cell(board)
+            there = tiles.NEIGHBOURS[here][action]
+            behind = tiles.NEIGHBOURS[there][action]
+            if not fits(scene.boards[frame], here, there, behind):
+                continue
+            if pushed != tiles.FLOOR:
+                board[behind] = pushed
+            board[there], board[here] = board[here], tiles.FLOOR
+            after = (bytes(board),) * (SIZE["num_frames"] - frame - 1)
+            wrong = replace(scene, boards=scene.boards[: frame + 1] + after)
+            return wrong, _show(wrong)
+    raise AssertionError("there are scenes without end")
+
+
+def _through_a_wall(i: int, rng: random.Random) -> Planted:
+    return _against_the_rules(i, lambda board, here, there, behind: board[there] == tiles.WALL)
+
+
+def _box_into_a_wall(i: int, rng: random.Random) -> Planted:
+    def fits(board: bytes, here: int, there: int, behind: int) -> bool:
+        return board[there] == tiles.BOX and board[behind] == tiles.WALL
+
+    return _against_the_rules(i, fits, tiles.BOX)
+
+
+def _door_without_a_key(i: int, rng: random.Random) -> Planted:
+    def fits(board: bytes, here: int, there: int, behind: int) -> bool:
+        return board[here] == tiles.PLAYER and board[there] == tiles.DOOR
+
+    return _against_the_rules(i, fits)
+
+
+def _coin_comes_back(i: int, rng: random.Random) -> Planted:
+    """Where a coin was taken lies one again, as soon as the player is gone."""
+    scene = _where(i, "game", lambda s: bool(_taken(s)))
+    frame, cell = rng.choice(_taken(scene))
+    boards = [bytearray(board) for board in scene.boards]
+    for board in boards[frame:]:
+        if board[cell] == tiles.FLOOR:
+            board[cell] = tiles.COIN
+    wrong = replace(scene, boards=tuple(map(bytes, boards)))
+    return wrong, _show(wrong)
+
+
+def _taken(scene: Scene) -> list[tuple[int, int]]:
+    """Where coins were taken, and frames in which, as in the one before, there is nothing."""
+    found = []
+    boards = scene.boards
+    for step, doing in tell(boards).events:
+        cell = tiles.player_cell(boards[step])
+        for frame in range(step + 2, len(boards)):
+            free = boards[frame - 1][cell] == boards[frame][cell] == tiles.FLOOR
+            if doing == "takes a coin" and free:
+                found.append((frame, cell))
+    return found
+
+
+def _wrong_way(i: int, rng: random.Random) -> Planted:
+    """The player walks the other way: the clip's mirror image."""
+    scene = _where(i, "game", lambda s: way_of(tell(s.boards)) is not None)
+    axis = 2 if way_of(tell(scene.boards)) in ("left", "right") else 1
+    boards = np.frombuffer(b"".join(scene.boards), dtype=np.int8).reshape(-1, 8, 8)
+    mirrored = tuple(board.tobytes() for board in np.flip(boards, axis))
+    return scene, _show(replace(scene, boards=mirrored))
+
+
+def _two_players(i: int, rng: random.Random) -> Planted:
+    """In one frame there is a second player."""
+    scene = _sample(i, "game")
+    frame = rng.randrange(SIZE["num_frames"])
+    boards = [bytearray(board) for board in scene.boards]
+    floor = [cell for cell, tile in enumerate(boards[frame]) if tile == tiles.FLOOR]
+    boards[frame][rng.choice(floor)] = rng.choice((tiles.PLAYER, tiles.HOLDER))
+    return scene, _show(replace(scene, boards=tuple(map(bytes, boards))))
+
+
 WRONG: dict[str, Callable[[int, random.Random], Planted]] = {
     "another attribute": _attribute,
     "vanishes": _vanish,
@@ -516,8 +616,14 @@ WRONG: dict[str, Callable[[int, random.Random], Planted]] = {
     "falls through": _falls_through,
     "the lower one moves": _lower_moves,
     "lands and sticks": _sticks,
+    "walks through a wall": _through_a_wall,
+    "box pushed into a wall": _box_into_a_wall,
+    "door without a key": _door_without_a_key,
+    "coin comes back": _coin_comes_back,
+    "walks the other way": _wrong_way,
+    "two players": _two_players,
 }
-WRONG_IN_TINY = list(WRONG)[:7]  # of what is seen at 32×32, too
+WRONG_IN_TINY = [*WRONG][:7] + [*WRONG][-6:]  # of what is seen at 32×32, too
 
 
 def redraw(scene: Scene, tracks: Tracks) -> torch.Tensor:
@@ -548,7 +654,7 @@ def main() -> None:
     wrong = int(sys.argv[2]) if len(sys.argv) > 2 else 200
     for number, size in enumerate(CLIPS):
         print("true clips of {} frames, {}×{}, at {} frames per second:".format(*size))
-        for family in FAMILIES if size[1] >= 48 else TINY:
+        for family in families_at(*size[:3]):
             counts = read_truth(family, clips if number == 0 else clips // 10, *size)
             seconds = counts.pop("seconds")
             names = [name for name in counts if not name.startswith("right ")]

@@ -367,8 +367,10 @@ def whole_world() -> str:
     for family, splits in result["compressor"].items():
         compressor = splits["seen"]
         seen, held_out = result[family]["seen"], result[family]["held_out"]
-        figures = (seen["all"], seen["all and outline"], held_out["all"], compressor["psnr"])
-        judged = compressor["judge"]["all and outline"]
+        outlines = seen.get("all and outline")  # the game has none
+        figures = (seen["all"], outlines, held_out["all"], compressor["psnr"])
+        read_after = compressor["judge"]
+        judged = read_after.get("all and outline", read_after["all"])
         worst = f"{compressor['psnr_worst_decile']:.1f}"
         rows.append([family, *map(percent, figures), worst, percent(judged)])
     head = [

@@ -7,7 +7,8 @@ The judge is a set of rules; no part of it is learned. It knows the palette, the
 backgrounds of the toy world, and nothing of models. `camera.py` finds what is behind the objects,
 `regions.py` which pixels belong to which object, `shapes.py` what each of them is and where,
 `laws.py` the law of physics that explains its track best, and `marks.py` what objects do to each
-other. What fits no law is "unclear", which is never what was asked.
+other; `game.py` reads clips of the tile game. What fits no law is "unclear", which is never what
+was asked.
 """
 
 import itertools
@@ -18,6 +19,7 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from minisora.measure.camera import View, look
+from minisora.measure.game import GameReading, game_attributes, read_game
 from minisora.measure.laws import Law, best_collision, best_fall, best_law, fit_line
 from minisora.measure.marks import (
     at_rest,
@@ -83,8 +85,11 @@ class Reading:
     view: View | None = None  # camera, cut and wall
     mark: str | None = None  # "paints", "bites" or "lights": what objects[0] does
     touch: bool | None = None  # whether a bite or a lamp's light is not there before the touch
+    game: GameReading | None = None  # of a clip of the tile game, which has no objects
 
     def __str__(self) -> str:
+        if self.game:
+            return str(self.game)
         objects = [
             f"a {o.size} {LAMP.get(o.color, o.color)} {o.shape} ({o.motion})" for o in self.objects
         ]
@@ -145,8 +150,12 @@ def read(video: torch.Tensor, fps: float = FPS) -> Reading:
     T, H, W = video.shape[1:]
     unit = min(H, W)
     frame = (W / unit, H / unit)
+    duration = max(T - 1, 1) / fps
 
     view = look(video)
+    game = read_game(video)
+    if game:
+        return Reading(view.background, view.texture, (), frame, duration, view, game=game)
     zoom = view.camera[:, 2]
     empty = view.empty(H, W)
     visible = view.visible(H, W)
@@ -159,7 +168,6 @@ def read(video: torch.Tensor, fps: float = FPS) -> Reading:
     objects = [_track(one, view, visible, fps, frame) for one in found]
     if len(objects) == 2 and mark is None:
         objects = _with_contact(objects, fps)
-    duration = max(T - 1, 1) / fps
     return Reading(
         view.background,
         view.texture,
@@ -417,9 +425,12 @@ def verdict(reading: Reading, request: PromptSpec) -> Verdict:
     chomper and lamp), touch (no bite and no light before it; left out where there is none),
     background (with its texture), camera, wall and cut (wrong, too, where there is one that was not
     asked), and outline. The objects asked are matched with those seen in the order in which most is
-    right.
+    right. For a request of the game see `game.game_attributes`; where only the clip is of it, game
+    is wrong, too.
     """
-    attributes: dict[str, bool] = {}
+    if request.game:
+        return Verdict(game_attributes(reading.game, request.game))
+    attributes: dict[str, bool] = {"game": False} if reading.game else {}
     if request.objects:
         attributes["count"] = _count(reading, request)
         number = min(len(request.objects), len(reading.objects))

@@ -245,6 +245,7 @@ SAMPLE_PROMPTS = {  # drawn from one seed at every evaluation, so that the pictu
         "a red circle hits a blue square from the left",
         "a pink star moving left on black stripes, cut to a white background",
         "a cyan ball leaves to the right and comes back",
+        "in the game, the player takes the key, then opens the door",
     ],
 }
 

@@ -12,7 +12,7 @@ DALL-E 3 was.)
 import random
 from dataclasses import dataclass, field
 
-from minisora.world import phrases
+from minisora.world import game_words, phrases
 from minisora.world.scene import (
     COLORS,
     DIRECTIONS,
@@ -22,6 +22,7 @@ from minisora.world.scene import (
     SceneObject,
     simulate,
 )
+from minisora.world.story import path_of, tell
 
 OPPOSITE = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
 GRID_CELLS = 32  # columns x0 … x31 from left to right, rows y0 … y31 from top to bottom
@@ -86,6 +87,7 @@ POSITION_WORDS = (*WHEN, "at", *X_WORDS, *Y_WORDS)
 def _vocabulary() -> tuple[str, ...]:
     """Every word that a caption may have."""
     words = {*FILLERS, *POSITION_WORDS, *phrases.ORDINALS, *phrases.SHADE_WORDS}
+    words |= game_words.GAME_VOCABULARY
     words |= {*phrases.PLACE_ROWS, *phrases.PLACE_COLUMNS}
     simple = (
         phrases.SIZE_WORDS,
@@ -498,6 +500,10 @@ def _lamp(words: Caption) -> str:
     return f"{name} touches {lamp_name}{side}{words.where()}"
 
 
+def _game(words: Caption) -> str:
+    return game_words.sentence(tell(words.scene.boards), words.rng, words.full)
+
+
 SENTENCES = {
     "solo": _solo,
     "return": _solo,
@@ -513,6 +519,7 @@ SENTENCES = {
     "paint": _paint,
     "bite": _bite,
     "lamp": _lamp,
+    "game": _game,
 }
 
 
@@ -533,6 +540,8 @@ def complete_caption(
     "a red circle moving left, large, slowly, starting at the right, on a navy grid"
     """
     text, words = _caption(scene, rng, None, num_frames, fps)
+    if scene.boards:
+        return f"{text}, {game_words.rest(tell(scene.boards))}"
     unit = min(height, width)
     frame = (width / unit, height / unit)
     tracks = simulate(scene, 1, fps, frame[1])
@@ -585,6 +594,9 @@ def detailed_caption(
     The paths come in the order in which the caption names the objects.
     """
     text, words = _caption(scene, rng, None, num_frames, fps)
+    if scene.boards:
+        places = path_of(tell(scene.boards), moments(num_frames))
+        return f"{text}, {_path_words([f'x{x} y{y}' for x, y in places])}"
     unit = min(height, width)
     tracks = simulate(scene, num_frames, fps, height / unit)
     positions = tracks.on_screen()[0][moments(num_frames)]

@@ -24,7 +24,7 @@ from minisora.world.families import (
     Clip,
     pairs_of,
 )
-from minisora.world.render import Drawing, draw, prepare, render
+from minisora.world.render import BOARD_SIZES, Drawing, draw, fits_board, prepare, render
 from minisora.world.scene import (
     BACKGROUND_COLORS,
     COLORS,
@@ -81,21 +81,26 @@ def sample_scene(
         split: "seen" (no held-out pair of shape and colour) or "held_out" (every object is one).
         num_frames, height, width, fps: the clip in which the objects stay inside.
         fixed: attributes to hold, of `shape, color, size, motion` for a solo and
-            `background, texture` for all.
+            `background, texture` for all but the game.
 
     Raises:
         ValueError: an unknown family, split or attribute, a size that no clip has, or a combination
             that the world does not make.
     """
     _check(family, split, num_frames, height, width, fps, fixed)
+    if family == "game" and not can_show(family, num_frames, height, width):
+        raise ValueError(
+            f"{num_frames} frame(s) of {height}×{width} do not show the game; {BOARD_SIZES}, "
+            "and more than one frame"
+        )
     rng = random.Random(seed)
     unit = min(height, width)
     frame = (width / unit, height / unit)  # half-extents in half-widths
     duration = max((num_frames - 1) / fps, 1 / fps)
-    clip = Clip(frame, duration, split, fixed)
+    clip = Clip(frame, duration, split, fixed, num_frames)
     for _ in range(TRIES):
         scene = replace(FAMILIES[family](rng, clip), seed=seed)
-        if _inside(scene, num_frames, fps, frame):
+        if scene.boards or _inside(scene, num_frames, fps, frame):
             return scene
     wishes = ", ".join(f"{name}={value!r}" for name, value in {"split": split, **fixed}.items())
     raise ValueError(
@@ -126,6 +131,8 @@ def _check(
             f"num_frames={num_frames} at fps={fps:g} last {num_frames / fps:g} seconds; "
             f"a scene lasts at most {MAX_SECONDS}"
         )
+    if family == "game" and fixed:
+        raise ValueError(f"the game has nothing to fix, and so no {', '.join(fixed)}")
     allowed = ATTRIBUTES if family == "solo" else SURROUNDINGS
     for name, value in fixed.items():
         check_choice("attribute", name, allowed)
@@ -220,12 +227,21 @@ WORLDS = {  # name → family → how often it comes
         "paint": 0.04,
         "bite": 0.04,
         "lamp": 0.04,
+        "game": 0.1,
     },
 }
 ADDED_LATER = {  # family → words that no model knows that was trained before there was one
     "fall": {"onto"},
+    "game": {"game", "player"},
 }
 IN_IMAGES = ("solo", "pair", "number")  # families that a single frame can show
+
+
+def can_show(family: str, num_frames: int, height: int, width: int) -> bool:
+    """Whether clips of this size are made of a family's scenes."""
+    if num_frames == 1:
+        return family in IN_IMAGES
+    return family != "game" or fits_board(height, width)
 
 
 class ToyWorld:
@@ -267,8 +283,8 @@ class ToyWorld:
                 check_choice(name, value, ATTRIBUTES[name])
         if self.only:
             self.families = {"solo": 1.0}
-        if num_frames == 1:
-            self.families = {name: w for name, w in self.families.items() if name in IN_IMAGES}
+        size = (num_frames, height, width)
+        self.families = {name: w for name, w in self.families.items() if can_show(name, *size)}
         self.shape: dict[str, Any] = {
             "num_frames": num_frames,
             "height": height,

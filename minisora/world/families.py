@@ -10,9 +10,13 @@ import math
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from itertools import combinations, product
+from itertools import combinations, pairwise, product
 from typing import Any
 
+import numpy as np
+
+from minisora.world.game import GAMES
+from minisora.world.policies import Explore, Policy, Seek, play
 from minisora.world.scene import (
     BACKGROUND_COLORS,
     CAMERAS,
@@ -35,6 +39,7 @@ from minisora.world.scene import (
     SceneObject,
     Turn,
 )
+from minisora.world.story import COINS, DOOR, KEY, PUSH, Story, holds, tell, way_of
 
 HELD_OUT = {  # one colour a shape
     ("circle", "green"),
@@ -83,6 +88,7 @@ class Clip:
     duration: float = 2.0  # seconds
     split: str = "seen"
     fixed: Mapping[str, str] = field(default_factory=dict)
+    num_frames: int = 17
 
 
 def pairs_of(split: str, shape: str | None, color: str | None) -> list[tuple[str, str]]:
@@ -358,6 +364,49 @@ def light(rng: random.Random, clip: Clip) -> Scene:
     return _scene(rng, clip, (a, b), family="lamp", relation=relation, verb="lights")
 
 
+# ------------------------------------------------------------------------------------- the game
+
+WANTED = {"walks": 4, **dict.fromkeys(COINS, 1), KEY: 3, DOOR: 3, PUSH: 2}  # and how often
+LONGER = 40  # steps of a play beyond those of the clip that is cut out of it
+LIVELY = 0.6  # fraction of the steps of a clip, at least, in which the player moves
+PLAYS = 200  # plays, of which one should have what is wanted
+
+
+def game(rng: random.Random, clip: Clip) -> Scene:
+    """The tile game: a part of a play, one step a frame, in which something happens.
+
+    What is rare, as a door that is opened, is wanted as often as what is not.
+    """
+    chance = np.random.default_rng(rng.getrandbits(64))
+    tiles = GAMES["tiles"]
+    for _ in range(PLAYS):
+        (wanted,) = rng.choices(list(WANTED), list(WANTED.values()))
+        seeks = rng.random() < 0.8
+        policy: Policy = Seek(tiles, mistakes=0.05) if seeks else Explore(tiles)
+        board = tiles.new_game(chance, held_out=clip.split == "held_out")
+        states, _ = play(tiles, policy, board, clip.num_frames + LONGER, chance)
+        boards = tuple(state.tobytes() for state in states)
+        starts = _starts(tell(boards), clip.num_frames, wanted)
+        if starts:
+            start = rng.choice(starts)
+            return Scene((), family="game", boards=boards[start : start + clip.num_frames])
+    raise ValueError(f"nothing happens in {clip.num_frames} frames of the game; take more")
+
+
+def _starts(story: Story, num_frames: int, wanted: str) -> list[int]:
+    """The first frames of all lively parts of a play in which something is done."""
+    stays = [here == there for here, there in pairwise(story.cells)]
+    most = (1 - LIVELY) * (num_frames - 1)
+    found = []
+    for start in range(len(story.cells) - num_frames + 1):
+        end = start + num_frames - 1
+        if sum(stays[start:end]) > most:
+            continue
+        if way_of(story, start, end) if wanted == "walks" else holds(wanted, story, start, end):
+            found.append(start)
+    return found
+
+
 FAMILIES = {
     "solo": solo,
     "pair": pair,
@@ -373,6 +422,7 @@ FAMILIES = {
     "paint": paint,
     "bite": bite,
     "lamp": light,
+    "game": game,
 }
 
 

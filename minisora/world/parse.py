@@ -14,9 +14,10 @@ from dataclasses import dataclass, field, replace
 
 from minisora.inputs import reword
 from minisora.text import words_of
-from minisora.world import phrases
+from minisora.world import game_words, phrases
 from minisora.world.captions import OPPOSITE, POSITION_WORDS, WHEN, plural, speed_of, turning_of
-from minisora.world.rewordings import REWORDINGS
+from minisora.world.game_words import GameSpec
+from minisora.world.rewordings import GAME_REWORDINGS, REWORDINGS
 from minisora.world.scene import (
     COLORS,
     DIRECTIONS,
@@ -27,6 +28,7 @@ from minisora.world.scene import (
     TOOLS,
     Scene,
 )
+from minisora.world.story import in_order, tell
 from minisora.world.unknown import explain, mended
 
 CELL = r"x(\d+) y(\d+)"
@@ -64,6 +66,7 @@ class PromptSpec:
     camera: tuple[str, ...] | None = None  # one of these of `scene.CAMERAS`
     wall: bool = False
     cut: tuple[tuple[str, ...], str] | None = None  # colours and texture after the cut
+    game: GameSpec | None = None  # of a clip of the game, which has nothing of the above
 
 
 # ----------------------------------------------------------------------------------------- lexicon
@@ -72,6 +75,8 @@ class PromptSpec:
 Meaning = tuple[str, str]  # what kind of thing a phrase says, and what it says
 VERB_PHRASES = {
     "hits": "hits",
+    "pushes": "hits",
+    "pushing": "hits",
     "bumps into": "hits",
     "is hit by": "hit by",
     "paints a line": "paints",
@@ -191,6 +196,7 @@ LONGEST = max(map(len, LEXICON))  # words
 NOUNS = {phrase[0] for phrase, (kind, _) in LEXICON.items() if kind in ("shape", "shapes")}
 KNOWN = {*POSITION_WORDS, *" ".join(REWORDINGS).split()}
 KNOWN |= {word for phrase in (*LEXICON, *CAMERA_LEXICON) for word in phrase}
+GAME_KNOWN = {*game_words.GAME_WORDS, *POSITION_WORDS, *" ".join(GAME_REWORDINGS).split()}
 
 
 # ------------------------------------------------------------------------------------------ parse
@@ -206,6 +212,8 @@ def parse(prompt: str) -> PromptSpec:
     """
     typed = words_of(prompt)
     _look_for_typos(prompt, typed)
+    if game_words.is_about_game(typed):
+        return _of_game(prompt, typed)
     if sum(word not in KNOWN for word in typed) > len(typed) / 2:
         raise ValueError(
             f"{prompt!r} is not understood; say for example 'a red circle moving left'"
@@ -231,16 +239,28 @@ def parse(prompt: str) -> PromptSpec:
     return _in_order(spec, sentence.passive)
 
 
+def _of_game(prompt: str, typed: list[str]) -> PromptSpec:
+    """What a sentence about the game asks for."""
+    text = " ".join(reword(typed, REWORDINGS))
+    paths = [_path(match) for match in PATH.finditer(text)]
+    asked = game_words.understand(PATH.sub("", text).split(), prompt)
+    if len(paths) > 1:
+        raise ValueError(f"{prompt!r} gives {len(paths)} positions for one player")
+    return PromptSpec(game=replace(asked, path=paths[0] if paths else None))
+
+
 def _look_for_typos(prompt: str, words: list[str]) -> None:
     """Say what was perhaps meant, if that would be understood."""
-    meant = mended(words, KNOWN)
+    of_game = game_words.is_about_game(words)
+    known = GAME_KNOWN if of_game else KNOWN
+    meant = mended(words, known)
     if meant is None or meant == " ".join(words):
         return
     try:
         parse(meant)
     except ValueError:
         return
-    wrong = [word for word in words if word not in KNOWN]
+    wrong = [word for word in words if word not in known]
     raise ValueError(f"unknown in {prompt!r}: {', '.join(wrong)}; did you mean {meant!r}?")
 
 
@@ -720,6 +740,11 @@ def check_known(spec: PromptSpec, world: str, vocabulary: Collection[str] | None
         ValueError: what it is, and which model knows it.
     """
     if world == "whole":
+        if spec.game and vocabulary is not None and not set(game_words.NAMES) <= set(vocabulary):
+            raise ValueError(
+                "this model was trained before there was a game in this world, so it never saw "
+                "that; train it anew, or say 'a red circle moving left'"
+            )
         if spec.verb and vocabulary is not None and not set(spec.verb.split()) <= set(vocabulary):
             raise ValueError(
                 f"this model was trained before one object {spec.verb} another in this world, so "
@@ -728,6 +753,7 @@ def check_known(spec: PromptSpec, world: str, vocabulary: Collection[str] | None
         return
     motions = [str(thing.motion) for thing in spec.objects]
     asked = {
+        "the game": spec.game is not None,
         "camera motion": spec.camera not in (None, ("still",)),
         "walls": spec.wall,
         "cuts": spec.cut is not None,
@@ -758,6 +784,8 @@ def _alike(spec: PromptSpec) -> bool:
 
 def spec_of(scene: Scene, duration: float = 2.0) -> PromptSpec:
     """What a caption that says everything but places and paths would ask for."""
+    if scene.boards:
+        return PromptSpec(game=game_words.everything(tell(scene.boards)))
     specs = []
     for thing in scene.objects:
         motion = None if scene.verb in TO_ANOTHER else thing.motion
@@ -789,6 +817,8 @@ def agrees(asked: PromptSpec, scene: Scene, duration: float = 2.0) -> bool:
 
     Two objects may be named either way round where no verb joins them.
     """
+    if asked.game or scene.boards:
+        return _agrees_with_game(asked, scene)
     truth = spec_of(scene, duration)
     if _agrees(asked, truth):
         return True
@@ -796,6 +826,14 @@ def agrees(asked: PromptSpec, scene: Scene, duration: float = 2.0) -> bool:
         return False
     relation = OPPOSITE[truth.relation]
     return _agrees(asked, replace(truth, objects=truth.objects[::-1], relation=relation))
+
+
+def _agrees_with_game(asked: PromptSpec, scene: Scene) -> bool:
+    """Whether both are of the game, and all that was asked but a path happens."""
+    if asked.game is None or not scene.boards:
+        return False
+    story = tell(scene.boards)
+    return all(in_order(clause, story) for clause in asked.game.clauses)
 
 
 def _agrees(asked: PromptSpec, truth: PromptSpec) -> bool:

@@ -13,7 +13,9 @@ from dataclasses import dataclass, fields
 from typing import TypeAlias
 
 import torch
+from einops import rearrange
 
+from minisora.world import tiles
 from minisora.world.scene import (
     BACKGROUND_COLORS,
     FPS,
@@ -30,7 +32,15 @@ from minisora.world.scene import (
 SignedDistance: TypeAlias = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]  # (x, y) → it
 KINDS = (*SHAPES, *TOOLS)
 MOUTH = 0.6  # of a chomper: radians from its middle to a lip
+BOARD = tiles.SIZE * tiles.TILE  # pixels on each side of the game's board, or a multiple of them
+BOARD_SIZES = f"the game has frames of {BOARD}×{BOARD}, {2 * BOARD}×{2 * BOARD} and so on"
 AT_ONCE = 64  # scenes that fit a processor's cache are drawn three times as fast
+
+
+def fits_board(height: int, width: int) -> bool:
+    """Whether a frame can show the game's board in whole pixels."""
+    return height == width and height % BOARD == 0
+
 
 # ------------------------------------------------------------------------------------------ shapes
 
@@ -181,6 +191,7 @@ class Drawing:
     walls: torch.Tensor  # (B,): half of the width of the wall; 0: none
     backgrounds: torch.Tensor  # (B, T, 3) RGB in [0, 1]
     textures: torch.Tensor  # (B, T) numbers of TEXTURES
+    boards: torch.Tensor  # (B, T, 8, 8) uint8, tiles of the game, which hides the rest; NO_TILE
 
     def __len__(self) -> int:
         return len(self.kinds)
@@ -206,6 +217,7 @@ class Drawing:
         return [getattr(self, field.name) for field in fields(self)]
 
 
+NO_TILE = 255  # where a scene has no board
 LINE = 0.09  # half of the width of a painted line
 
 
@@ -249,7 +261,26 @@ def _prepare(scene: Scene, num_frames: int, fps: float, bottom: float) -> Drawin
         walls=torch.tensor([scene.wall]),
         backgrounds=torch.tensor([backgrounds]) / 255,
         textures=torch.tensor([textures]),
+        boards=_boards(scene, num_frames)[None],
     )
+
+
+def _boards(scene: Scene, num_frames: int) -> torch.Tensor:
+    """The tiles of the game (T, 8, 8) uint8, or else NO_TILE.
+
+    Raises:
+        ValueError: the scene has boards for a clip of another length.
+    """
+    shape = (num_frames, tiles.SIZE, tiles.SIZE)
+    if not scene.boards:
+        return torch.full(shape, NO_TILE, dtype=torch.uint8)
+    if len(scene.boards) != num_frames:
+        raise ValueError(
+            f"a scene with {len(scene.boards)} boards is a clip of {len(scene.boards)} frames, "
+            f"not of {num_frames}"
+        )
+    cells = bytearray(b"".join(scene.boards))
+    return torch.frombuffer(cells, dtype=torch.uint8).view(shape)
 
 
 def _bites_on_screen(tracks: Tracks) -> torch.Tensor:
@@ -338,6 +369,7 @@ def _draw(d: Drawing, height: int, width: int) -> torch.Tensor:
     for k in reversed(range(K)):  # objects[0] acts on the others: it is in front of them
         _draw_objects(video, d, k)
     _draw_walls(video, d)
+    _draw_boards(video, d)
     return video * 2 - 1
 
 
@@ -385,6 +417,24 @@ def _draw_walls(video: torch.Tensor, d: Drawing) -> None:
     alpha = _soft_edge(x.abs() - half_width, height, width)  # (n, 1, 1, W)
     color = video.new_tensor([[WALL]]) / 255  # (1, 1, 3)
     video[rows] = _over(video[rows], color, alpha)
+
+
+def _draw_boards(video: torch.Tensor, d: Drawing) -> None:
+    """Draw the game over videos (B, 3, T, H, W), each pixel of a tile as a square of pixels.
+
+    Raises:
+        ValueError: frames into which the board does not fit.
+    """
+    rows = d.boards[:, 0, 0, 0] != NO_TILE
+    if not rows.any():
+        return
+    *_, height, width = video.shape
+    if not fits_board(height, width):
+        raise ValueError(f"a frame of {height}×{width} shows no board; {BOARD_SIZES}")
+    times = height // BOARD
+    pictures = tiles.PATTERNS.to(video.device)[d.boards[rows].long()] / 255
+    small = rearrange(pictures, "n t row col c y x -> n c t (row y) (col x)")
+    video[rows] = small.repeat_interleave(times, 3).repeat_interleave(times, 4)
 
 
 def _over(video: torch.Tensor, color: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:

@@ -8,6 +8,8 @@ short prompts with a language model for the same reason.) No phrase that a capti
 by another one.
 """
 
+from itertools import product
+
 from minisora.world.phrases import PLURALS
 from minisora.world.scene import COLORS
 
@@ -269,6 +271,35 @@ PLACES = {
     "across the screen": "",
     "on the screen": "",
 }
+GAME = {
+    "a game in which": "in a game",
+    "a game where": "in a game",
+    "a video game in which": "in a video game",
+    "a video game where": "in a video game",
+    "a video of a game in which": "in a game",
+    "a video of a game where": "in a game",
+    "in this game": "in the game",
+    "in the computer game": "in the video game",
+    "in a computer game": "in a video game",
+    "unlocks the door": "opens the door",
+    "unlocking the door": "opening the door",
+    "opens a door": "opens the door",
+    "opening a door": "opening the door",
+    "goes through the door": "opens the door",
+    "walks through the door": "opens the door",
+}
+TAKES = ("grabs", "gets", "collects", "gathers", "picks up", "fetches")
+TAKING = ("grabbing", "getting", "collecting", "gathering", "picking up", "fetching")
+TAKEN = {  # what the player of the game takes → how captions say it
+    **{name: name for name in ("a coin", "two coins", "three coins", "coins", "the key")},
+    "the coin": "a coin",
+    "one coin": "a coin",
+    "1 coin": "a coin",
+    "2 coins": "two coins",
+    "3 coins": "three coins",
+    "some coins": "coins",
+    "a key": "the key",
+}
 BACKGROUNDS = {"in front of": "on", "against": "on"}
 POLITE = {
     "i want": "i want to see",
@@ -312,6 +343,10 @@ AS_THEY_ARE = (  # phrases of captions that begin with something above
     "does not move",
     "moving behind a wall",
     "moves behind a wall",
+    "pushes a box",
+    "pushing a box",
+    "pushes the box",
+    "pushing the box",
 )
 
 
@@ -337,6 +372,7 @@ def _rewordings() -> dict[str, str]:
     found |= _falling()
     found |= _camera()
     found |= _painting()
+    found |= GAME_REWORDINGS
     found |= {phrase: phrase for phrase in AS_THEY_ARE}
     return found
 
@@ -415,4 +451,21 @@ def _painting() -> dict[str, str]:
     return found
 
 
+def _game() -> dict[str, str]:
+    """What is said of the game: "grabs 2 coins", "walks upwards", "pushes a crate up"."""
+    found = dict(GAME)
+    for caption, several in (("takes", TAKES), ("taking", TAKING)):
+        for thing, known in TAKEN.items():
+            for verb in (caption, *several):
+                if (verb, thing) != (caption, known):
+                    found[f"{verb} {thing}"] = f"{caption} {known}"
+    for verb, way in product(("walks", "walking"), ("up", "down")):
+        found[f"{verb} {way}wards"] = f"{verb} {way}"
+    articles, boxes = ("a", "the"), ("block", "crate")
+    for verb, article, box in product(("pushes", "pushing"), articles, boxes):
+        found[f"{verb} {article} {box}"] = f"{verb} {article} box"
+    return found
+
+
+GAME_REWORDINGS = _game()
 REWORDINGS = _rewordings()

@@ -201,6 +201,7 @@ class Scene:
     wall: float = 0.0  # half of the width of a wall in front, across the middle; 0: none
     cut: Cut | None = None
     family: str = "solo"  # one of `families.FAMILIES`
+    boards: tuple[bytes, ...] = ()  # of the game, which then is all that is seen; one a frame
 
     @property
     def collides(self) -> bool:
