@@ -303,7 +303,7 @@ def few_steps() -> str:
     return "\n\n".join(
         [
             "## Few steps for sentences: students of `tiny`",
-            f"`python -m data.experiments.distil {{{'|'.join(trials)}}}`. Each trial took "
+            f"`python -m data.experiments.distil {'|'.join(trials)}`. Each trial took "
             f"{settings['minutes']:g} minutes from the shipped model. {settings['prompts']} "
             "prompts of one object as typed, the same noise in every row; *guidance 1* is none. "
             "The difference is to the teacher's twenty steps with guidance, clip by clip.",
