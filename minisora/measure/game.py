@@ -9,7 +9,7 @@ background is near to floor. Rules are exact: from one frame to the next there m
 that leads there.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -123,21 +123,33 @@ def game_attributes(reading: GameReading | None, asked: GameSpec) -> dict[str, b
     that "then" says), direction (the player walks the way that was asked) and position.
     """
     story = reading.story if reading else None
-    attributes = {"game": story is not None, "rules": reading is not None and reading.rules}
-    events = [clause for clause in asked.clauses if _events(clause)]
+    attributes = {
+        "game": story is not None,
+        "rules": reading is not None and reading.rules,
+    }
+    for name, is_right in _checks(asked).items():
+        attributes[name] = story is not None and is_right(story)
+    return attributes
+
+
+def _checks(asked: GameSpec) -> dict[str, Callable[[Story], bool]]:
+    """What is asked, each with the function that says whether it is right in a story."""
+    checks: dict[str, Callable[[Story], bool]] = {}
+    clauses = asked.clauses
+    events = [clause for clause in clauses if _events(clause)]
     if events:
-        attributes["events"] = story is not None and all(_happens(c, story) for c in events)
-    ordered = [clause for clause in asked.clauses if len(clause) > 1]
+        checks["events"] = lambda story: all(_happens(own, story) for own in events)
+    ordered = [clause for clause in clauses if len(clause) > 1]
     if ordered:
-        attributes["order"] = story is not None and all(in_order(c, story) for c in ordered)
-    whole = [doing for clause in asked.clauses if len(clause) == 1 for doing in clause[0]]
+        checks["order"] = lambda story: all(in_order(own, story) for own in ordered)
+    whole = [doing for clause in clauses if len(clause) == 1 for doing in clause[0]]
     ways = [doing for doing in whole if doing in WALKS]
     if ways:
-        right = story is not None and all(holds(own, story, 0, story.last) for own in ways)
-        attributes["direction"] = right
-    if asked.path:
-        attributes["position"] = story is not None and _passes(story, asked.path)
-    return attributes
+        checks["direction"] = lambda story: all(holds(way, story, 0, story.last) for way in ways)
+    path = asked.path
+    if path:
+        checks["position"] = lambda story: _passes(story, path)
+    return checks
 
 
 def _events(clause: Sequence[Sequence[str]]) -> list[str]:
