@@ -69,7 +69,8 @@ def read_game(video: torch.Tensor) -> GameReading | None:
         return None
     players = (kinds >= tiles.PLAYER).sum((1, 2))
     one_player = bool((players == 1).all())
-    boards = tuple(board.tobytes() for board in kinds.to(torch.int8).numpy())
+    numbers = kinds.to(torch.int8).numpy()
+    boards = tuple(board.tobytes() for board in numbers)
     return GameReading(boards, one_player, one_player and _follows(boards))
 
 
@@ -81,15 +82,19 @@ def _tiles(video: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     seen = rearrange(small, "c t (row y) (col x) -> t row col c (y x)", y=y, x=x)
     differences = _differences(seen.flatten(3), PICTURES.flatten(1))
     colors = _differences(seen.mean(4), PICTURES.mean(2))
-    kinds = (differences + COLOR * colors).argmin(-1)
-    return kinds, differences.gather(-1, kinds[..., None])[..., 0]
+    both = differences + COLOR * colors
+    kinds = both.argmin(-1)
+    chosen = differences.gather(-1, kinds[..., None])
+    return kinds, chosen[..., 0]
 
 
 def _differences(seen: torch.Tensor, pictures: torch.Tensor) -> torch.Tensor:
     """Mean squared differences (T, 8, 8, kinds) of vectors (T, 8, 8, n) and (kinds, n)."""
     products = seen @ pictures.T
-    squares = seen.square().sum(-1, keepdim=True) + pictures.square().sum(1)  # |s|² + |p|²
-    return (squares - 2 * products) / pictures.shape[1]
+    of_seen = seen.square().sum(-1, keepdim=True)
+    of_pictures = pictures.square().sum(1)
+    sums = of_seen + of_pictures - 2 * products  # |s − p|²
+    return sums / pictures.shape[1]
 
 
 def _is_game(kinds: torch.Tensor, distances: torch.Tensor, looser: float = 1.0) -> bool:
@@ -97,9 +102,12 @@ def _is_game(kinds: torch.Tensor, distances: torch.Tensor, looser: float = 1.0) 
     things = kinds != tiles.FLOOR
     if things.sum() < FEWEST_THINGS * len(kinds):
         return False
-    near = (distances < NEAR_TILE).float().mean()
-    far = 1 - near > looser * (1 - MOST_NEAR)
-    return not far and bool(distances[things].mean() < looser * UNLIKE)
+    near = distances < NEAR_TILE
+    far = 1 - near.float().mean()
+    if far > looser * (1 - MOST_NEAR):
+        return False
+    unlike = distances[things].mean()
+    return bool(unlike < looser * UNLIKE)
 
 
 def _follows(boards: Sequence[bytes]) -> bool:

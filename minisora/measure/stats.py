@@ -73,14 +73,16 @@ def fraction_of_groups(groups: Sequence[Sequence[bool]]) -> Figure | None:
     groups = [flags for flags in groups if len(flags)]
     if not groups:
         return None
-    sizes = torch.tensor([len(flags) for flags in groups], dtype=torch.float64)
-    set_flags = torch.tensor([sum(map(bool, flags)) for flags in groups], dtype=torch.float64)
-    n = int(sizes.sum())
-    p = float(set_flags.sum()) / n
-    squares = float((set_flags - p * sizes).square().sum())
-    independent = float(len(groups))
-    if len(groups) > 1 and squares > 1e-9:
-        variance = squares / n**2 * len(groups) / (len(groups) - 1)
+    G = len(groups)
+    sizes = [len(flags) for flags in groups]
+    counts = [sum(map(bool, flags)) for flags in groups]
+    n = sum(sizes)
+    p = sum(counts) / n
+    pairs = zip(counts, sizes, strict=True)
+    squares = sum((count - p * size) ** 2 for count, size in pairs)
+    independent = float(G)
+    if G > 1 and squares > 1e-9:
+        variance = G / (G - 1) * squares / n**2
         independent = min(p * (1 - p) / variance, n)
     return _wilson(p, independent) | {"n": n}
 
