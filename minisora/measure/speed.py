@@ -19,10 +19,12 @@ from pathlib import Path
 import torch
 import torch.nn as nn
 
-from minisora.config import PRESETS, STEPS, DiTConfig
+from minisora.config import PLAY_PRESETS, PRESETS, STEPS, DiTConfig
 from minisora.device import choose_dtype
 from minisora.dit import DiT
+from minisora.measure.play import seconds_a_frame
 from minisora.pipeline import MiniSora
+from minisora.play.model import PlayModel
 from minisora.world.dataset import ToyWorld
 
 Speeds = dict[str, str | int | float]
@@ -141,7 +143,7 @@ def benchmark(model: MiniSora, quick: bool = False, busy: bool = False) -> Speed
 
     Args:
         quick: fewer repetitions and shorter clips.
-        busy: also time a clip beside the programs of BUSY, which are started for it.
+        busy: also time clips and games beside the programs of BUSY, which are started for it.
     """
     repeats = 2 if quick else 5
     table: Speeds = {
@@ -152,6 +154,7 @@ def benchmark(model: MiniSora, quick: bool = False, busy: bool = False) -> Speed
         "torch": torch.__version__,
     }
     table |= _clip_speeds(model, repeats)
+    table |= _play_speeds()
     if busy:
         table |= _busy_speeds(model, 3 if quick else 15)
     for seconds in (2, 4) if quick else (10, 60):
@@ -187,6 +190,7 @@ def _busy_speeds(model: MiniSora, repeats: int) -> Speeds:
         for name, programs in BUSY.items():
             with _running(programs, folder, str(model.device)):
                 times = _times(lambda: model.generate(PROMPT, num_inference_steps=steps), repeats)
+                table |= _play_speeds(f" beside {name}")
             table[f"seconds for one clip beside {name}"] = round(statistics.median(times), 3)
             table[f"the worst of {repeats} beside {name}"] = round(max(times), 3)
     return table
@@ -211,16 +215,27 @@ def _running(programs: list[str], *arguments: str, warm_up: float = 8.0) -> Iter
             child.wait()
 
 
+def _play_speeds(beside: str = "") -> Speeds:
+    """Frames a second of the games that can be played, in one sampling step."""
+    table: Speeds = {}
+    for name in PLAY_PRESETS:
+        median = statistics.median(seconds_a_frame(PlayModel.load(name)))
+        table[f"frames of {name} a second{beside}"] = round(1 / median, 1)
+    return table
+
+
 def _stage_speeds(model: MiniSora, repeats: int) -> Speeds:
     """Clips a second that are rendered, encoded and decoded."""
-    world = ToyWorld()
+    world, whole = ToyWorld(), ToyWorld(world="whole", height=64, width=64)
     videos = world.batch(0, 32).videos
     latents = model.encode(videos)
     rendered = _seconds(lambda: world.batch(0, 128), repeats)
+    larger = _seconds(lambda: whole.batch(0, 128), repeats)
     encoded = _seconds(lambda: model.encode(videos), repeats)
     decoded = _seconds(lambda: model.decode(latents), repeats)
     return {
         "clips rendered a second": round(128 / rendered, 1),
+        "clips of the whole world rendered a second, 64×64": round(128 / larger, 1),
         "clips encoded a second": round(32 / encoded, 1),
         "clips decoded a second": round(32 / decoded, 1),
     }
