@@ -540,6 +540,16 @@ def play() -> list[str]:
     return ["## A world that is played", *parts] if parts else []
 
 
+ABOUT_GAMES = {
+    "tiles": "*Crowded levels* have walls on 30 % of the tiles, where training had 18 %.",
+    "platform": "On *one screen* the player keeps to the ground that it starts on; in *all ground* "
+    "it walks on, and what scrolls into view no model can know. *Harder levels* have wider "
+    "pits, closer obstacles and twice the spikes of any in training. The *last frame repeated* is "
+    "the last that the model was shown: right where the player stands there again.",
+}
+FEWEST = 20  # draws of a figure that is shown
+
+
 def _play_table(game: str) -> str:
     """Every figure of one game's model, but for what comes back."""
     result = read(f"play_{game}")
@@ -548,7 +558,8 @@ def _play_table(game: str) -> str:
         if name in ("settings", "what comes back") or not isinstance(part, dict):
             continue
         for path, figure in figures_of(part):
-            rows.append([name, ", ".join(path), percent(figure)])
+            if figure["n"] >= FEWEST:
+                rows.append([name, ", ".join(path), percent(figure)])
     games = result["settings"]["games"]
     command = (
         f"`minisora evaluate --capability play --model play-{game} --prompts {games} "
@@ -559,7 +570,8 @@ def _play_table(game: str) -> str:
         [
             f"### *{game}*",
             f"{command}. Games that nobody played before, each action given to the model and to "
-            f"the true game; one sampling step a frame. {frame}",
+            f"the true game; one sampling step a frame. {frame} {ABOUT_GAMES[game]} The interval "
+            "of a round of steps counts every game once.",
             table(["games", "figure", "right"], rows),
         ]
     )
