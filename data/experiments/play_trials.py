@@ -1,6 +1,7 @@
-"""What makes a game playable: noise on the past, the frames of context, and what regression does.
+"""What makes a game playable: noise, tokens, context, what is predicted, and what regression does.
 
     python -m data.experiments.play_trials noise       # three trainings of 2,000 steps
+    python -m data.experiments.play_trials choices     # three more: other tokens, the velocity
     python -m data.experiments.play_trials regression  # one, of as many minutes as play-tiles had
     python -m data.experiments.play_trials context     # the shipped play-platform, nothing trained
 
@@ -22,16 +23,31 @@ from einops import rearrange
 
 from minisora.checkpoints import write_text
 from minisora.config import PLAY_PRESETS, PlayPreset
+from minisora.device import compiled
+from minisora.dit import DiT
 from minisora.measure.play import after, by_round, compare_games, draw_games, measure_memory
 from minisora.play.model import PlayModel
 from minisora.threads import choose_threads
 from minisora.train.loop import fit
-from minisora.train.play import PlayBatches, Plays, train_play
+from minisora.train.play import PlayBatches, Plays, play_loss
 
 RESULTS = Path(__file__).parents[1] / "results"
 NOISES = (0.0, 0.15, 0.5)
 CONTEXTS = (4, 8, 16, 32)
 GAMES = 128
+
+
+class VelocityDiT(DiT):
+    """Predicts the velocity; what it gives is the x_0 that follows, as a `PlayModel` expects.
+
+    The loss on x_0 is the loss on the velocity times σ², which with the shift of play is mostly
+    near 1.
+    """
+
+    def forward(self, tokens: torch.Tensor, sigma: torch.Tensor, *parts: Any, **options: Any):
+        """As `DiT.forward`."""
+        velocity = super().forward(tokens, sigma, *parts, **options)
+        return tokens - sigma[..., None] * velocity
 
 
 class Regression(nn.Module):
@@ -103,17 +119,50 @@ def figures(model: Any, steps: int = 200) -> dict[str, Any]:
     }
 
 
+def train_model(preset: PlayPreset, steps: int, network: type[DiT] = DiT) -> PlayModel:
+    """Train as `train_play` does, for so many steps, and without looks at how it goes."""
+    torch.manual_seed(preset.train.seed)
+    model = PlayModel(preset)
+    model.dit = network(preset.dit)
+    twin = compiled(model.dit)
+    plays = Plays(model.game, preset.games, preset.game_steps, preset.train.seed)
+    batches = PlayBatches(plays, preset)
+
+    def loss_of(step: int, generator: torch.Generator) -> tuple[torch.Tensor, dict]:
+        frames, led_to = batches.draw(preset.train.batch_size, generator)
+        return play_loss(model, twin, frames, led_to, generator), {}
+
+    with tempfile.TemporaryDirectory() as folder:
+        fit("transformer", model, loss_of, replace(preset.train, steps=steps), folder)
+    return model.eval()
+
+
 def noise(steps: int) -> dict[str, Any]:
     """Trainings that differ in the noise on the past alone."""
+    preset = PLAY_PRESETS["play-tiles"]
     table = {}
     for level in NOISES:
-        preset = PLAY_PRESETS["play-tiles"]
-        train = replace(preset.train, steps=steps)
-        preset = replace(preset, noise_augmentation=level, train=train)
-        with tempfile.TemporaryDirectory() as folder:
-            model = train_play(preset, folder, evaluate_every=1e9, compile=True)
-        table[str(level)] = figures(model)
-        print(level, table[str(level)]["every tile right"], flush=True)
+        model = train_model(replace(preset, noise_augmentation=level), steps)
+        table[str(level)] = _said(str(level), figures(model))
+    return table
+
+
+def choices(steps: int) -> dict[str, Any]:
+    """Trainings that differ in tokens, in context, or in what the network predicts."""
+    preset = PLAY_PRESETS["play-tiles"]
+    larger = replace(preset, dit=replace(preset.dit, patch_size=(1, 8, 8)))
+    table = {}
+    for name, own, network in (
+        ("the velocity instead of x_0", preset, VelocityDiT),
+        ("tokens of 8×8 pixels", larger, DiT),
+        ("tokens of 8×8 pixels, 8 frames of context", replace(larger, context=8), DiT),
+    ):
+        table[name] = _said(name, figures(train_model(own, steps, network)))
+    return table
+
+
+def _said(name: str, table: dict[str, Any]) -> dict[str, Any]:
+    print(name, table["every tile right"], flush=True)
     return table
 
 
@@ -138,7 +187,12 @@ def context(_: int) -> dict[str, Any]:
     return {str(frames): measure_memory(model, 256, 0, print, frames) for frames in CONTEXTS}
 
 
-TRIALS = {"noise": (noise, 2000), "regression": (regression, 0), "context": (context, 0)}
+TRIALS = {
+    "noise": (noise, 2000),
+    "choices": (choices, 2000),
+    "regression": (regression, 0),
+    "context": (context, 0),
+}
 
 
 def main() -> None:

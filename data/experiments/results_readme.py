@@ -535,6 +535,8 @@ def play() -> list[str]:
         parts += [_play_table("platform"), _memory_table()]
     if (RESULTS / "play_noise.json").is_file():
         parts.append(_noise_table())
+    if (RESULTS / "play_choices.json").is_file():
+        parts.append(_choices_table())
     if (RESULTS / "play_regression.json").is_file():
         parts.append(_regression_table())
     return ["## A world that is played", *parts] if parts else []
@@ -614,6 +616,26 @@ def _noise_table() -> str:
             f"`python -m data.experiments.play_trials noise`. Trainings of {steps} steps that "
             "differ in the highest noise level of the past alone; every tile right.",
             table(["noise up to", *marks], rows),
+        ]
+    )
+
+
+def _choices_table() -> str:
+    """Trainings that differ in one choice of the preset, beside the one with its own choices."""
+    result = {"as shipped": read("play_noise")["0.5"]} | read("play_choices")
+    steps = result.pop("settings")["steps"]
+    marks = list(result["as shipped"]["every tile right"])
+    rows = [
+        [name, *(percent(own["every tile right"][mark]) for mark in marks)]
+        for name, own in result.items()
+    ]
+    return "\n\n".join(
+        [
+            "### *tiles*: tokens, context, and what is predicted",
+            f"`python -m data.experiments.play_trials choices`. Trainings of {steps} steps that "
+            "differ in one choice from the shipped one (x_0 of tokens of 4×4 pixels, made from one "
+            "frame); every tile right.",
+            table(["choice", *marks], rows),
         ]
     )
 
