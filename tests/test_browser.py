@@ -269,7 +269,7 @@ def test_arrow_keys_play_the_game(open_notebook):
     panel.scroll_into_view_if_needed()
     scrolled = page.evaluate("() => document.querySelector('.jp-WindowedPanel-outer')?.scrollTop")
     page.locator("[aria-label^='the game tiles']").click()
-    assert panel.locator("text=the arrow keys go to the game").is_visible()
+    assert panel.locator("text=press arrow keys").is_visible()
     first = image.get_attribute("src")
     for number, key in enumerate(("ArrowUp", "ArrowLeft", "ArrowDown", "ArrowRight", "Space"), 1):
         page.keyboard.press(key)
@@ -278,6 +278,20 @@ def test_arrow_keys_play_the_game(open_notebook):
     after = page.evaluate("() => document.querySelector('.jp-WindowedPanel-outer')?.scrollTop")
     assert after == scrolled, "the page stays where it is"
     notebook.shot("player")
+
+    for _ in range(3):
+        page.keyboard.down("ArrowLeft")
+        page.wait_for_timeout(150)
+    page.keyboard.up("ArrowLeft")
+    sent = panel.locator("[class*='-line'] input").input_value()
+    assert sent.count("again ArrowLeft") == 1, "a held key does not push other events out"
+    focused = panel.locator("text=press arrow keys")
+    for _ in range(2):
+        panel.get_by_text("ground truth beside").click()
+        assert focused.is_visible(), "a click on a setting leaves the keys with the game"
+    panel.locator("select").dispatch_event("pointerdown")
+    panel.locator("select").select_option("2")
+    assert focused.is_visible(), "the arrow keys would choose from the menu"
 
     times = [page.evaluate(PRESS, [MOVES[i % 4], PATIENCE]) for i in range(40)]
     moved = [time for time in times if time is not None]  # a wall stops some of them

@@ -197,8 +197,21 @@ def test_the_players_distance_is_counted_in_pixels():
     beside = game.render([replace(state, x=state.x + 1)])[0].movedim(0, -1).numpy()
     near = differences(game, beside, true)
     assert near.distance == 1 and not near.any and "1 pixel away" in near.words()
+    agree = differences(game, true, true)
+    assert not agree.apart and "the player is in its place" in agree.words()
     for differs in (found, lost):
-        draw_map(frame, differs)
+        assert differs.apart
+        blue = (draw_map(true, differs) == module.TRUE_COLOR).all(axis=2)
+        assert blue.any(), "the true player is framed"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.01, "10 ms (100 frames a second)"), (2.0, "2000 ms (0.5 frames a second)")],
+)
+def test_a_slow_machine_makes_more_than_no_frames_a_second(play, seconds, words):
+    play.seconds = seconds
+    assert words in play.words()
 
 
 def test_slow_motion_keeps_every_sampling_step(play):
@@ -441,3 +454,13 @@ def test_the_true_game_can_be_hidden(player):
     assert all(part.layout.display is None for part in player.ground_truth)
     assert player.images["true"].value == module._png(player.play.true_frame)
     assert "tiles" in re.sub("<[^>]*>", "", player.legend.value)
+
+
+def test_the_legend_explains_the_blue_frame_where_the_map_has_one(monkeypatch):
+    player = Player(tiny("platform"))
+    same = np.zeros((8, 8), dtype=bool)
+    for seen, blue in ((3, False), (20, True)):
+        found = Differences(same, (seen, 3), (3, 3))
+        monkeypatch.setattr(module, "differences", lambda *frames, found=found: found)
+        player.press(0)
+        assert ("blue: the true player" in player.legend.value) == blue

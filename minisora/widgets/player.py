@@ -78,9 +78,14 @@ class Differences:
         return max(abs(a - b) for a, b in zip(self.player, self.true_player, strict=True))
 
     @property
+    def apart(self) -> bool:
+        """Whether the player is missing, or more than a pixel away."""
+        return self.distance is None or self.distance > NEAR
+
+    @property
     def any(self) -> bool:
-        """Whether a tile differs, or the player is more than a pixel away."""
-        return bool(self.tiles.any()) or self.distance is None or self.distance > NEAR
+        """Whether a tile differs, or the players stand apart."""
+        return bool(self.tiles.any()) or self.apart
 
     def words(self) -> str:
         """How much differs."""
@@ -92,6 +97,8 @@ class Differences:
             return tiles
         if self.distance is None:
             return f"{tiles}, the player is missing"
+        if self.distance == 0:
+            return f"{tiles}, the player is in its place"
         unit = "pixel" if self.distance == 1 else "pixels"
         return f"{tiles}, the player is {self.distance} {unit} away"
 
@@ -235,8 +242,11 @@ class Play:
         """The state of both worlds in a line."""
         parts = [f"step {self.now.number}"]
         if self.seconds:
-            rate = f"{1 / self.seconds:.0f} frames a second"
-            parts.append(f"last frame in {1000 * self.seconds:.0f} ms ({rate})")
+            rate = 1 / self.seconds
+            digits = 0 if rate >= 10 else 1  # a slow machine makes less than one a second
+            parts.append(
+                f"last frame in {1000 * self.seconds:.0f} ms ({rate:.{digits}f} frames a second)"
+            )
         parts.append(self.agreement())
         if self.now.left_at is not None or self.now.differences.true_player:
             parts.append(f"now {self.now.differences.words()}")
@@ -290,7 +300,7 @@ def draw_map(frame: np.ndarray, found: Differences, scale: int = MAP_SCALE) -> n
     canvas[:: TILE * scale] = canvas[:, :: TILE * scale] = 225
     for row, column in np.argwhere(found.tiles):
         _outline(canvas, column * TILE * scale, row * TILE * scale, TILE * scale, MODEL_COLOR)
-    if found.distance is None or found.distance > NEAR:
+    if found.apart:
         for position, color in ((found.true_player, TRUE_COLOR), (found.player, MODEL_COLOR)):
             if position:
                 x, y = position
@@ -408,11 +418,14 @@ def read_keys(message: str, after: int) -> list[KeyEvent]:
 
 
 # ipywidgets sends only the newest value of a line while the kernel is busy, so that a value holds
-# the last 16 events. NAME is the class of this player's elements.
+# the last 40 events. Of a held key it holds only the newest "again", so that a key's "up" is not
+# pushed out meanwhile. NAME is the class of this player's elements.
 SEND = """
   const line = document.querySelector('.NAME-line input');
   this.number = Math.max((this.number || 0) + 1, Date.now());
-  this.recent = [...(this.recent || []), kind + ' ' + key + ' ' + this.number].slice(-16);
+  const again = (old) => kind === 'again' && old.startsWith('again ' + key);
+  const earlier = (this.recent || []).filter((old) => !again(old));
+  this.recent = [...earlier, kind + ' ' + key + ' ' + this.number].slice(-40);
   const setter = Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, 'value').set;
   setter.call(line, this.recent.join(','));
   line.dispatchEvent(new Event('input', {bubbles: true}));
@@ -441,15 +454,21 @@ ON_SHOWN = """
   root.addEventListener('click', (event) => {
     if (event.detail && event.target.closest('button')) this.focus();
   });
+  let byMouse = false;
+  root.addEventListener('pointerdown', () => { byMouse = true; }, true);
+  root.addEventListener('keydown', () => { byMouse = false; }, true);
+  root.addEventListener('change', (event) => {
+    if (byMouse && event.target.closest('select, label')) this.focus();
+  });
 """
 STYLE = """<style>
   .NAME-screen { position: relative !important; overflow: visible !important; }
   .NAME-keys { position: absolute !important; left: 0; top: 0; margin: 0 !important; }
   .NAME-model, .NAME-true, .NAME-map { image-rendering: pixelated; background: #fff; }
   .NAME-focus { width: 256px; height: 280px; margin: 2px; cursor: pointer; outline: none;
-    position: relative; animation: NAME-shown 0.2s 0.3s; }
+    position: relative; user-select: none; animation: NAME-shown 0.2s 0.3s; }
   .NAME-focus div { position: absolute; bottom: 0; width: 100%; height: 21px; line-height: 21px;
-    font-size: 13px; text-align: center; background: #fff; color: #000; }
+    font-size: 13px; text-align: center; white-space: nowrap; background: #fff; color: #000; }
   .NAME-focus:focus { box-shadow: 0 0 0 3px #0072B2; }
   .NAME-focus .NAME-on, .NAME-focus:focus .NAME-off { display: none; }
   .NAME-focus:focus .NAME-on { display: block; background: #0072B2; color: #fff; }
@@ -479,8 +498,8 @@ def keys_html(name: str, game: Game, alts: dict[str, str]) -> str:
         f'{STYLE}<div class="NAME-focus" tabindex="0" role="application" aria-label="{label}" '
         f'title="Click here, then use the arrow keys" data-lm-suppress-shortcuts="true" '
         f"{attributes}>"
-        '<div class="NAME-off">click here, then use the arrow keys</div>'
-        '<div class="NAME-on">the arrow keys go to the game</div></div>'
+        '<div class="NAME-off">the model\'s world: click to play</div>'
+        '<div class="NAME-on">the model\'s world: press arrow keys</div></div>'
     )
     return text.replace("KEYS", keys).replace("ALTS", html.escape(quoted)).replace("NAME", name)
 
@@ -567,13 +586,16 @@ class Player:
             layout = w.Layout(width=width)
             return tip(w.Checkbox(value, description=words, indent=False, layout=layout), about)
 
+        policy = "A small program plays, until you press a key; it looks at the true game"
         slow = f"Make frames in {SLOW_STEPS} sampling steps, and show each of them"
         beside = (
             "Show the ground truth: the true game, played with the same actions, and what differs"
         )
         self.controls = {
-            "run": button("ToggleButton", "▶ run", "A clock goes on with the key that is held"),
-            "policy": button("ToggleButton", "let the policy play", "It looks at the true game"),
+            "run": button(
+                "ToggleButton", "▶ run", "A clock goes on with the held key, until you press again"
+            ),
+            "policy": button("ToggleButton", "let the policy play", policy),
             "undo": button("Button", "⟲ undo", f"Back by a step, at most {HISTORY} of them"),
             "new": button("Button", "new game", "Another level: the next seed"),
             "steps": menu("sampling steps", counts, steps, "From noise to a frame", "175px"),
@@ -608,7 +630,7 @@ class Player:
             rows[0].remove("run")
         settings = w.VBox([w.HBox([self.controls[key] for key in row]) for row in rows])
         pictures = w.HBox(
-            [self.screen, *self.ground_truth], layout=w.Layout(height="294px", padding="4px")
+            [self.screen, *self.ground_truth], layout=w.Layout(height="296px", padding="4px")
         )
         below = w.HBox([pad, settings], layout=w.Layout(height="104px"))
         self.box = w.VBox([pictures, self.words, below, self.strip, self.line])
@@ -622,12 +644,15 @@ class Player:
             self.images["true"].value = _png(self.play.true_frame)
             self.images["map"].value = _png(draw_map(self.play.frame, found))
             words = html.escape(found.words())
+            if found.apart:
+                words += "<br>blue: the true player"
             self.legend.value = (
                 f'<div style="font-size:13px;line-height:1.3"><b>what differs</b><br>{words}</div>'
             )
         if self.play.guesses or self.controls["slow"].value:
             self.strip.value = strip_html(self.play.guesses) if self.play.guesses else HINT
-        self.words.value = f'<b style="line-height:1.4">{html.escape(self.play.words())}</b>'
+        style = "font-weight:bold;line-height:1.4"  # two lines have room
+        self.words.value = f'<div style="{style}">{html.escape(self.play.words())}</div>'
         self.controls["undo"].disabled = not self.play.past
 
     # ---------------------------------------- what the reader does
@@ -736,7 +761,9 @@ class Player:
             following = max(following + pause, time.monotonic() + 0.005)
             if following - began > MOST_SECONDS:
                 self.stop()
-                self.words.value = f"stopped after {MOST_SECONDS / 60:.0f} minutes: press run"
+                self.words.value = (
+                    f"stopped after {MOST_SECONDS / 60:.0f} minutes: press the button again"
+                )
             await asyncio.sleep(following - time.monotonic())
 
     def _ipython_display_(self) -> None:
