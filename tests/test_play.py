@@ -16,6 +16,7 @@ from minisora.play.model import PlayModel
 from minisora.train.play import PlayBatches, Plays, play_loss, train_play
 from minisora.train.run import read_run
 from minisora.world.game import frames_of, game_of
+from minisora.world.platform import columns
 from minisora.world.tiles import COIN, board_from_text
 from tests.conftest import small_play_model, small_play_preset
 
@@ -399,6 +400,22 @@ def test_ground_is_known_until_something_new_comes_into_view():
     known = measure.is_known(explores, 16)
     assert not known[:, -1].all()
     assert (known[:, 1:] <= known[:, :-1]).all()  # once lost, it stays lost
+
+
+def test_what_was_never_on_the_screen_is_new_ground():
+    game = game_of("platform")
+    states = measure.draw_games(game, 1, 40, 4, 1).states[0]
+    assert max(columns(state).stop for state in states[:4]) == 10
+    known = measure.known_ground(states[:4], states[4:])
+    assert known[:4].all() and not known[4].all()
+    for state, row in zip(states[4:], known, strict=True):
+        assert row.tolist() == [column < 10 for column in columns(state)]
+    start, far = states[0], replace(states[0], x=100)
+    assert not measure.known_ground([start], [far]).any()
+    assert measure.known_ground([start, far], [far]).all()
+    assert measure.known_ground([far], [replace(start, x=8)]).all(), "all levels begin alike"
+    board = game_of("tiles").new_game(np.random.default_rng(0))
+    assert measure.known_ground([board], [board, board]).tolist() == [[True] * 8] * 2
 
 
 def test_all_figures_are_measured():

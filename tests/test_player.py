@@ -24,12 +24,13 @@ from minisora.widgets.player import (
     render_player,
 )
 from minisora.world.game import GAMES, game_of
-from minisora.world.platform import columns
+from minisora.world.platform import BRICK, columns
 from minisora.world.tiles import board_from_text
 from tests.conftest import small_play_model
 
 ipywidgets = pytest.importorskip("ipywidgets", reason="ipywidgets is not installed")
 CONTEXT = {"tiles": 1, "platform": 4}
+ALL = np.ones(8, dtype=bool)  # every column of the screen is known
 
 
 def tiny(name: str) -> PlayModel:
@@ -173,12 +174,12 @@ def test_tiles_that_differ_are_counted_and_framed():
     rows = "P.o#....\n.B......"
     boards = [board_from_text(rows), board_from_text(rows.replace("o", "."))]
     frame, true = game.render(boards).movedim(1, -1).numpy()
-    found = differences(game, frame, true)
+    found = differences(game, frame, true, ALL)
     assert np.argwhere(found.tiles).tolist() == [[0, 2]]
     assert found.words() == "1 of 64 tiles differs" and found.any
     red = (draw_map(frame, found, 5) == module.MODEL_COLOR).all(axis=2)
     assert red[:20, 40:60].sum() == red.sum() > 0
-    agree = differences(game, true, true)
+    agree = differences(game, true, true, ALL)
     assert agree.words() == "all 64 tiles agree" and not agree.any
 
 
@@ -188,14 +189,14 @@ def test_the_players_distance_is_counted_in_pixels():
     moved = replace(state, x=state.x + 5)
     assert columns(moved) == columns(state)
     frame, true = game.render([moved, state]).movedim(1, -1).numpy()
-    found = differences(game, frame, true)
+    found = differences(game, frame, true, ALL)
     assert found.distance == 5 and found.any and "5 pixels away" in found.words()
     assert not found.tiles.any(), "what the player hides does not count"
     empty = np.zeros_like(frame)
-    lost = differences(game, empty, true)
+    lost = differences(game, empty, true, ALL)
     assert lost.distance is None and lost.any and "missing" in lost.words()
     beside = game.render([replace(state, x=state.x + 1)])[0].movedim(0, -1).numpy()
-    near = differences(game, beside, true)
+    near = differences(game, beside, true, ALL)
     assert near.distance == 1 and not near.any and "1 pixel away" in near.words()
     agree = differences(game, true, true)
     assert not agree.apart and "the player is in its place" in agree.words()
@@ -212,6 +213,35 @@ def test_the_players_distance_is_counted_in_pixels():
 def test_a_slow_machine_makes_more_than_no_frames_a_second(play, seconds, words):
     play.seconds = seconds
     assert words in play.words()
+
+
+def test_tiles_of_new_ground_do_not_count():
+    game = game_of("platform")
+    state = game.new_game(np.random.default_rng(0))
+    level = state.level.copy()
+    level[:, 5:] = BRICK
+    frame, true = game.render([replace(state, level=level), state]).movedim(1, -1).numpy()
+    found = differences(game, frame, true, np.arange(8) < 5)
+    assert not found.any and found.unknown == 24
+    assert found.words() == "all 40 known tiles agree, the player is 0 pixels away"
+    found = differences(game, frame, true, np.arange(8) < 6)
+    assert found.any and np.argwhere(found.tiles)[:, 1].tolist() == [5] * 8
+    assert "8 of 48 known tiles differ" in found.words()
+
+
+def test_the_words_say_when_new_ground_came():
+    play = Play(tiny("platform"))
+    right = play.game.actions.index("right")
+    while play.now.number < 12 and columns(play.now.state).stop <= 8:
+        assert "new ground" not in play.words() and play.now.differences.unknown == 0
+        play.step(right)
+    said = f"new ground since step {play.now.number}, which no model can know"
+    assert said in play.words() and play.now.differences.unknown == 16
+    play.step(right)
+    assert said in play.words(), "it is the first step that counts"
+    play.undo()
+    play.undo()
+    assert "new ground" not in play.words(), "undo takes the new ground back"
 
 
 def test_slow_motion_keeps_every_sampling_step(play):

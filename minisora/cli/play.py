@@ -9,6 +9,7 @@ from minisora.cli.clips import free_name
 from minisora.cli.common import DEVICE, FORCE, MAX_SEED, OUT, SCALE
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
     from minisora.measure.play import Games
@@ -50,7 +51,7 @@ def play(
     force: FORCE = False,
 ) -> None:
     """Play a game inside a model, and say at which step it left the true game."""
-    from minisora.measure.play import compare_games, same_tiles
+    from minisora.measure.play import compare_games, known_ground, same_tiles
     from minisora.play.model import PlayModel
     from minisora.show.clip import Clip
     from minisora.show.media import can_save
@@ -68,18 +69,33 @@ def play(
     Clip(video, caption[:200], game.fps).save(out, scale=scale, force=force)
     shown = f", the first {games.shown} as they were shown to it" if games.shown > 1 else ""
     typer.echo(f"{out}: {video.shape[1]} frames{shown}, {game.name}, seed {seed}")
-    typer.echo(verdict(found.right[0] & same_tiles(found.readings[0], found.ground_truth[0])))
+    states = games.states[0]
+    known = known_ground(states[: games.shown], states[games.shown :])
+    same = same_tiles(found.readings[0], found.ground_truth[0], known)
+    typer.echo(verdict(found.right[0] & same, known))
 
 
-def verdict(right: "torch.Tensor") -> str:
-    """One line: whether (steps,) frames were all as in the true game, or where they were not."""
+def verdict(right: "torch.Tensor", known: "np.ndarray") -> str:
+    """Whether (steps,) frames were all as in the true game, or where they were not.
+
+    Args:
+        known: (steps, columns) bool, as from `known_ground`; a second line says where new ground
+            came, if it did.
+    """
     wrong = (~right).nonzero().flatten().tolist()
-    if not wrong:
-        return f"as the true game for all {len(right)} steps"
-    return (
-        f"left the ground truth at step {wrong[0] + 1}; "
-        f"{len(right) - len(wrong)} of {len(right)} frames are right"
-    )
+    said = f"as the true game for all {len(right)} steps"
+    if wrong:
+        said = (
+            f"left the ground truth at step {wrong[0] + 1}; "
+            f"{len(right) - len(wrong)} of {len(right)} frames are right"
+        )
+    is_new = ~known.all(axis=1)  # (steps,)
+    if is_new.any():
+        said += (
+            f"\nnew ground came into view at step {is_new.argmax() + 1}, which no model can know: "
+            "its tiles are not counted, but a player who walks on it is"
+        )
+    return said
 
 
 def _true_game(model: "PlayModel", actions: str, seed: int, steps: int | None) -> "Games":

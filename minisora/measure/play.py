@@ -199,13 +199,35 @@ def is_right(reading: Any, ground_truth: Any) -> torch.Tensor:
     return torch.from_numpy((distance <= NEAR) & found)
 
 
-def same_tiles(reading: Any, ground_truth: Any) -> torch.Tensor:
-    """Whether each of T frames shows the true tiles, where nobody stands before them."""
+def known_ground(given: Sequence[State], states: Sequence[State]) -> np.ndarray:
+    """Which columns of tiles on the screen a model can know: (T, columns) bool.
+
+    These are the columns that were on the screen in what it was shown, and those of the start,
+    which is the same in every level. A board of *tiles* is on the screen as a whole.
+
+    Args:
+        given: the states that the model was shown, one or more.
+        states: T states, of the same game.
+    """
+    if isinstance(given[0], np.ndarray):  # tiles
+        return np.ones((len(states), given[0].shape[1]), dtype=bool)
+    known = set(range(FIRST_FLAT))
+    for state in given:
+        known.update(columns(state))
+    return np.array([[column in known for column in columns(state)] for state in states])
+
+
+def same_tiles(reading: Any, ground_truth: Any, known: np.ndarray) -> torch.Tensor:
+    """Whether each of T frames shows the true tiles, where nobody stands before them.
+
+    Args:
+        known: (T, columns) bool, as from `known_ground`; other columns do not count.
+    """
     if isinstance(reading, np.ndarray):
         return is_right(reading, ground_truth)
     covered = ground_truth.covered | reading.covered
     same = reading.tiles == ground_truth.tiles
-    agrees = same | covered
+    agrees = same | covered | ~known[:, None]
     return torch.from_numpy(agrees.all(axis=(1, 2)))
 
 

@@ -22,7 +22,7 @@ import torch
 from PIL import Image
 
 from minisora.flow import sigma_schedule
-from minisora.measure.play import NEAR
+from minisora.measure.play import NEAR, known_ground
 from minisora.play.model import PlayModel, Snapshot
 from minisora.sampling import draw_noise
 from minisora.show.clip import to_frames
@@ -58,15 +58,17 @@ class Differences:
     """What a model's frame shows otherwise than the true one.
 
     Args:
-        tiles: (rows, columns) bool, tiles whose kind differs.
+        tiles: (rows, columns) bool, tiles whose kind differs; those of new ground do not count.
         player: x and y of the player in the model's frame, in pixels; None where there is none,
             and in games whose player is a tile.
         true_player: the same in the true frame.
+        unknown: number of tiles of new ground, which no model can know.
     """
 
     tiles: np.ndarray
     player: tuple[int, int] | None = None
     true_player: tuple[int, int] | None = None
+    unknown: int = 0
 
     @property
     def distance(self) -> int | None:
@@ -89,10 +91,11 @@ class Differences:
 
     def words(self) -> str:
         """How much differs."""
-        count, total = int(self.tiles.sum()), self.tiles.size
-        tiles = f"{count} of {total} tiles differ{'s' if count == 1 else ''}"
+        count, total = int(self.tiles.sum()), self.tiles.size - self.unknown
+        which = "known tiles" if self.unknown else "tiles"
+        tiles = f"{count} of {total} {which} differ{'s' if count == 1 else ''}"
         if count == 0:
-            tiles = f"all {total} tiles agree"
+            tiles = f"all {total} {which} agree"
         if self.true_player is None:
             return tiles
         if self.distance is None:
@@ -103,10 +106,15 @@ class Differences:
         return f"{tiles}, the player is {self.distance} {unit} away"
 
 
-def differences(game: Game, frame: np.ndarray, true_frame: np.ndarray) -> Differences:
+def differences(
+    game: Game, frame: np.ndarray, true_frame: np.ndarray, known: np.ndarray
+) -> Differences:
     """Read a model's frame and the true one (H, W, 3) uint8, and say what differs.
 
     Tiles that the player or a moving platform hides in one of them do not count.
+
+    Args:
+        known: (columns,) bool, a row of `known_ground`; tiles of other columns do not count.
     """
     both = torch.from_numpy(np.stack([frame, true_frame])).movedim(3, 1)
     reading = game.read(both)
@@ -114,9 +122,10 @@ def differences(game: Game, frame: np.ndarray, true_frame: np.ndarray) -> Differ
         return Differences(reading[0] != reading[1])
     seen, true = reading.player.tolist()
     covered = reading.covered.any(axis=0)
-    tiles = (reading.tiles[0] != reading.tiles[1]) & ~covered
+    tiles = (reading.tiles[0] != reading.tiles[1]) & ~covered & known
     found = reading.error[0] < MISSING_PLAYER
-    return Differences(tiles, tuple(seen) if found else None, tuple(true))
+    unknown = len(tiles) * int((~known).sum())
+    return Differences(tiles, tuple(seen) if found else None, tuple(true), unknown)
 
 
 @dataclass(frozen=True)
@@ -128,6 +137,7 @@ class Moment:
     state: State
     differences: Differences
     left_at: int | None = None  # the first step whose frame differed
+    new_at: int | None = None  # the first step with ground in view that no model can know
 
 
 @dataclass(frozen=True)
@@ -189,8 +199,9 @@ class Play:
             num_inference_steps=self.num_inference_steps,
             generator=self.generator,
         )
+        self.given = states
         self.past: deque[Moment] = deque(maxlen=self.history)
-        self.now = self._moment(0, states[-1], None)
+        self.now = self._moment(0, states[-1])
 
     def step(self, action: int) -> None:
         """Play one action in both worlds.
@@ -209,7 +220,7 @@ class Play:
         self.seconds = time.perf_counter() - began
         self.guesses = guesses
         self.past.append(self.now)
-        self.now = self._moment(self.now.number + 1, state, self.now.left_at)
+        self.now = self._moment(self.now.number + 1, state, self.now.left_at, self.now.new_at)
 
     def undo(self) -> bool:
         """Go back a step in both worlds; False where there is none to go back to."""
@@ -248,11 +259,15 @@ class Play:
                 f"last frame in {1000 * self.seconds:.0f} ms ({rate:.{digits}f} frames a second)"
             )
         parts.append(self.agreement())
+        if self.now.new_at is not None:
+            parts.append(f"new ground since step {self.now.new_at}, which no model can know")
         if self.now.left_at is not None or self.now.differences.true_player:
             parts.append(f"now {self.now.differences.words()}")
         return " · ".join(parts)
 
-    def _moment(self, number: int, state: State, left_at: int | None) -> Moment:
+    def _moment(
+        self, number: int, state: State, left_at: int | None = None, new_at: int | None = None
+    ) -> Moment:
         """Where both worlds stand now; tensors are copied, because a part keeps its whole alive."""
         now = self.session.now
         kept = tuple(None if part is None else part.clone() for part in now.kept)
@@ -260,10 +275,13 @@ class Play:
             replace(now, tokens=now.tokens.clone(), led_to=now.led_to.clone(), kept=kept)
         )
         true_frame = self.game.render([state])[0].movedim(0, -1).numpy()
-        found = differences(self.game, self.frame, true_frame)
+        known = known_ground(self.given, [state])[0]
+        found = differences(self.game, self.frame, true_frame, known)
         if found.any and left_at is None:
             left_at = number
-        return Moment(number, self.session.now, state, found, left_at)
+        if new_at is None and not known.all():
+            new_at = number
+        return Moment(number, self.session.now, state, found, left_at, new_at)
 
     def _watch(self, guesses: list[Guess]) -> Any:
         """A callback of `Session.step` that keeps every guess beside what it was made from."""
