@@ -1,13 +1,21 @@
 """minisora play, and play in minisora train and evaluate."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from minisora.cli.main import app
+from minisora.config import PlayPreset
+from minisora.measure.play import draw_games
+from minisora.play.model import PlayModel
 from minisora.show.media import as_video
 from minisora.train.run import Run, remember
+from minisora.world.game import frames_of, game_of
+from minisora.world.platform import BRICK
+from tests.conftest import small_play_preset
 
 
 def run(*words: str):
@@ -35,6 +43,77 @@ def test_the_true_game_stands_beside_it(tmp_path, shipped):
     video = as_video(out, fps=10)
     assert video.shape == (3, 7, 32, 66)
     assert (video[..., :32] - video[..., 34:]).abs().mean() < 0.1
+
+
+class Planted:
+    """A stand-in for a model: it shows 40 true states of seed 1, some of them changed on purpose.
+
+    Args:
+        change: makes what is shown from the number of a step, 1 for the first, and its true state.
+    """
+
+    def __init__(self, preset: PlayPreset, change):
+        self.preset, self.game = preset, game_of(preset.game)
+        games = draw_games(self.game, 1, 40, preset.context, seed=1)
+        states = games.states[0][games.shown :]
+        self.states = iter([change(step, state) for step, state in enumerate(states, start=1)])
+
+    def begin(self, *_, **__):
+        return self
+
+    def step(self, _):
+        return frames_of(self.game, [next(self.states)])
+
+
+def played(preset: PlayPreset, change, tmp_path, monkeypatch) -> list[str]:
+    """What the command says of a planted model, after the line that names the file."""
+    monkeypatch.setattr(PlayModel, "load", lambda *_: Planted(preset, change))
+    out = str(tmp_path / "game.png")
+    done = run("play", "policy", "--steps", "40", "--seed", "1", "--out", out, "--scale", "1")
+    assert done.exit_code == 0, said(done)
+    return done.output.splitlines()[1:]
+
+
+def test_a_wrong_tile_is_told_by_its_step(tmp_path, monkeypatch):
+    def change(step, board):
+        wrong = np.array(board)
+        wrong[0, 0] = 1 - min(wrong[0, 0], 1)
+        return wrong if step in (5, 8) else board
+
+    lines = played(small_play_preset("play-tiles"), change, tmp_path, monkeypatch)
+    assert lines == ["left the ground truth at step 5; 38 of 40 frames are right"]
+
+
+def bricks(state, columns: slice):
+    """The state in a level where these columns are all of brick."""
+    level = state.level.copy()
+    level[:, columns] = BRICK
+    return replace(state, level=level)
+
+
+PLATFORM = {  # name → what is wrong, and what is said of it; columns 10 and more were never shown
+    "new ground": (
+        lambda step, state: bricks(state, slice(10, None)),
+        "as the true game for all 40 steps",
+    ),
+    "known ground": (
+        lambda step, state: bricks(state, slice(8)) if step == 4 else state,
+        "left the ground truth at step 4; 39 of 40 frames are right",
+    ),
+    "player": (
+        lambda step, state: replace(state, y=state.y - 3) if step >= 7 else state,
+        "left the ground truth at step 7; 6 of 40 frames are right",
+    ),
+}
+
+
+@pytest.mark.parametrize("wrong", PLATFORM)
+def test_only_what_can_be_known_is_held_against_a_model(wrong, tmp_path, monkeypatch):
+    change, expected = PLATFORM[wrong]
+    preset = small_play_preset("play-platform", context=4)
+    first, second = played(preset, change, tmp_path, monkeypatch)
+    assert first == expected
+    assert second.startswith("new ground came into view at step 5, which no model can know")
 
 
 def test_actions_from_a_file(tmp_path, shipped):
