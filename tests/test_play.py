@@ -13,7 +13,7 @@ from minisora.layers import Attention, KeyValueCache
 from minisora.masks import causal_mask
 from minisora.measure import play as measure
 from minisora.play.model import PlayModel
-from minisora.train.play import PlayBatches, Plays, play_loss, train_play
+from minisora.train.play import PERIOD, PlayBatches, Plays, play_loss, train_play
 from minisora.train.run import read_run
 from minisora.world.game import frames_of, game_of
 from minisora.world.platform import columns
@@ -96,6 +96,39 @@ def test_the_cache_does_not_grow():
         session.step(1)
         sizes.append(size())
     assert len(set(sizes[3:])) == 1
+
+
+@pytest.mark.parametrize("name", ["play-tiles", "play-platform"])
+def test_frames_are_the_same_after_an_hour(name):
+    """Of all that a frame is made from, only the counter of frames goes on growing."""
+    hour = 282 * PERIOD  # frames; at 10 a second it is an hour and 10 seconds
+    model = small_play_model(name, context=3)
+    frames, _ = some_play(model, 4)
+    games = []
+    for number in (0, hour):
+        session = model.begin(frames[:, :1], generator=torch.Generator().manual_seed(0))
+        session.go_back(replace(session.now, number=number))
+        games.append(torch.stack([session.step(action) for action in (1, 2, 0, 3, 4, 1)]))
+        assert session.now.number == number + 6
+    assert torch.allclose(*games, atol=2e-3) and games[0].std() > 0.05
+
+
+@pytest.mark.parametrize("name", ["play-tiles", "play-platform"])
+def test_a_shipped_model_plays_on_after_an_hour(name, shipped):
+    """Its training began at every number of a frame, so that an hour is like the beginning."""
+    model = PlayModel.load(name, "cpu", "float32")
+    games = measure.draw_games(model.game, 2, 1, model.preset.context, 0)
+    shown = measure.draw_frames(model.game, games, 0, games.shown)
+    expected = measure.draw_frames(model.game, games, games.shown, games.shown + 1)[:, 0]
+    frames = []
+    for number in (0, 36_000):
+        generator = torch.Generator().manual_seed(0)
+        before = games.led_to[:, 1 : games.shown]
+        session = model.begin(shown, before, cached=False, generator=generator)
+        session.go_back(replace(session.now, number=session.now.number + number))
+        frames.append(session.step(games.led_to[:, -1]))
+    assert torch.allclose(*frames, atol=0.1)
+    assert (frames[1] - expected).abs().mean() < 0.05
 
 
 # ---------------------------------------------------------------------------------------- sessions
