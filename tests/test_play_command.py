@@ -1,5 +1,6 @@
 """minisora play, and play in minisora train and evaluate."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -212,10 +213,27 @@ def test_a_resume_contradicts_nothing(calls, tmp_path, words, message):
     assert len(calls) == 1
 
 
+@pytest.mark.parametrize(("typed", "games"), [((), 64), (("--prompts", "3"), 3)])
+def test_games_are_fewer_than_prompts(typed, games, monkeypatch, shipped):
+    """512 games of 1,000 steps would take half an hour."""
+    asked = []
+
+    def measure_play(model, count, *_, **__):
+        asked.append(count)
+        return {}
+
+    monkeypatch.setattr("minisora.measure.play.measure_play", measure_play)
+    done = run("evaluate", "--capability", "play", *typed)
+    assert done.exit_code == 0 and asked == [games], said(done)
+
+
 def test_figures_are_printed_and_written(tmp_path, shipped):
     out = tmp_path / "play.json"
     words = ("evaluate", "--capability", "play", "--prompts", "2", "--play-steps", "20")
     done = run(*words, "--json", str(out))
     assert done.exit_code == 0, said(done)
     assert "frames right" in done.output and out.is_file()
+    settings = json.loads(out.read_text(encoding="utf-8"))["settings"]
+    assert settings["dtype"] in ("float32", "bfloat16") and settings["processor"]
+    assert settings["threads"] >= 1 and settings["games"] == 2
     assert "exists" in said(run(*words, "--json", str(out)))

@@ -26,6 +26,7 @@ from minisora.config import GUIDANCE_SCALE
 if TYPE_CHECKING:
     from minisora.pipeline import MiniSora
 
+PROMPTS, GAMES = 512, 64  # a game has 1,000 steps: 512 of them take half an hour
 USED_BY_PLAY = (  # parameters of `evaluate`
     "capability",
     "play_steps",
@@ -45,7 +46,14 @@ def evaluate(
     numbers: Annotated[
         list[int] | None, typer.Argument(help="With --steps: the numbers of steps.", min=1)
     ] = None,
-    prompts: Annotated[int, typer.Option(help="Prompts for each figure.", min=1)] = 512,
+    prompts: Annotated[
+        int | None,
+        typer.Option(
+            help=f"Prompts for each figure, or games of --capability play; {PROMPTS} prompts or "
+            f"{GAMES} games if left out.",
+            min=1,
+        ),
+    ] = None,
     task: Annotated[
         list[str] | None,
         typer.Option(help="Measure this task instead, or all; may be given several times."),
@@ -91,9 +99,11 @@ def evaluate(
         _check_capability(capability, context)
         name = "play-tiles" if preset == "tiny" else preset
         refuse(json_file, force)
-        table = _evaluate_play(name, device, prompts, play_steps, seed, num_inference_steps or 1)
+        games = prompts or GAMES
+        table = _evaluate_play(name, device, games, play_steps, seed, num_inference_steps or 1)
         write_json(json_file, table)
         return
+    prompts = prompts or PROMPTS
     if steps != bool(numbers):
         raise ValueError("numbers of steps come with --steps, as in --steps 1 2 4 8 20")
     if [steps, board, bool(task)].count(True) > 1:
@@ -283,6 +293,7 @@ def _evaluate_play(
     import torch
 
     from minisora.measure.play import measure_play
+    from minisora.measure.speed import processor_name
     from minisora.measure.stats import lines_of
     from minisora.play.model import PlayModel
     from minisora.threads import choose_threads
@@ -294,7 +305,10 @@ def _evaluate_play(
     settings = {
         "model": name,
         "seed": seed,
+        "processor": processor_name(),
         "device": str(model.device),
+        "threads": torch.get_num_threads(),
+        "dtype": str(model.dtype).removeprefix("torch."),
         "torch": torch.__version__,
         "num_inference_steps": steps,
         "games": games,
