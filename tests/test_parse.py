@@ -310,3 +310,26 @@ def test_what_a_tool_cannot_do_is_said(prompt, reason):
 
 def test_a_lamp_may_be_named_first():
     assert parse("a lamp is touched by a red star") == parse("a red star touches a lamp")
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "a red 🔵 circle",
+        "a ball ❤️ moving left",
+        "a red circle moves ←",
+        "a red circle ↗",
+        "a red circle + a blue square",
+        "a circle -> a square",
+        "in the game, the player walks left ⬅️",
+        "a red circle \U0001fae8",  # younger than some Pythons
+    ],
+)
+def test_a_symbol_is_not_left_out_in_silence(prompt):
+    with pytest.raises(ValueError, match="is a symbol, and only words are read; say it in words"):
+        parse(prompt)
+
+
+@pytest.mark.parametrize("around", ["'{}'", "“{}”", "`{}`", "«{}»!", "{}…", "({}) –", "*{}*?"])
+def test_quotes_and_marks_mean_nothing(around):
+    assert parse(around.format("a red circle")) == parse("a red circle")

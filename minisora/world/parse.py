@@ -9,6 +9,7 @@ different ways, or cannot be shown is an error with one sentence that says so.
 """
 
 import re
+import unicodedata
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 
@@ -35,6 +36,8 @@ CELL = r"x(\d+) y(\d+)"
 PATH = re.compile(  # where an object is at the five moments, or all the time
     rf"\b{' '.join(f'{word} {CELL}' for word in WHEN)}\b|\bat {CELL}\b"
 )
+SYMBOLS = ("S", "Co", "Cn")  # categories of Unicode; the last two are signs that it does not know
+QUOTES = "`´"  # are symbols for Unicode
 STRAIGHT = (*DIRECTIONS, "diagonal")  # what "moving" alone may mean
 ANY_STRAIGHT = {"moving", *STRAIGHT}
 
@@ -207,9 +210,10 @@ def parse(prompt: str) -> PromptSpec:
 
     Raises:
         ValueError: an unknown word (the nearest known ones are named), no shape or more than three,
-            something denied or said twice in different ways, something that pixels cannot show, or
-            positions that are not one path for every object.
+            something denied or said twice in different ways, something that pixels cannot show, a
+            symbol, or positions that are not one path for every object.
     """
+    _look_for_symbols(prompt)
     typed = words_of(prompt)
     _look_for_typos(prompt, typed)
     if game_words.is_about_game(typed):
@@ -247,6 +251,16 @@ def _of_game(prompt: str, typed: list[str]) -> PromptSpec:
     if len(paths) > 1:
         raise ValueError(f"{prompt!r} gives {len(paths)} positions for one player")
     return PromptSpec(game=replace(asked, path=paths[0] if paths else None))
+
+
+def _look_for_symbols(prompt: str) -> None:
+    """Refuse signs that mean something, which `words_of` would leave out: emoji, arrows, "+"."""
+    for sign in prompt:
+        if unicodedata.category(sign).startswith(SYMBOLS) and sign not in QUOTES:
+            raise ValueError(
+                f"{sign!r} in {prompt!r} is a symbol, and only words are read; "
+                "say it in words, for example 'a red circle moving left'"
+            )
 
 
 def _look_for_typos(prompt: str, words: list[str]) -> None:
