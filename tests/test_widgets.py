@@ -33,6 +33,7 @@ from minisora.widgets.tokens import TokenExplorer
 from minisora.widgets.watch import Watch
 from minisora.world.families import SOLO_MOTIONS
 from minisora.world.parse import parse
+from minisora.world.rewordings import REWORDINGS
 from minisora.world.scene import TEXTURES
 
 PROMPT = "a red circle"
@@ -207,6 +208,15 @@ def panels(model, batch):
 NAMES = tuple(panels(None, type("Batch", (), {"videos": [None], "captions": [None]})))
 
 
+TYPED = (
+    "noise explorer",
+    "attention explorer",
+    "timeline editor",
+    "prompt builder",
+    "guidance desk",
+)  # have a line for a prompt
+
+
 def any_value(control, rng):
     """A value that a reader could give a control."""
     if hasattr(control, "options"):
@@ -241,6 +251,24 @@ def test_any_state_of_a_widget_gives_a_picture_or_a_message(name, model, batch, 
         assert "<script" not in words + panel.output.value
         if "✗" not in words:
             assert "<img" in panel.output.value, panel.values
+
+
+@pytest.mark.parametrize(
+    ("prompt", "answer"),
+    [("a purple circle", "something purple; objects are red, orange"), ("two stars", "--model")],
+)
+@pytest.mark.parametrize("name", TYPED)
+def test_a_typed_prompt_is_understood_before_anything_is_made(
+    name, prompt, answer, model, batch, monkeypatch
+):
+    """What the world, or the model's part of it, cannot show is answered, and no network runs."""
+    panel = panels(model, batch)[name]()
+    model.tokenizer.rewordings = REWORDINGS  # as of a model that learned the toy world
+    monkeypatch.setattr(model, "dit", None)
+    panel.controls["prompt"].value = prompt
+    panel.press()
+    words = panel.words.value
+    assert "✗" in words and answer in words and "<details>" not in words
 
 
 @pytest.mark.parametrize("name", NAMES)

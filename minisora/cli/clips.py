@@ -362,12 +362,9 @@ class Job:
             ValueError: what it is, and what the world can show.
         """
         from minisora.text import words_of
+        from minisora.world.parse import understand
 
-        if self.model.tokenizer.rewordings:  # it learned the toy world, not someone's own clips
-            from minisora.world.parse import check_known, parse
-
-            vocabulary = self.model.tokenizer.vocabulary
-            check_known(parse(prompt), self.model.preset.world, vocabulary)
+        understand(prompt, self.model)
         known = self.model.tokenizer.words(prompt)
         if known != words_of(prompt):
             typer.echo(f"read as: {' '.join(known)}")

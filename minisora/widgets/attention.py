@@ -13,6 +13,7 @@ from minisora.measure.network import AttentionMaps, attention_maps, attention_of
 from minisora.pipeline import MiniSora
 from minisora.show.clip import to_frames
 from minisora.widgets.common import Html, Panel, line, menu, page, side_by_side, slider, still
+from minisora.world.parse import understand
 
 CIVIDIS = np.array(
     [(0, 34, 78), (53, 69, 108), (102, 105, 112), (148, 142, 119), (200, 184, 102), (254, 232, 56)],
@@ -106,8 +107,9 @@ def render_attention(
         cache: forward passes made before, by prompt, noise level and seed; filled here.
 
     Raises:
-        ValueError: a token, block, head, noise level or word that is not there.
+        ValueError: a token, block, head or noise level that is not there; or as `understand`.
     """
+    understand(prompt, model)
     cache = {} if cache is None else cache
     key = (prompt, round(sigma, 3), seed)
     if key not in cache:

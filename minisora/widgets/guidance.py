@@ -21,7 +21,7 @@ from minisora.widgets.common import (
     slider,
     table,
 )
-from minisora.world.parse import parse
+from minisora.world.parse import parse, understand
 
 
 def word_bars(fractions: list[tuple[str, float]]) -> str:
@@ -49,8 +49,9 @@ def render_guidance(
     """Show a prompt at guidance 0, 1 and the chosen scale, and what each word changes.
 
     Raises:
-        ValueError: as `MiniSora.generate`.
+        ValueError: as `understand` and `MiniSora.generate`.
     """
+    understand(prompt, model)
     scales = sorted({0.0, 1.0, float(guidance_scale)})
     steps = num_inference_steps or None
     videos = at_scales(model, prompt, negative_prompt, scales, steps, seed, upsample)

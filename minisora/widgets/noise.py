@@ -14,6 +14,7 @@ from minisora.pipeline import MiniSora
 from minisora.show.latents import LatentBasis, latent_basis, latents_to_rgb
 from minisora.show.plots import figure_html, new_axes
 from minisora.widgets.common import Html, Panel, film, line, menu, page, side_by_side, slider, table
+from minisora.world.parse import understand
 
 SCHEDULES = {  # name → line style and Okabe-Ito colour
     "rectified flow": ("-", "#0072B2"),
@@ -98,8 +99,9 @@ def render_noise(
     """Show a clip (3, T, H, W) at noise level sigma, the network's velocity, and its guess of x_0.
 
     Raises:
-        ValueError: sigma outside of [0, 1], an unknown word, an unknown schedule.
+        ValueError: sigma outside of [0, 1], an unknown schedule; or as `understand`.
     """
+    understand(prompt, model)
     if not 0 <= sigma <= 1:
         raise ValueError(f"sigma={sigma} is not in [0, 1]; 0 is clean, 1 is noise")
     x_0 = model.encode(video[None])

@@ -31,7 +31,7 @@ from minisora.widgets.common import (
 )
 from minisora.world.captions import background_words
 from minisora.world.families import SOLO_MOTIONS
-from minisora.world.parse import parse
+from minisora.world.parse import parse, understand
 from minisora.world.phrases import MOTION_WORDS
 from minisora.world.scene import BACKGROUND_COLORS, COLORS, SHAPES, SIZES, TEXTURES
 
@@ -77,8 +77,9 @@ def render_prompt(model: MiniSora, state: PromptState) -> PromptResult:
     """Make the clip of a state, and show the noise, the guesses of x_0, the latents and frames.
 
     Raises:
-        ValueError: as `MiniSora.generate`.
+        ValueError: as `understand` and `MiniSora.generate`.
     """
+    understand(state.prompt, model)
     began = time.perf_counter()
     longer = state.prompt
     if state.upsample:

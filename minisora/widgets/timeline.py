@@ -27,6 +27,7 @@ from minisora.widgets.common import (
     slider,
     tip,
 )
+from minisora.world.parse import understand
 
 
 @dataclass(frozen=True)
@@ -235,6 +236,7 @@ class TimelineEditor(Panel):
         self.output.value = Clip(self.clip, f"clip {len(self.history) - 1}", scale=5).html()
 
     def _render(self, prompt: str, seed: int, **_: Any) -> Html:
+        understand(prompt, self.model)
         before = self.clip
         after = run(self.model, before, self.plan, prompt, seed)
         fps = self.model.preset.fps

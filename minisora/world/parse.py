@@ -1,6 +1,7 @@
 """What a prompt asks for.
 
     prompt ── parse ──► PromptSpec
+    prompt, model ── understand ──► PromptSpec, and the model knows all of it
 
 `parse` reads every caption back exactly, so that a judge can hold a clip against any prompt in this
 language; what a prompt leaves out is free. Nothing is guessed and no word is without effect: an
@@ -14,6 +15,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 
 from minisora.inputs import reword
+from minisora.pipeline import MiniSora
 from minisora.text import words_of
 from minisora.world import game_words, phrases
 from minisora.world.captions import OPPOSITE, POSITION_WORDS, WHEN, plural, speed_of, turning_of
@@ -741,6 +743,23 @@ def _cut_of(said: dict[str, str] | None) -> tuple[tuple[str, ...], str] | None:
         return None
     colors, texture = _background_of(said)
     return (colors or tuple(phrases.BACKGROUND_WORDS), texture or "plain")
+
+
+def understand(prompt: str, model: MiniSora) -> PromptSpec | None:
+    """What a prompt asks of a model, before anything is generated.
+
+    Returns:
+        None where the model learned someone's own clips, and not the toy world: any of its words
+        are right.
+
+    Raises:
+        ValueError: as `parse` and `check_known`.
+    """
+    if not model.tokenizer.rewordings:
+        return None
+    asked = parse(prompt)
+    check_known(asked, model.preset.world, model.tokenizer.vocabulary)
+    return asked
 
 
 def check_known(spec: PromptSpec, world: str, vocabulary: Collection[str] | None = None) -> None:
