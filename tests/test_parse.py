@@ -92,6 +92,15 @@ def test_verbs_put_who_does_it_first():
                 ObjectSpec("square", "blue", motion="up"),
             ],
         ),
+        ("a star circles on a gray grid", [ObjectSpec("star", motion="circling")]),
+        (
+            "a tiny star circles clockwise",
+            [ObjectSpec("star", size="small", motion="circling", turning="clockwise")],
+        ),
+        ("a red ball circles", [ObjectSpec("circle", "red", motion="circling")]),
+        ("a cube that circles", [ObjectSpec("square", motion="circling")]),
+        ("two stars circle", [ObjectSpec("star", motion="circling")] * 2),
+        ("a star and circles", [ObjectSpec("star"), ObjectSpec("circle"), ObjectSpec("circle")]),
         (
             "a red circle moving left, then standing still",
             [ObjectSpec("circle", "red", motion="left", then="stops")],
@@ -219,6 +228,7 @@ def test_a_model_refuses_what_it_never_saw():
         ("a red square moving left, then spinning", "events that the world does not show"),
         ("a red square falling, then moving left", "events that the world does not show"),
         ("a circle hits a square, then moves up", "events that the world does not show"),
+        ("a star slowly circles", "something slow that does not move straight"),
         ("a star growing clockwise", "only what spins or circles goes one way round"),
         ("a red circle touches a blue square", "only a lamp is touched"),
         ("a lamp touches a red circle", "only a lamp is touched"),
@@ -292,6 +302,36 @@ def test_what_people_say_becomes_what_captions_say():
 )
 def test_the_may_speak_of_what_was_named(prompt, same):
     assert parse(prompt) == parse(same)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "motions"),
+    [
+        ("a red ball and a blue ball move right", ["right", "right"]),
+        ("a red ball and a blue ball fall", ["falling", "falling"]),
+        ("a red ball, a blue box and a star stand still", ["still"] * 3),
+        ("a red ball and a blue ball are moving to the left", ["left", "left"]),
+        ("a red ball and a blue ball that are growing", ["growing", "growing"]),
+        ("a red ball and a blue ball moving right", [None, "right"]),
+        ("a red ball falls and a blue ball moves left", ["falling", "left"]),
+        ("a star grows, and a red ball and a blue ball move up", ["growing", "up", "up"]),
+        ("make a red ball fall and a blue ball rise", ["falling", "up"]),
+        ("two red balls fall and a star moves up", ["falling", "falling", "up"]),
+    ],
+)
+def test_a_plural_verb_is_about_all_that_were_named(prompt, motions):
+    assert [thing.motion for thing in parse(prompt).objects] == motions
+
+
+def test_are_is_about_all_that_were_named():
+    assert parse("a star and a ring are red").objects == (
+        ObjectSpec("star", "red"),
+        ObjectSpec("ring", "red"),
+    )
+    with pytest.raises(ValueError, match="two things at once: motion 'falling' and 'up'"):
+        parse("two balls are falling and are moving up")
+    with pytest.raises(ValueError, match="two things at once: color 'red' and 'blue'"):
+        parse("a red star and a ring are blue")
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from minisora.text import words_of
 from minisora.world import game_words, phrases
 from minisora.world.captions import OPPOSITE, POSITION_WORDS, WHEN, plural, speed_of, turning_of
 from minisora.world.game_words import GameSpec
-from minisora.world.rewordings import GAME_REWORDINGS, REWORDINGS
+from minisora.world.rewordings import GAME_REWORDINGS, OF_SEVERAL, REWORDINGS
 from minisora.world.scene import (
     COLORS,
     DIRECTIONS,
@@ -114,12 +114,13 @@ OTHER_PHRASES: dict[str, Meaning] = {
     "both": ("both", "both"),
     "that": ("filler", "that"),
     "that is": ("filler", "that"),
-    "that are": ("filler", "that"),
+    "are": ("plural", "are"),
+    "that are": ("plural", "are"),
     "starting": ("filler", "starting"),
     "there are": ("filler", "there"),
     "there is": ("filler", "there"),
 }
-FILLERS = ("a", "an", "the", "and", "is", "are", "on", "first", "while", "when", "with", "of")
+FILLERS = ("a", "an", "the", "and", "is", "on", "first", "while", "when", "with", "of")
 
 
 def _lexicon() -> dict[tuple[str, ...], Meaning]:
@@ -224,7 +225,7 @@ def parse(prompt: str) -> PromptSpec:
         raise ValueError(
             f"{prompt!r} is not understood; say for example 'a red circle moving left'"
         )
-    text = " ".join(reword(typed, REWORDINGS))
+    text = " ".join(reword(typed, OF_SEVERAL))
     paths = [_path(match) for match in PATH.finditer(text)]
     words = PATH.sub("", text).split()
     sentence = _Sentence(prompt)
@@ -370,7 +371,8 @@ class _Sentence:
     definite: bool = False  # the next noun may be one that was named: "the"
     before_noun: bool = False  # what is said belongs to the next noun
     focus: int = 0  # index of the object of which something is said
-    all_of_them: bool = False  # … or to all nouns: after "both", and after a plural
+    all_of_them: bool = False  # … or to all nouns: after "both", "are", and after a plural
+    plural: bool = False  # after "are": a motion is said of all that have none yet
     named: int | None = None  # index of the object that the last noun spoke of again
     doer: int = 0  # index of the object that the verb is about
     furthest: int = 0  # index of the last object that an ordinal speaks of
@@ -551,6 +553,10 @@ class _Sentence:
     def _both(self, word: str) -> None:
         self.all_of_them = True
 
+    def _plural(self, word: str) -> None:
+        """ "a star and a ring are falling", and "a star and a ring fall"."""
+        self.all_of_them = self.plural = True
+
     def _ordinal(self, index: str) -> None:
         """ "the second small": what follows is about that object, in the order of naming."""
         self.furthest = max(self.furthest, int(index))
@@ -576,6 +582,7 @@ class _Sentence:
         return fitting[0] if len(fitting) == 1 else None
 
     def _noun(self, shape: str, count: int) -> None:
+        self.plural = False
         self.named = self._named_before(shape)
         if self.named is not None:
             self.focus = self.named
@@ -655,7 +662,10 @@ class _Sentence:
     def _of_objects(self, name: str, value: str) -> None:
         if not self.objects:
             self._say(self.waiting, name, value)
-        for thing in self._meant():
+        meant = self._meant()
+        if self.plural and name == "motion":  # "a star grows, and a ring and a heart move up"
+            meant = [thing for thing in meant if name not in thing] or meant
+        for thing in meant:
             self._say(thing, name, value)
 
     def _meant(self) -> list[dict[str, str]]:

@@ -10,8 +10,8 @@ by another one.
 
 from itertools import product
 
-from minisora.world.phrases import PLURALS
-from minisora.world.scene import COLORS
+from minisora.world.phrases import PLURALS, SHAPE_WORDS
+from minisora.world.scene import COLORS, SHAPES
 
 WAYS = ("left", "right", "up", "down")
 NOUNS = {
@@ -86,8 +86,9 @@ PLURAL_VERBS = {  # what several do, and what one is made to do
     "shrink": "shrinking",
     "stop": "stopping",
     "stand still": "standing still",
+    "fall down": "falling down",
+    "twirl": "spinning",
     "do not move": "not moving",
-    "are not moving": "not moving",
 }
 STILL = (
     "still",
@@ -124,7 +125,6 @@ MOTIONS = {
     "descends": "sinks",
     "drops down": "falls down",
     "dropping down": "falling down",
-    "fall down": "falling down",
     "hops": "jumps",
     "hopping": "jumping",
     "bounces on the floor": "bounces",
@@ -368,12 +368,26 @@ def _rewordings() -> dict[str, str]:
     found |= dict.fromkeys(TAKES_A_BITE, "takes a bite out of")
     found |= dict.fromkeys(COMES_OUT, "")
     found |= dict.fromkeys(CUTS, "cut to")
+    found |= _circling()
     found |= _going()
     found |= _falling()
     found |= _camera()
     found |= _painting()
     found |= GAME_REWORDINGS
     found |= {phrase: phrase for phrase in AS_THEY_ARE}
+    return found
+
+
+def _circling() -> dict[str, str]:
+    """ "a star circles": after a noun that is what it does."""
+    found = {"that circles": "that is circling", "then circles": "then circling"}
+    nouns = {word: word for shape in SHAPES for word in SHAPE_WORDS[shape]} | NOUNS
+    for word, known in nouns.items():
+        found[f"{word} circles"] = f"{known} is circling"
+        several = PLURALS.get(known, f"{known}s")
+        found[f"{PLURALS.get(word, f'{word}s')} circle"] = f"{several} circling"
+    for word in ("slowly", "quickly"):
+        found[f"{word} circles"] = f"is circling {word}"
     return found
 
 
@@ -467,5 +481,13 @@ def _game() -> dict[str, str]:
     return found
 
 
+def _plural() -> dict[str, str]:
+    """Verbs that say by their form that several do it: "move" → "are moving"."""
+    verbs = PLURAL_VERBS | {verb: participle for verb, (participle, _) in GOING.items()}
+    verbs |= {verb: GOING[same][0] for (verb, _, _), same in OTHER_GOING.items()}
+    return {verb: f"are {participle}" for verb, participle in verbs.items()}
+
+
 GAME_REWORDINGS = _game()
 REWORDINGS = _rewordings()
+OF_SEVERAL = REWORDINGS | _plural()  # the same with "are", which no caption has before a verb
