@@ -228,6 +228,20 @@ def test_a_model_refuses_what_it_never_saw():
         ("a red square moving left, then spinning", "events that the world does not show"),
         ("a red square falling, then moving left", "events that the world does not show"),
         ("a circle hits a square, then moves up", "events that the world does not show"),
+        ("a dark red ball", "each in one shade; say 'on a dark background'"),
+        ("a red ball and a light green box", "each in one shade"),
+        ("a navy blue ball", "each in one shade; say 'on a navy background'"),
+        ("a lamp that is on", "a lamp is off until something touches it"),
+        ("the lamp is on", "a lamp is off until something touches it"),
+        ("a red ball on a blue square", "is 'above' it or 'falls onto' it"),
+        ("a red ball moves left a little", "a size without an object, as in 'a little'"),
+        ("a red ball grows a little", "a size without an object"),
+        ("the camera zooms in slowly on a red ball", "the camera a speed, and it has only one"),
+        ("fast camera pans left, a red ball", "the camera a speed"),
+        ("the camera slowly pans left, a red ball", "the camera a speed"),
+        ("the camera pans quickly to the left", "the camera a speed"),
+        ("a red ball, the camera zooms in fast", "the camera a speed"),
+        ("two circles, one red and one blue", "as in 'a red circle and a blue circle'"),
         ("a star slowly circles", "something slow that does not move straight"),
         ("a star growing clockwise", "only what spins or circles goes one way round"),
         ("a red circle touches a blue square", "only a lamp is touched"),
@@ -321,6 +335,17 @@ def test_the_may_speak_of_what_was_named(prompt, same):
 )
 def test_a_plural_verb_is_about_all_that_were_named(prompt, motions):
     assert [thing.motion for thing in parse(prompt).objects] == motions
+
+
+def test_the_speed_beside_a_camera_may_be_an_object_s():
+    for prompt in (
+        "the camera zooms in, fast red circle moving left",
+        "a red circle moving left fast, the camera zooms in",
+        "the camera is zooming in on a fast red circle moving left",
+    ):
+        asked = parse(prompt)
+        assert asked.camera == ("zooms in",)
+        assert asked.objects == (ObjectSpec("circle", "red", motion="left", speed="fast"),)
 
 
 def test_are_is_about_all_that_were_named():

@@ -42,6 +42,23 @@ SYMBOLS = ("S", "Co", "Cn")  # categories of Unicode; the last two are signs tha
 QUOTES = "`´"  # are symbols for Unicode
 STRAIGHT = (*DIRECTIONS, "diagonal")  # what "moving" alone may mean
 ANY_STRAIGHT = {"moving", *STRAIGHT}
+ADJECTIVES = ("size", "color", "speed")  # kinds of phrases that may stand before a noun
+SCENERY = ("background", "shade", "texture", "background word")  # and of those about backgrounds
+CAMERA_SPEED = (
+    "gives the camera a speed, and it has only one: say 'the camera pans left' alone, or 'slowly' "
+    "or 'fast' right after what an object does"
+)
+ON = (
+    "says 'on' of no background, as in 'on a black grid'; what is over another object is 'above' "
+    "it or 'falls onto' it, and a lamp is off until something touches it"
+)
+SIZE_ALONE = (
+    "has a size without an object, as in 'a little'; what moves, moves slowly or fast: say for "
+    "example 'a red circle moving left slowly'"
+)
+COUNT_ALONE = (
+    "has a number without a noun; name every object, as in 'a red circle and a blue circle'"
+)
 
 
 @dataclass(frozen=True)
@@ -130,7 +147,7 @@ def _lexicon() -> dict[tuple[str, ...], Meaning]:
         "size": phrases.SIZE_WORDS,
         "color": phrases.COLOR_WORDS,
         "shape": phrases.SHAPE_WORDS,
-        "speed": phrases.SPEED_WORDS,
+        "adverb": phrases.SPEED_WORDS,
         "turning": phrases.TURNING_WORDS,
         "relation": phrases.RELATION_WORDS,
         "background": phrases.BACKGROUND_WORDS,
@@ -199,6 +216,7 @@ def _camera_lexicon() -> dict[tuple[str, ...], str]:
 LEXICON = _lexicon()
 CAMERA_LEXICON = _camera_lexicon()
 LONGEST = max(map(len, LEXICON))  # words
+SPEEDS = {phrase[0] for phrase, (kind, _) in LEXICON.items() if kind in ("speed", "adverb")}
 NOUNS = {phrase[0] for phrase, (kind, _) in LEXICON.items() if kind in ("shape", "shapes")}
 KNOWN = {*POSITION_WORDS, *" ".join(REWORDINGS).split()}
 KNOWN |= {word for phrase in (*LEXICON, *CAMERA_LEXICON) for word in phrase}
@@ -231,7 +249,7 @@ def parse(prompt: str) -> PromptSpec:
     sentence = _Sentence(prompt)
     meanings = list(_phrases(words, prompt))
     for i, (kind, value) in enumerate(meanings):
-        sentence.take(kind, value, _what_follows(meanings[i + 1 :]))
+        sentence.take(kind, value, meanings[i + 1 :])
     spec = sentence.finish()
     if words and not spec.objects:
         raise ValueError(f"{prompt!r} names no shape; name one of {', '.join(SHAPES)}")
@@ -281,12 +299,9 @@ def _look_for_typos(prompt: str, words: list[str]) -> None:
     raise ValueError(f"unknown in {prompt!r}: {', '.join(wrong)}; did you mean {meant!r}?")
 
 
-def _what_follows(meanings: list[Meaning]) -> str:
-    """The kind of the next phrase that is no adjective."""
-    for kind, _ in meanings:
-        if kind not in ("size", "color", "speed"):
-            return kind
-    return ""
+def _what_follows(meanings: list[Meaning], over: Collection[str] = ADJECTIVES) -> str:
+    """The kind of the next phrase that is none of some kinds."""
+    return next((kind for kind, _ in meanings if kind not in over), "")
 
 
 def _path(match: re.Match[str]) -> tuple[tuple[int, int], ...]:
@@ -323,9 +338,12 @@ def _phrases(words: list[str], prompt: str) -> Iterator[Meaning]:
             if phrase in CAMERA_LEXICON:
                 yield "camera", CAMERA_LEXICON[phrase]
                 start += len(phrase)
-                start += words[start : start + 1] == ["over"]
+                on = words[start : start + 1] == ["on"] and _begins_with_a_noun(words[start + 1 :])
+                start += on or words[start : start + 1] == ["over"]
                 break
         else:
+            if not SPEEDS.isdisjoint(words[start : start + 2]):
+                raise ValueError(f"{prompt!r} {CAMERA_SPEED}")
             raise ValueError(
                 f"{prompt!r} does not say what the camera does; it pans left, right, up or down, "
                 "zooms in or out, or looks away and back"
@@ -367,7 +385,7 @@ class _Sentence:
     waiting: dict[str, str] = field(default_factory=dict)  # what is said of a noun yet to come
     count: int = 1  # of the nouns yet to come
     previous: str = ""  # the kind of the phrase before
-    article: bool = False  # the phrase before begins what the next noun ends
+    article: str = ""  # the phrase before, if it begins what the next noun ends
     definite: bool = False  # the next noun may be one that was named: "the"
     before_noun: bool = False  # what is said belongs to the next noun
     focus: int = 0  # index of the object of which something is said
@@ -380,21 +398,51 @@ class _Sentence:
     next_event: bool = False  # after "then"
     color_next: bool = False  # after "turns"
 
-    def take(self, kind: str, value: str, follows: str) -> None:
-        """Add one phrase. follows: see `_what_follows`."""
-        self.before_noun = follows in ("shape", "shapes")
-        if kind == "color" and follows in ("background word", "texture") and not self.color_next:
-            raise ValueError(
-                f"{self.prompt!r} asks for a {value} background; "
-                f"backgrounds are {', '.join(phrases.BACKGROUND_WORDS)}"
-            )
+    def take(self, kind: str, value: str, after: list[Meaning]) -> None:
+        """Add one phrase. after: the phrases that follow."""
+        self.before_noun = _what_follows(after) in ("shape", "shapes")
+        self._check_company(kind, value, after)
         getattr(self, f"_{kind.replace(' ', '_')}")(value)
         self.previous = kind
-        self.article = kind == "filler" and value in ("a", "an", "the", "and")
+        self.article = value if value in ("a", "an", "the", "and") else ""
         if value in ("a", "an", "the"):
             self.definite = value == "the"
         elif kind not in ("filler", "size", "color"):
             self.definite = False
+
+    def _check_company(self, kind: str, value: str, after: list[Meaning]) -> None:
+        """Refuse a phrase that says something only beside others than it has."""
+        follows = _what_follows(after)
+        colored = kind == "color" and not self.color_next
+        if colored and follows in ("background word", "texture"):
+            problem = (
+                f"asks for a {value} background; backgrounds are "
+                f"{', '.join(phrases.BACKGROUND_WORDS)}"
+            )
+        elif kind in ("background", "shade") and self.before_noun:
+            problem = (
+                f"asks for an object in a colour of backgrounds; objects are {', '.join(COLORS)}, "
+                f"each in one shade; say 'on a {value} background' of what is behind them"
+            )
+        elif kind in ("speed", "adverb") and self._is_of_camera(kind, after):
+            problem = CAMERA_SPEED
+        elif value == "on" and _what_follows(after, (*ADJECTIVES, "filler")) not in SCENERY:
+            problem = ON
+        elif kind == "size" and self.article == "a" and not self.before_noun:
+            problem = SIZE_ALONE
+        elif kind == "count" and self.objects and not self.before_noun:
+            problem = COUNT_ALONE
+        else:
+            return
+        raise ValueError(f"{self.prompt!r} {problem}")
+
+    def _is_of_camera(self, kind: str, after: list[Meaning]) -> bool:
+        """Whether a speed is the camera's: "slowly zooms in", "a fast camera"."""
+        if after[:1] == [("filler", "starting")]:  # "…, slowly, starting at the left"
+            return False
+        if self.previous == "camera":
+            return kind == "adverb" or not self.before_noun  # not "zooms in, fast circle"
+        return _what_follows(after) == "camera" and self.previous != "motion"
 
     def finish(self) -> PromptSpec:
         """Give what still waits to the last object ("moving left, a circle"), and check."""
@@ -589,11 +637,6 @@ class _Sentence:
             self.all_of_them = False
             self.waiting = {}
             return
-        if self.previous in ("background", "shade"):
-            raise ValueError(
-                f"{self.prompt!r} asks for an object in a colour of backgrounds; "
-                f"objects are {', '.join(COLORS)}"
-            )
         if self.next_event:
             raise ValueError(
                 f"{self.prompt!r} says what another object does then; "
@@ -652,6 +695,9 @@ class _Sentence:
             self._say(self.waiting, "speed", value)
         else:
             self._of_objects("speed", value)
+
+    def _adverb(self, value: str) -> None:
+        self._speed(value)
 
     def _turning(self, value: str) -> None:
         self._of_objects("turning", value)
