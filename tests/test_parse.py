@@ -242,6 +242,20 @@ def test_a_model_refuses_what_it_never_saw():
         ("the camera pans quickly to the left", "the camera a speed"),
         ("a red ball, the camera zooms in fast", "the camera a speed"),
         ("two circles, one red and one blue", "as in 'a red circle and a blue circle'"),
+        ("a slightly large ball", "slow or fast, and no more"),
+        ("a ball moves left a bit", "slow or fast, and no more"),
+        ("a very red ball", "'very small' or 'very fast'"),
+        ("a ball falls gently", "something slow that does not move straight"),
+        ("a bright red ball", "'bright' says nothing of an object.*each in one shade"),
+        ("a nonred circle", "'nonred' says nothing of an object"),
+        ("a red-blue circle", "'red-blue' says nothing of an object"),
+        ("a red circle does not fall", "denies something"),
+        ("there is never a red circle", "denies something"),
+        ("a red circle leaves the frame and comes back", "say to which side"),
+        ("a red circle passes behind a blue wall", "a wall is gray"),
+        ("a red or blue circle", "choose one, for example 'a red circle'"),
+        ("a ball moves to a box", "say for example 'moving to the left'"),
+        ("the camera follows a slow ball", "does not say what the camera does"),
         ("a star slowly circles", "something slow that does not move straight"),
         ("a star growing clockwise", "only what spins or circles goes one way round"),
         ("a red circle touches a blue square", "only a lamp is touched"),
@@ -274,6 +288,16 @@ def test_mistakes_say_the_way_out(prompt, message):
         ("two red balls falling", ["falling", "falling"]),
         ("a box slides from left to right", ["right"]),
         ("a red circle and a blue square", [None, None]),
+        ("a ball slides down", ["down"]),
+        ("two boxes roll up", ["up", "up"]),
+        ("a ball glides diagonally", ["diagonal"]),
+        ("an image of a red circle", [None]),
+        ("show me a picture of a red circle", [None]),
+        ("a red circle never moves", ["still"]),
+        ("a still camera, a red circle moving left", ["left"]),
+        ("a red ball exits to the right and returns", ["leaving right"]),
+        ("a red ball and a star fall from the sky", ["falling", "falling"]),
+        ("just a red ball", [None]),
     ],
 )
 def test_as_people_type_it(prompt, motions):
@@ -335,6 +359,23 @@ def test_the_may_speak_of_what_was_named(prompt, same):
 )
 def test_a_plural_verb_is_about_all_that_were_named(prompt, motions):
     assert [thing.motion for thing in parse(prompt).objects] == motions
+
+
+@pytest.mark.parametrize(
+    ("prompt", "same"),
+    [
+        ("a ball moves gently left", "a ball moves left slowly"),
+        ("a ball slides very slowly to the right", "a ball moves to the right slowly"),
+        ("a box goes quickly up", "a box moves up fast"),
+        ("a ball moves slowly left of a box", "a ball moving slowly to the left of a box"),
+        ("a ball moves left of a box", "a ball moving to the left of a box"),
+        ("a very large ball", "a huge ball"),
+        ("a really fast small ball moving up", "a fast small ball moving up"),
+        ("a steady camera and a star", "a star, the camera is not moving"),
+    ],
+)
+def test_how_something_moves_is_kept(prompt, same):
+    assert parse(prompt) == parse(same)
 
 
 def test_the_speed_beside_a_camera_may_be_an_object_s():

@@ -137,7 +137,7 @@ OTHER_PHRASES: dict[str, Meaning] = {
     "there are": ("filler", "there"),
     "there is": ("filler", "there"),
 }
-FILLERS = ("a", "an", "the", "and", "is", "on", "first", "while", "when", "with", "of")
+FILLERS = ("a", "an", "the", "and", "is", "on", "first", "while", "when", "with")
 
 
 def _lexicon() -> dict[tuple[str, ...], Meaning]:
@@ -215,6 +215,7 @@ def _camera_lexicon() -> dict[tuple[str, ...], str]:
 
 LEXICON = _lexicon()
 CAMERA_LEXICON = _camera_lexicon()
+CAMERA_VERBS = {phrase[0] for phrase in CAMERA_LEXICON}
 LONGEST = max(map(len, LEXICON))  # words
 SPEEDS = {phrase[0] for phrase, (kind, _) in LEXICON.items() if kind in ("speed", "adverb")}
 NOUNS = {phrase[0] for phrase, (kind, _) in LEXICON.items() if kind in ("shape", "shapes")}
@@ -342,7 +343,10 @@ def _phrases(words: list[str], prompt: str) -> Iterator[Meaning]:
                 start += on or words[start : start + 1] == ["over"]
                 break
         else:
-            if not SPEEDS.isdisjoint(words[start : start + 2]):
+            begins = not {*SPEEDS, *CAMERA_VERBS}.isdisjoint(words[start : start + 1])
+            if begins and not SPEEDS.isdisjoint(
+                words[start : start + 5]
+            ):  # "pans to the left fast"
                 raise ValueError(f"{prompt!r} {CAMERA_SPEED}")
             raise ValueError(
                 f"{prompt!r} does not say what the camera does; it pans left, right, up or down, "
@@ -353,9 +357,9 @@ def _phrases(words: list[str], prompt: str) -> Iterator[Meaning]:
 def _goes_on(phrase: tuple[str, ...], after: list[str]) -> bool:
     """Whether a phrase means something else, because of the words after it.
 
-    "moving to the left of a square" says a side, and "falls on a grid" where.
+    "moving left of a square" says a side, and "falls on a grid" where.
     """
-    if phrase[-3:-1] == ("to", "the"):
+    if phrase[-1] in ("left", "right") and LEXICON[phrase][0] == "motion":
         return after[:1] == ["of"]
     if phrase[-1] == "on" and LEXICON[phrase] == ("verb", "falls onto"):
         return not _begins_with_a_noun(after)

@@ -14,6 +14,16 @@ from minisora.world.phrases import PLURALS, SHAPE_WORDS
 from minisora.world.scene import COLORS, SHAPES
 
 WAYS = ("left", "right", "up", "down")
+SPEEDS = {
+    "slowly": "slowly",
+    "fast": "fast",
+    "quickly": "quickly",
+    "gently": "slowly",
+    "rapidly": "quickly",
+    "very slowly": "slowly",
+    "very fast": "fast",
+    "very quickly": "quickly",
+}
 NOUNS = {
     "dot": "circle",
     "sphere": "ball",
@@ -45,11 +55,26 @@ ADJECTIVES = {
     "dark gray": "gray",
     "dark grey": "grey",
     "rapidly": "quickly",
+    "gently": "slowly",
+    "softly": "slowly",
     "upward": "up",
     "downward": "down",
     "diagonal": "diagonally",
 }
-MEANS_LITTLE = ("very", "really", "just", "only", "slightly", "gently", "thanks", "thank you")
+MEANS_LITTLE = ("just", "only", "thanks", "thank you")  # a clip shows what is said, and no more
+VERY = {  # of two sizes and two speeds
+    "large": "huge",
+    "big": "huge",
+    "huge": "huge",
+    "small": "tiny",
+    "little": "tiny",
+    "tiny": "tiny",
+    "slow": "slow",
+    "slowly": "slowly",
+    "fast": "fast",
+    "quick": "quick",
+    "quickly": "quickly",
+}
 NUMBERS = {
     "1": "one",
     "2": "two",
@@ -87,6 +112,7 @@ PLURAL_VERBS = {  # what several do, and what one is made to do
     "stop": "stopping",
     "stand still": "standing still",
     "fall down": "falling down",
+    "fall from the sky": "falling down",
     "twirl": "spinning",
     "do not move": "not moving",
 }
@@ -108,6 +134,8 @@ STILL = (
     "without movement",
     "no movement",
     "no motion",
+    "never moves",
+    "never moving",
     "doesn t move",
     "isn t moving",
     "don t move",
@@ -150,6 +178,12 @@ MOTIONS = {
     "expands": "grows",
     "expanding": "growing",
 }
+LEAVES = {"leaves the frame": "leaves", "exits": "leaves", "leaves": "leaves"}
+LEAVES |= {"leaving the frame": "leaving", "exiting": "leaving", "leaving": "leaving"}
+RETURNS = {
+    "leaves": ("and returns", "and comes back"),
+    "leaving": ("and returning", "and coming back"),
+}
 LANDS = {
     "lands onto": "lands on",
     "landing onto": "landing on",
@@ -181,6 +215,8 @@ TAKES_A_BITE = ("takes a bite of", "takes a bite from", "taking a bite of", "tak
 LAMPS = {
     "is touched by": "lights up when",
     "is lit by": "lights up when",
+    "is lit up by": "lights up when",
+    "is turned on by": "lights up when",
     "is switched on by": "lights up when",
     "touching": "touches",
     "turns on": "lights up",
@@ -213,10 +249,9 @@ COMES_OUT = (
     "and appears on the other side",
 )
 CAMERA = {
-    "static camera": "the camera does not move",
-    "fixed camera": "the camera does not move",
     "camera stays still": "camera does not move",
-    "camera is still": "camera does not move",
+    "camera stands still": "camera does not move",
+    "camera doesn t move": "camera does not move",
     "camera turns away and back": "camera looks away and back",
     "camera looks away and then back": "camera looks away and back",
     "camera looks away and returns": "camera looks away and back",
@@ -301,6 +336,13 @@ TAKEN = {  # what the player of the game takes → how captions say it
     "a key": "the key",
 }
 BACKGROUNDS = {"in front of": "on", "against": "on"}
+PICTURES = (
+    ("an", "image"),
+    ("a", "picture"),
+    ("a", "photo"),
+    ("a", "photograph"),
+    ("a", "drawing"),
+)
 POLITE = {
     "i want": "i want to see",
     "i want a video of": "i want to see",
@@ -328,6 +370,8 @@ POLITE = {
     "an animation of": "a video of",
     "animation of": "a video of",
     "a movie of": "a video of",
+    **{f"{article} {word} of": "a video of" for article, word in PICTURES},
+    **{f"{word} of": "a video of" for _, word in PICTURES},
 }
 AS_THEY_ARE = (  # phrases of captions that begin with something above
     "from left to right",
@@ -361,6 +405,8 @@ def _rewordings() -> dict[str, str]:
     for table in (SIDES, PLACES, BACKGROUNDS, POLITE, LANDS):
         found |= table
     found |= dict.fromkeys(MEANS_LITTLE, "")
+    for much, (word, known) in product(("very", "really"), VERY.items()):
+        found[f"{much} {word}"] = known
     found |= dict.fromkeys(STILL, "standing still")
     found |= dict.fromkeys(HITS, "hits")
     found |= dict.fromkeys(IS_HIT, "is hit by")
@@ -370,6 +416,7 @@ def _rewordings() -> dict[str, str]:
     found |= dict.fromkeys(CUTS, "cut to")
     found |= _circling()
     found |= _going()
+    found |= _leaving()
     found |= _falling()
     found |= _camera()
     found |= _painting()
@@ -392,7 +439,7 @@ def _circling() -> dict[str, str]:
 
 
 def _going() -> dict[str, str]:
-    """Verbs that say a way, in all of their forms, with a speed before it, and behind walls."""
+    """Verbs that say a way, in all of their forms, a speed before a way, and behind walls."""
     known = {form: form for forms in GOING.values() for form in forms}
     for verb, (participle, _) in GOING.items():
         known[verb] = participle
@@ -400,16 +447,35 @@ def _going() -> dict[str, str]:
         known |= {verb: GOING[same][0], participle: GOING[same][0], finite: GOING[same][1]}
     known["traveling"] = "moving"
     found = {verb: form for verb, form in known.items() if verb != form}
+    across = ("left", "right", "to the left", "to the right")
+    for (speed, told), way in product(SPEEDS.items(), (*across, "up", "down", "diagonally")):
+        found[f"{speed} {way}"] = f"{way} {told}"
+        if way in across:
+            found[f"{speed} {way} of"] = f"{told} {way} of"
     for verb, form in known.items():
-        for speed in ("slowly", "fast", "quickly"):
-            for way in ("left", "right"):
-                found[f"{verb} {speed} to the {way}"] = f"{form} to the {way} {speed}"
+        if form.startswith(("slid", "roll")):  # captions say these of left and right alone
+            moves = "moving" if form.endswith("ing") else "moves"
+            for way in ("up", "down", "diagonally"):
+                found[f"{verb} {way}"] = f"{moves} {way}"
+                found[f"{verb} slowly {way}"] = f"{moves} {way} slowly"
     for way in ("up", "down"):
         for verb in ("going", "goes", "flying", "flies"):
             found[f"{verb} {way}wards"] = f"{verb} {way}"
     for verb in (*BEHIND, *known):
         for article in ("a", "the"):
             found[f"{verb} behind {article} wall"] = "passes behind a wall"
+    for verb, gray in product((*BEHIND, "passes"), ("gray", "grey")):
+        found[f"{verb} behind a {gray} wall"] = "passes behind a wall"
+    return found
+
+
+def _leaving() -> dict[str, str]:
+    """ "leaves the frame to the left and returns"."""
+    found = {}
+    for (verb, known), way in product(LEAVES.items(), ("left", "right")):
+        *_, comes_back = RETURNS[known]
+        for back in RETURNS[known]:
+            found[f"{verb} to the {way} {back}"] = f"{known} to the {way} {comes_back}"
     return found
 
 
@@ -424,6 +490,7 @@ def _falling() -> dict[str, str]:
     falls = dict.fromkeys(("falls", "drops", "lands", "falls down"), "falls down")
     falls |= dict.fromkeys(("falling", "dropping", "landing", "falling down"), "falling down")
     for verb, form in falls.items():
+        found[f"{verb} from the sky"] = form
         for on in ("on", "onto", "to"):
             for floor in ("floor", "ground"):
                 found[f"{verb} {on} the {floor}"] = form
@@ -436,6 +503,10 @@ def _falling() -> dict[str, str]:
 def _camera() -> dict[str, str]:
     """ "zoom in on", "pan left", "camera pans to the left"."""
     found = dict(CAMERA)
+    for word in ("still", "static", "fixed", "steady"):
+        for article in ("", "a ", "the "):
+            found[f"{article}{word} camera"] = "the camera does not move"
+        found[f"camera is {word}"] = "camera does not move"
     for way in ("in", "out"):
         for verb in ("zoom", "zooms", "zooming"):
             found[f"camera {verb} {way} on"] = f"camera zooms {way} over"

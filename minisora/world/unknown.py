@@ -18,7 +18,14 @@ OFF = (
     "a wall hides what passes behind it, and only what falls onto another object bounces off it: "
     "say 'a red circle falls onto a blue square'"
 )
-WALL = "a wall hides what passes behind it: say 'a red circle passes behind a wall'"
+WALL = "a wall is gray and hides what passes behind it: say 'a red circle passes behind a wall'"
+SPEED = "what moves straight is slow or fast, and no more: say 'a red circle moving left slowly'"
+VERY = "only a size or a speed is very much so: say for example 'very small' or 'very fast'"
+OR = "choose one, for example 'a red circle'"
+LEAVES = "say to which side: 'a red circle leaves to the left and comes back'"
+WHERE_TO = (
+    "say for example 'moving to the left', 'at the top left' or 'to the left of a blue square'"
+)
 TURNS = "say for example 'a red circle turns blue'"
 AFTER = "one object does two things: say for example 'first moving up, then moving left'"
 PLACE = "say where something begins, for example 'at the top left' or 'in the middle'"
@@ -30,7 +37,12 @@ TOPICS = (  # words that are often typed, and what to say instead
     ("scene changes switches shot cut cuts", CUT),
     ("paint paints painting draws drawing line", PAINTS),
     ("off", OFF),
-    ("wall fence", WALL),
+    ("wall fence behind pass passes passing hides", WALL),
+    ("bit slightly somewhat quite rather", SPEED),
+    ("very really so", VERY),
+    ("or either", OR),
+    ("leave leaves leaving exits comes returns back", LEAVES),
+    ("to", WHERE_TO),
     ("until before after later", AFTER),
     ("from", TURNS),
     ("in", PLACE),
@@ -46,11 +58,16 @@ CLOSE = 0.65  # how alike a misspelt word and a known one are, from 0 to 1
 
 
 def mended(words: Sequence[str], known: Collection[str]) -> str | None:
-    """The words with the nearest known one for each unknown one; None where one has none."""
+    """The words with the nearest known one for each unknown one; None where one has none.
+
+    What is denied, joined by a hyphen, or a word of TOPICS is no slip of a known word.
+    """
     found = []
     for word in words:
         near = [word]
         if word not in known:
+            if word in DENIALS or word in HINTS or "-" in word or word.startswith("non"):
+                return None
             near = difflib.get_close_matches(word, sorted(known), n=1, cutoff=CLOSE)
         if not near or (len(word) < 3 and word not in known):
             return None
@@ -65,7 +82,7 @@ def explain(words: Sequence[str], start: int, nouns: Collection[str], prompt: st
         nouns: words that name an object.
     """
     word = words[start]
-    if word in DENIALS:
+    if not {*DENIALS}.isdisjoint(words[start : start + 2]):  # "no", or "does not"
         return (
             f"{word!r} in {prompt!r} denies something, which the world cannot show; "
             "say what there should be instead"
@@ -87,12 +104,13 @@ def explain(words: Sequence[str], start: int, nouns: Collection[str], prompt: st
             f"{prompt!r} asks for something {word}; objects are {_or(list(COLORS))}, "
             f"backgrounds {_or(list(BACKGROUND_COLORS))}"
         )
-    before, after = words[:start], words[start + 1 : start + 2]
+    before = words[:start]
     looks = {*COLORS, *_flat(phrases.SIZE_WORDS), *_flat(phrases.SPEED_ADJECTIVES)}
+    after = [later for later in words[start + 1 :] if later not in looks]
     if after and after[0] in nouns:
         return (
             f"{word!r} says nothing of an object in this world; "
-            f"they are {_or(list(COLORS))}, small or large, and slow or fast"
+            f"they are {_or(list(COLORS))}, each in one shade, small or large, and slow or fast"
         )
     names_a_thing = not before or before[-1] in (*ARTICLES, *looks, "of")
     if names_a_thing or set(before).isdisjoint(nouns):
