@@ -5,6 +5,7 @@ import pytest
 from minisora.inputs import reword
 from minisora.text import words_of
 from minisora.world.captions import VOCABULARY
+from minisora.world.dataset import ToyWorld
 from minisora.world.parse import CAMERA_LEXICON, LEXICON, ObjectSpec, PromptSpec, check_known, parse
 from minisora.world.rewordings import REWORDINGS
 
@@ -172,6 +173,35 @@ def test_a_model_refuses_what_it_never_saw():
         check_known(parse(prompt), "tiny")
     for prompt in ("a red circle hits a star", "a brush paints a line", "a red circle falls"):
         check_known(parse(prompt), "whole", older)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "message"),
+    [
+        ("a star hits a ring, the camera zooms in", "several objects and a camera that moves"),
+        ("a star and a ring, cut to white hills", "several objects and a cut"),
+        ("two stars moving left, then moving up", "several objects and a second event"),
+        ("a ball passes behind a wall, the camera pans up", "a wall and a camera that moves"),
+        ("the camera pans left over a star on a grid, cut to white hills", "moves and a cut"),
+        ("a brush paints a line, cut to white hills", "a line that is painted and a cut"),
+        ("a star moves left, then stops, the camera pans up", "moves and a second event"),
+        ("a circle, a square and a star", "three objects of this world look alike"),
+        ("two red circles and one blue square", "name at most two that differ"),
+        ("three circles, the second small", "name at most two that differ"),
+    ],
+)
+@pytest.mark.parametrize("world", ["whole", "tiny"])
+def test_what_no_clip_shows_together_is_refused(prompt, message, world):
+    asked = parse(prompt)
+    with pytest.raises(ValueError, match=message):
+        check_known(asked, world)
+
+
+def test_what_is_shown_together_is_known():
+    world = ToyWorld(world="whole")
+    for i in range(100):
+        for text in world.captions(world.scene(i), 3):
+            check_known(parse(text), "whole", VOCABULARY)
 
 
 @pytest.mark.parametrize(

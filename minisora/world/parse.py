@@ -832,6 +832,7 @@ def check_known(spec: PromptSpec, world: str, vocabulary: Collection[str] | None
     Raises:
         ValueError: what it is, and which model knows it.
     """
+    _check_together(spec)
     if world == "whole":
         if spec.game and vocabulary is not None and not set(game_words.NAMES) <= set(vocabulary):
             raise ValueError(
@@ -860,6 +861,29 @@ def check_known(spec: PromptSpec, world: str, vocabulary: Collection[str] | None
     for name, wanted in asked.items():
         if wanted:
             raise ValueError(f"this model never saw {name}; ask for --model base")
+
+
+def _check_together(spec: PromptSpec) -> None:
+    """Refuse what no clip of any world shows together; see `families`."""
+    motions = [str(thing.motion) for thing in spec.objects]
+    asked = {
+        "several objects": len(spec.objects) > 1,
+        "a line that is painted": spec.verb == "paints",
+        "a wall": spec.wall,
+        "a camera that moves": spec.camera not in (None, ("still",)),
+        "a cut": spec.cut is not None,
+        "a second event": any(thing.then for thing in spec.objects),
+        "an object that leaves and comes back": any(map(_leaves, motions)),
+    }
+    first, second, *_ = [*(name for name, wanted in asked.items() if wanted), "", ""]
+    if second:
+        raise ValueError(f"no clip of this world shows {first} and {second}; ask for one of them")
+    looks = {replace(thing, place=None, path=None) for thing in spec.objects}
+    if len(spec.objects) > 2 and len(looks) > 1:
+        raise ValueError(
+            "three objects of this world look alike and do the same, as in 'three red circles "
+            "moving left'; name at most two that differ"
+        )
 
 
 def _leaves(motion: str) -> bool:
