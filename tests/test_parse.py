@@ -1,9 +1,12 @@
 """A prompt, as people type it, becomes what it asks for, or one sentence about what is wrong."""
 
+import json
+
 import pytest
 
 from minisora.inputs import reword
-from minisora.text import words_of
+from minisora.pipeline import SHIPPED
+from minisora.text import Tokenizer, words_of
 from minisora.world.captions import VOCABULARY
 from minisora.world.dataset import ToyWorld
 from minisora.world.parse import CAMERA_LEXICON, LEXICON, ObjectSpec, PromptSpec, check_known, parse
@@ -261,6 +264,7 @@ def test_what_is_shown_together_is_known():
         ("a dark red ball", "each in one shade; say 'on a dark background'"),
         ("a red ball and a light green box", "each in one shade"),
         ("a navy blue ball", "each in one shade; say 'on a navy background'"),
+        ("a lamp is lit", "does not say what touches the lamp"),
         ("a lamp that is on", "a lamp is off until something touches it"),
         ("the lamp is on", "a lamp is off until something touches it"),
         ("a red ball on a blue square", "is 'above' it or 'falls onto' it"),
@@ -469,3 +473,46 @@ def test_a_symbol_is_not_left_out_in_silence(prompt):
 @pytest.mark.parametrize("around", ["'{}'", "“{}”", "`{}`", "«{}»!", "{}…", "({}) –", "*{}*?"])
 def test_quotes_and_marks_mean_nothing(around):
     assert parse(around.format("a red circle")) == parse("a red circle")
+
+
+# ------------------------------------------------------------------------------ the shipped models
+
+AS_TYPED = (
+    "a lamp is touched by a red ball",
+    "a lamp is lit by a blue box",
+    "a star circles on a gray grid",
+    "a red ball and a blue ball fall from the sky",
+    "a picture of a very small ring that never moves",
+    "a ball rolls gently down",
+    "a steady camera, and a ball leaves the frame to the left and returns",
+    "can you make 2 cubes drift slowly to the right?",
+    "a pac-man eats a donut",
+    "a bulb glows when a disk touches it",
+)
+
+
+def shipped(name: str) -> dict:
+    return json.loads((SHIPPED / name / "model.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", ["tiny", "base"])
+def test_a_shipped_model_has_the_rewordings_of_today(name):
+    """Else `python -m data.experiments.update_words NAME` writes them."""
+    assert shipped(name)["rewordings"] == REWORDINGS
+
+
+@pytest.mark.parametrize("name", ["tiny", "base"])
+def test_a_shipped_model_reads_what_the_parser_takes(name):
+    about = shipped(name)
+    tokenizer = Tokenizer(about["vocabulary"], rewordings=REWORDINGS)
+    world = "whole" if name == "base" else "tiny"
+    read = 0
+    for prompt in AS_TYPED:
+        try:
+            check_known(parse(prompt), world, about["vocabulary"])
+        except ValueError as error:
+            assert "this model" in str(error), prompt
+            continue
+        tokenizer([prompt])
+        read += 1
+    assert read >= {"base": len(AS_TYPED), "tiny": 4}[name]

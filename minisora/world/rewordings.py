@@ -153,6 +153,8 @@ MOTIONS = {
     "descends": "sinks",
     "drops down": "falls down",
     "dropping down": "falling down",
+    "flies diagonally": "moves diagonally",
+    "flying diagonally": "moving diagonally",
     "hops": "jumps",
     "hopping": "jumping",
     "bounces on the floor": "bounces",
@@ -214,6 +216,7 @@ BITES = ("eats", "eating", "biting", "bites into", "bites a piece out of", "eats
 TAKES_A_BITE = ("takes a bite of", "takes a bite from", "taking a bite of", "taking a bite out of")
 LAMPS = {
     "is touched by": "lights up when",
+    "is lit": "lights up",
     "is lit by": "lights up when",
     "is lit up by": "lights up when",
     "is turned on by": "lights up when",
@@ -457,7 +460,8 @@ def _going() -> dict[str, str]:
             moves = "moving" if form.endswith("ing") else "moves"
             for way in ("up", "down", "diagonally"):
                 found[f"{verb} {way}"] = f"{moves} {way}"
-                found[f"{verb} slowly {way}"] = f"{moves} {way} slowly"
+                for speed in ("slowly", "gently", "fast", "quickly"):
+                    found[f"{verb} {speed} {way}"] = f"{moves} {way} {SPEEDS[speed]}"
     for way in ("up", "down"):
         for verb in ("going", "goes", "flying", "flies"):
             found[f"{verb} {way}wards"] = f"{verb} {way}"
