@@ -43,7 +43,13 @@ QUOTES = "`´"  # are symbols for Unicode
 STRAIGHT = (*DIRECTIONS, "diagonal")  # what "moving" alone may mean
 ANY_STRAIGHT = {"moving", *STRAIGHT}
 ADJECTIVES = ("size", "color", "speed")  # kinds of phrases that may stand before a noun
-SCENERY = ("background", "shade", "texture", "background word")  # and of those about backgrounds
+SCENERY = (
+    "background",
+    "shade",
+    "texture",
+    "pattern",
+    "background word",
+)  # and of those about backgrounds
 CAMERA_SPEED = (
     "gives the camera a speed, and it has only one: say 'the camera pans left' alone, or 'slowly' "
     "or 'fast' right after what an object does"
@@ -52,6 +58,11 @@ ON = (
     "says 'on' of no background, as in 'on a black grid'; what is over another object is 'above' "
     "it or 'falls onto' it, and a lamp is off until something touches it"
 )
+PATTERN = (
+    "says of an object what only a background is; say for example 'on a striped navy background' "
+    "or 'on a plain white background'"
+)
+OTHER_SHAPE = "asks for an object that becomes another; only its colour changes: 'turns blue'"
 SIZE_ALONE = (
     "has a size without an object, as in 'a little'; what moves, moves slowly or fast: say for "
     "example 'a red circle moving left slowly'"
@@ -179,7 +190,7 @@ def _lexicon() -> dict[tuple[str, ...], Meaning]:
     found |= {f"the {word}": ("ordinal", str(i)) for i, word in enumerate(phrases.ORDINALS)}
     for texture in ("plain", "striped"):
         value = {"plain": "plain", "striped": "stripes"}[texture]
-        found[texture] = ("texture", value)
+        found[texture] = ("pattern", value)
     found["landscape"] = ("texture", "hills")
     found["with hills"] = ("texture", "hills")
     found["background"] = ("background word", "background")
@@ -423,6 +434,10 @@ class _Sentence:
                 f"asks for a {value} background; backgrounds are "
                 f"{', '.join(phrases.BACKGROUND_WORDS)}"
             )
+        elif kind == "pattern" and self.before_noun:
+            problem = PATTERN
+        elif kind == "color" and self.color_next and self.before_noun:
+            problem = OTHER_SHAPE
         elif kind in ("background", "shade") and self.before_noun:
             problem = (
                 f"asks for an object in a colour of backgrounds; objects are {', '.join(COLORS)}, "
@@ -770,6 +785,9 @@ class _Sentence:
     def _texture(self, value: str) -> None:
         self._say(self._scenery(), "texture", value)
 
+    def _pattern(self, value: str) -> None:
+        self._texture(value)
+
     def _background_word(self, word: str) -> None:
         self._scenery().setdefault("texture", "plain")
 
@@ -878,6 +896,8 @@ def _check_together(spec: PromptSpec) -> None:
     first, second, *_ = [*(name for name, wanted in asked.items() if wanted), "", ""]
     if second:
         raise ValueError(f"no clip of this world shows {first} and {second}; ask for one of them")
+    if spec.wall and not {*motions} <= {"None", "moving", "left", "right"}:
+        raise ValueError("what passes behind a wall moves left or right in this world, and no more")
     looks = {replace(thing, place=None, path=None) for thing in spec.objects}
     if len(spec.objects) > 2 and len(looks) > 1:
         raise ValueError(

@@ -60,6 +60,9 @@ ADJECTIVES = {
     "upward": "up",
     "downward": "down",
     "diagonal": "diagonally",
+    "counter-clockwise": "counterclockwise",
+    "counter clockwise": "counterclockwise",
+    "anti-clockwise": "counterclockwise",
 }
 MEANS_LITTLE = ("just", "only", "thanks", "thank you")  # a clip shows what is said, and no more
 VERY = {  # of two sizes and two speeds
@@ -283,6 +286,9 @@ ORDER = {
     "they": "both",
     "they both": "both",
     "which": "that",
+    "that s": "that is",
+    "starts": "starting",
+    **{f"then {way}": f"then moving {way}" for way in WAYS},
 }
 SIDES = {
     "on the left of": "to the left of",
@@ -293,6 +299,7 @@ SIDES = {
     "underneath": "under",
     "beneath": "under",
 }
+CORNERS = ("top left", "top right", "bottom left", "bottom right")
 PLACES = {
     "in the center": "in the middle",
     "in the centre": "in the middle",
@@ -301,6 +308,13 @@ PLACES = {
     "on the right": "at the right",
     "on the left side": "at the left",
     "on the right side": "at the right",
+    "from the left to the right": "from left to right",
+    "from the right to the left": "from right to left",
+    **{
+        f"{at} the {place} corner": f"at the {place}"
+        for at, place in product(("in", "at"), CORNERS)
+    },
+    **{f"in the {place}": f"at the {place}" for place in CORNERS},
     "from the top": "starting at the top",
     "from the bottom": "starting at the bottom",
     "of the screen": "",

@@ -22,6 +22,7 @@ WALL = "a wall is gray and hides what passes behind it: say 'a red circle passes
 SPEED = "what moves straight is slow or fast, and no more: say 'a red circle moving left slowly'"
 VERY = "only a size or a speed is very much so: say for example 'very small' or 'very fast'"
 OR = "choose one, for example 'a red circle'"
+CAMERA = "the camera does one thing: say for example 'the camera zooms in'"
 LEAVES = "say to which side: 'a red circle leaves to the left and comes back'"
 WHERE_TO = (
     "say for example 'moving to the left', 'at the top left' or 'to the left of a blue square'"
@@ -42,6 +43,7 @@ TOPICS = (  # words that are often typed, and what to say instead
     ("very really so", VERY),
     ("or either", OR),
     ("leave leaves leaving exits comes returns back", LEAVES),
+    ("pan pans panning zoom zooms zooming", CAMERA),
     ("to", WHERE_TO),
     ("until before after later", AFTER),
     ("from", TURNS),
