@@ -440,6 +440,8 @@ def test_are_is_about_all_that_were_named():
     )
     with pytest.raises(ValueError, match="two things at once: motion 'falling' and 'up'"):
         parse("two balls are falling and are moving up")
+    with pytest.raises(ValueError, match="two things at once: motion 'falling' and 'up'"):
+        parse("a falling star and a box are both moving up")
     with pytest.raises(ValueError, match="two things at once: color 'red' and 'blue'"):
         parse("a red star and a ring are blue")
 

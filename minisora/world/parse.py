@@ -43,13 +43,7 @@ QUOTES = "`´"  # are symbols for Unicode
 STRAIGHT = (*DIRECTIONS, "diagonal")  # what "moving" alone may mean
 ANY_STRAIGHT = {"moving", *STRAIGHT}
 ADJECTIVES = ("size", "color", "speed")  # kinds of phrases that may stand before a noun
-SCENERY = (
-    "background",
-    "shade",
-    "texture",
-    "pattern",
-    "background word",
-)  # and of those about backgrounds
+SCENERY = ("background", "shade", "texture", "pattern", "background word")  # kinds, too
 CAMERA_SPEED = (
     "gives the camera a speed, and it has only one: say 'the camera pans left' alone, or 'slowly' "
     "or 'fast' right after what an object does"
@@ -354,15 +348,18 @@ def _phrases(words: list[str], prompt: str) -> Iterator[Meaning]:
                 start += on or words[start : start + 1] == ["over"]
                 break
         else:
-            begins = not {*SPEEDS, *CAMERA_VERBS}.isdisjoint(words[start : start + 1])
-            if begins and not SPEEDS.isdisjoint(
-                words[start : start + 5]
-            ):  # "pans to the left fast"
-                raise ValueError(f"{prompt!r} {CAMERA_SPEED}")
-            raise ValueError(
-                f"{prompt!r} does not say what the camera does; it pans left, right, up or down, "
-                "zooms in or out, or looks away and back"
-            )
+            raise ValueError(f"{prompt!r} {_wrong_with_camera(words[start:])}")
+
+
+def _wrong_with_camera(after: list[str]) -> str:
+    """What cannot be read in the words after "the camera"."""
+    speaks_of_it = not {*SPEEDS, *CAMERA_VERBS}.isdisjoint(after[:1])
+    if speaks_of_it and not SPEEDS.isdisjoint(after[:5]):  # "pans to the left fast"
+        return CAMERA_SPEED
+    return (
+        "does not say what the camera does; it pans left, right, up or down, "
+        "zooms in or out, or looks away and back"
+    )
 
 
 def _goes_on(phrase: tuple[str, ...], after: list[str]) -> bool:
@@ -619,6 +616,7 @@ class _Sentence:
 
     def _both(self, word: str) -> None:
         self.all_of_them = True
+        self.plural = False
 
     def _plural(self, word: str) -> None:
         """ "a star and a ring are falling", and "a star and a ring fall"."""
