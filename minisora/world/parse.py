@@ -56,6 +56,10 @@ PATTERN = (
     "says of an object what only a background is; say for example 'on a striped navy background' "
     "or 'on a plain white background'"
 )
+COLOR_SPEED = (
+    "gives a change of colour a speed, and it comes at once: say 'a red circle turns blue'"
+)
+CUT = "does not say which background a cut leads to, as in 'cut to a white background'"
 OTHER_SHAPE = "asks for an object that becomes another; only its colour changes: 'turns blue'"
 SIZE_ALONE = (
     "has a size without an object, as in 'a little'; what moves, moves slowly or fast: say for "
@@ -442,6 +446,10 @@ class _Sentence:
             )
         elif kind in ("speed", "adverb") and self._is_of_camera(kind, after):
             problem = CAMERA_SPEED
+        elif kind == "adverb" and follows == "turns" and self.previous != "motion":
+            problem = COLOR_SPEED
+        elif kind == "cut" and _what_follows(after, (*ADJECTIVES, "filler")) not in SCENERY:
+            problem = CUT
         elif value == "on" and _what_follows(after, (*ADJECTIVES, "filler")) not in SCENERY:
             problem = ON
         elif kind == "size" and self.article == "a" and not self.before_noun:

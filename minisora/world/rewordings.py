@@ -218,6 +218,8 @@ IS_HIT = ("is pushed by", "is struck by", "is bumped by", "gets hit by", "gets p
 BITES = ("eats", "eating", "biting", "bites into", "bites a piece out of", "eats a piece of")
 TAKES_A_BITE = ("takes a bite of", "takes a bite from", "taking a bite of", "taking a bite out of")
 LAMPS = {
+    "lamp is off": "lamp",
+    "lamp that is off": "lamp",
     "is touched by": "lights up when",
     "is lit": "lights up",
     "is lit by": "lights up when",
@@ -256,6 +258,8 @@ COMES_OUT = (
 )
 CAMERA = {
     "camera stays still": "camera does not move",
+    "no camera movement": "the camera does not move",
+    "no camera motion": "the camera does not move",
     "camera stands still": "camera does not move",
     "camera doesn t move": "camera does not move",
     "camera turns away and back": "camera looks away and back",
@@ -288,6 +292,9 @@ ORDER = {
     "which": "that",
     "that s": "that is",
     "starts": "starting",
+    "and stops": "and then stops",
+    "and stopping": "and then stopping",
+    "both of them": "both",
     **{f"then {way}": f"then moving {way}" for way in WAYS},
 }
 SIDES = {
