@@ -23,7 +23,6 @@ CLIPS = {  # name of the file → sentence, seed
     "order": ("a red circle moving right, then moving up", 0),
     "hit": ("a large green square hits a small orange circle", 1),
     "three": ("three cyan squares moving left", 0),
-    "zoom": ("a large yellow star on a gray grid, the camera zooms in", 0),
 }
 
 
