@@ -206,7 +206,7 @@ def test_the_players_distance_is_counted_in_pixels():
     beside = game.render([replace(state, x=state.x + 1)])[0].movedim(0, -1).numpy()
     near = differences(game, beside, true, ALL)
     assert near.distance == 1 and not near.any and "1 pixel away" in near.words()
-    agree = differences(game, true, true)
+    agree = differences(game, true, true, ALL)
     assert not agree.apart and "the player is in its place" in agree.words()
     for differs in (found, lost):
         assert differs.apart
@@ -231,7 +231,7 @@ def test_tiles_of_new_ground_do_not_count():
     frame, true = game.render([replace(state, level=level), state]).movedim(1, -1).numpy()
     found = differences(game, frame, true, np.arange(8) < 5)
     assert not found.any and found.unknown == 24
-    assert found.words() == "all 40 known tiles agree, the player is 0 pixels away"
+    assert found.words() == "all 40 known tiles agree, the player is in its place"
     found = differences(game, frame, true, np.arange(8) < 6)
     assert found.any and np.argwhere(found.tiles)[:, 1].tolist() == [5] * 8
     assert "8 of 48 known tiles differ" in found.words()

@@ -706,7 +706,8 @@ def limits() -> str:
             f"`minisora limits --clips {count} --json data/results/limits.json` (notebook 12). "
             + settings_of(result),
             "Clips that start from true ones, and losses, have no upsampled column. *Floor*: the "
-            "same figure of true clips after the compressor.",
+            "same figure of true clips after the compressor; of *preference*, which makes no clip, "
+            "the pairs that the judge itself does not tell apart.",
             table(["part", "clips", "figure", "as typed", "upsampled"], lines),
         ]
     )
