@@ -293,7 +293,10 @@ def test_arrow_keys_play_the_game(open_notebook):
     panel.locator("select").select_option("2")
     assert focused.is_visible(), "the arrow keys would choose from the menu"
 
-    times = [page.evaluate(PRESS, [MOVES[i % 4], PATIENCE]) for i in range(40)]
+    times = []
+    for i in range(40):
+        page.wait_for_timeout(50)  # twenty keys a second
+        times.append(page.evaluate(PRESS, [MOVES[i % 4], PATIENCE]))
     moved = [time for time in times if time is not None]  # a wall stops some of them
     assert len(moved) >= 5, times
     print(
