@@ -290,8 +290,9 @@ def test_arrow_keys_play_the_game(open_notebook):
         panel.get_by_text("ground truth beside").click()
         assert focused.is_visible(), "a click on a setting leaves the keys with the game"
     panel.locator("select").dispatch_event("pointerdown")
-    panel.locator("select").select_option("2")
-    assert focused.is_visible(), "the arrow keys would choose from the menu"
+    for steps in ("2", "1"):
+        panel.locator("select").select_option(steps)
+        assert focused.is_visible(), "the arrow keys would choose from the menu"
 
     times = []
     for i in range(40):
