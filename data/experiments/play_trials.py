@@ -29,7 +29,7 @@ from minisora.measure.play import after, by_round, compare_games, draw_games, me
 from minisora.play.model import PlayModel
 from minisora.threads import choose_threads
 from minisora.train.loop import fit
-from minisora.train.play import PlayBatches, Plays, play_loss
+from minisora.train.play import PlayBatches, Plays, losses_of_play
 
 RESULTS = Path(__file__).parents[1] / "results"
 NOISES = (0.0, 0.15, 0.5)
@@ -124,14 +124,7 @@ def train_model(preset: PlayPreset, steps: int, network: type[DiT] = DiT) -> Pla
     torch.manual_seed(preset.train.seed)
     model = PlayModel(preset)
     model.dit = network(preset.dit)
-    twin = compiled(model.dit)
-    plays = Plays(model.game, preset.games, preset.game_steps, preset.train.seed)
-    batches = PlayBatches(plays, preset)
-
-    def loss_of(step: int, generator: torch.Generator) -> tuple[torch.Tensor, dict]:
-        frames, led_to = batches.draw(preset.train.batch_size, generator)
-        return play_loss(model, twin, frames, led_to, generator), {}
-
+    loss_of = losses_of_play(model, compiled(model.dit), print)
     with tempfile.TemporaryDirectory() as folder:
         fit("transformer", model, loss_of, replace(preset.train, steps=steps), folder)
     return model.eval()

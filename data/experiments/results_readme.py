@@ -603,19 +603,13 @@ def _memory_table() -> str:
 def _noise_table() -> str:
     """Trainings that differ in the noise on the past."""
     result = read("play_noise")
-    steps = result["settings"]["steps"]
-    levels = [level for level in result if level != "settings"]
-    marks = list(result[levels[0]]["every tile right"])
-    rows = [
-        [level, *(percent(result[level]["every tile right"][mark]) for mark in marks)]
-        for level in levels
-    ]
+    steps = result.pop("settings")["steps"]
     return "\n\n".join(
         [
             "### *tiles*: noise on the past",
             f"`python -m data.experiments.play_trials noise`. Trainings of {steps} steps that "
             "differ in the highest noise level of the past alone; every tile right.",
-            table(["noise up to", *marks], rows),
+            _tiles_right("noise up to", result),
         ]
     )
 
@@ -624,18 +618,13 @@ def _choices_table() -> str:
     """Trainings that differ in one choice of the preset, beside the one with its own choices."""
     result = {"as shipped": read("play_noise")["0.5"]} | read("play_choices")
     steps = result.pop("settings")["steps"]
-    marks = list(result["as shipped"]["every tile right"])
-    rows = [
-        [name, *(percent(own["every tile right"][mark]) for mark in marks)]
-        for name, own in result.items()
-    ]
     return "\n\n".join(
         [
             "### *tiles*: tokens, context, and what is predicted",
             f"`python -m data.experiments.play_trials choices`. Trainings of {steps} steps that "
             "differ in one choice from the shipped one (x_0 of tokens of 4×4 pixels, made from one "
             "frame); every tile right.",
-            table(["choice", *marks], rows),
+            _tiles_right("choice", result),
         ]
     )
 
@@ -643,11 +632,6 @@ def _choices_table() -> str:
 def _regression_table() -> str:
     """The transformer beside convolutions that predict a mean."""
     result = read("play_regression")
-    marks = list(result["regression"]["every tile right"])
-    rows = [
-        [name, *(percent(result[name]["every tile right"][mark]) for mark in marks)]
-        for name in ("regression", "play-tiles")
-    ]
     sizes = (result["parameters"], result["parameters of play-tiles"])
     return "\n\n".join(
         [
@@ -655,9 +639,19 @@ def _regression_table() -> str:
             f"`python -m data.experiments.play_trials regression`. Convolutions with {sizes[0]:,} "
             f"weights (the transformer has {sizes[1]:,}) that predict the next frame by its mean "
             "squared error, trained for as many minutes on the same pieces of play.",
-            table(["model", *marks], rows),
+            _tiles_right("model", {name: result[name] for name in ("regression", "play-tiles")}),
         ]
     )
+
+
+def _tiles_right(what: str, models: dict[str, Any]) -> str:
+    """How many games have every tile right after some steps, a row for each model."""
+    marks = list(next(iter(models.values()))["every tile right"])
+    rows = [
+        [name, *(percent(own["every tile right"][mark]) for mark in marks)]
+        for name, own in models.items()
+    ]
+    return table([what, *marks], rows)
 
 
 def _at(result: Any, path: Sequence[str]) -> Any:

@@ -230,7 +230,7 @@ def train_play(
     fit(
         "transformer",
         model,
-        _loss_of(model, compiled(model.dit, compile), say),
+        losses_of_play(model, compiled(model.dit, compile), say),
         preset.train,
         run_dir,
         resume=resume,
@@ -242,8 +242,12 @@ def train_play(
     return _finish(model, curve, run_dir)
 
 
-def _loss_of(model: PlayModel, network: DiT, say: Callable[[str], Any]) -> LossOf:
-    """Play the games of a training; the loss of each step is that of a batch of their pieces."""
+def losses_of_play(model: PlayModel, network: DiT, say: Callable[[str], Any]) -> LossOf:
+    """Play the games of a training; the loss of each step is that of a batch of their pieces.
+
+    Args:
+        network: as in `play_loss`. say: is told how long it took.
+    """
     preset = model.preset
     began = time.perf_counter()
     plays = Plays(model.game, preset.games, preset.game_steps, preset.train.seed)
