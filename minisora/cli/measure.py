@@ -26,7 +26,7 @@ from minisora.config import GUIDANCE_SCALE
 if TYPE_CHECKING:
     from minisora.pipeline import MiniSora
 
-PROMPTS, GAMES = 512, 64  # a game has 1,000 steps: 512 of them take half an hour
+PROMPTS, GAMES = 512, 64  # a game has 1,000 steps: 256 of them take half an hour
 USED_BY_PLAY = (  # parameters of `evaluate`
     "capability",
     "play_steps",
@@ -39,6 +39,14 @@ USED_BY_PLAY = (  # parameters of `evaluate`
     "force",
 )
 VERBOSE = Annotated[bool, typer.Option("--verbose", help="Print every figure.")]
+COUNT = Annotated[
+    int | None,
+    typer.Option(
+        help=f"Prompts for each figure, or games of --capability play; {PROMPTS} prompts or "
+        f"{GAMES} games if left out.",
+        min=1,
+    ),
+]
 
 
 def evaluate(
@@ -46,14 +54,7 @@ def evaluate(
     numbers: Annotated[
         list[int] | None, typer.Argument(help="With --steps: the numbers of steps.", min=1)
     ] = None,
-    prompts: Annotated[
-        int | None,
-        typer.Option(
-            help=f"Prompts for each figure, or games of --capability play; {PROMPTS} prompts or "
-            f"{GAMES} games if left out.",
-            min=1,
-        ),
-    ] = None,
+    prompts: COUNT = None,
     task: Annotated[
         list[str] | None,
         typer.Option(help="Measure this task instead, or all; may be given several times."),
