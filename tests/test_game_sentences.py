@@ -303,7 +303,7 @@ def test_a_model_without_the_words_refuses_them():
     check_known(parse(WALK), "whole", VOCABULARY)
     with pytest.raises(ValueError, match="before there was a game in this world"):
         check_known(parse(WALK), "whole", older)
-    with pytest.raises(ValueError, match="never saw the game; ask for --model base"):
+    with pytest.raises(ValueError, match="never saw the game; minisora play makes"):
         check_known(parse(WALK), "tiny", VOCABULARY)
 
 

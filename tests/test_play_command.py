@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from minisora.cli.main import app
 from minisora.config import PlayPreset
 from minisora.measure.play import draw_games
-from minisora.play.model import PlayModel
+from minisora.play.model import PlayModel, Session
 from minisora.show.media import as_video
 from minisora.train.run import Run, remember
 from minisora.world.game import frames_of, game_of
@@ -117,6 +117,29 @@ def test_only_what_can_be_known_is_held_against_a_model(wrong, tmp_path, monkeyp
     assert second.startswith("new ground came into view at step 5, which no model can know")
 
 
+DOOR = "In the game, the player takes the key, then opens the door"
+
+
+@pytest.mark.parametrize("words", [("play", "--steps", "20"), ("generate", "--num-frames", "21")])
+def test_a_sentence_becomes_a_clip(words, tmp_path, shipped):
+    out = tmp_path / "game.png"
+    command, *options = words
+    done = run(command, DOOR, *options, "--out", str(out), "--scale", "1", "--seed", "5")
+    assert done.exit_code == 0, said(done)
+    assert "21 frames, tiles, seed 5" in done.output
+    assert "the level and its first frame are the true game's" in done.output
+    assert done.output.strip().endswith("as asked")
+    assert as_video(out, fps=10).shape == (3, 21, 32, 32)
+
+
+def test_a_sentence_that_comes_false_is_told(tmp_path, monkeypatch, shipped):
+    monkeypatch.setattr(Session, "step", lambda self, action: self.frame)  # nothing ever moves
+    out = tmp_path / "game.png"
+    done = run("play", DOOR, "--out", str(out), "--scale", "1")
+    assert "left the ground truth at step" in done.output
+    assert "not as asked: events, order" in done.output
+
+
 def test_actions_from_a_file(tmp_path, shipped):
     script, out = tmp_path / "moves.txt", tmp_path / "game.gif"
     script.write_text("right, right\nup", encoding="utf-8")
@@ -132,6 +155,13 @@ def test_actions_from_a_file(tmp_path, shipped):
         (("play", ""), "0 actions are not possible"),
         (("play", "r", "--model", "nothing"), "no model to play"),
         (("play", "r", "--scale", "0"), "scale"),
+        (("play", DOOR, "--model", "play-platform"), "sentences are about the game of tiles"),
+        (("play", "in the game, the player flies"), "is nothing that the game shows"),
+        (("play", "a player walks left"), "does not begin with 'in the game'"),
+        (("play", DOOR, "--steps", "101"), "too many"),
+        (("generate", DOOR, "--model", "base"), "minisora play makes a clip"),
+        (("generate", DOOR, "--guidance-scale", "3"), "leave out --guidance-scale"),
+        (("generate", DOOR, "--num-frames", "1"), "has two or more"),
         (("evaluate", "--capability", "swim"), "it is play"),
         (("evaluate", "--capability", "play", "--no-compile"), "leave out --compile/--no-compile:"),
         (("evaluate", "--capability", "play", "--verbose"), "leave out --verbose"),

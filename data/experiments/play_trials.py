@@ -4,12 +4,14 @@
     python -m data.experiments.play_trials choices     # three more: other tokens, the velocity
     python -m data.experiments.play_trials regression  # one, of as many minutes as play-tiles had
     python -m data.experiments.play_trials context     # the shipped play-platform, nothing trained
+    python -m data.experiments.play_trials sentences   # the shipped play-tiles, nothing trained
 
 Each writes data/results/play_….json. The regression's minutes need a quiet machine.
 """
 
 import argparse
 import json
+import random
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -25,16 +27,30 @@ from minisora.checkpoints import write_text
 from minisora.config import PLAY_PRESETS, PlayPreset
 from minisora.device import compiled
 from minisora.dit import DiT
-from minisora.measure.play import after, by_round, compare_games, draw_games, measure_memory
+from minisora.measure import judge
+from minisora.measure.asked import game_as_asked
+from minisora.measure.play import (
+    after,
+    by_round,
+    compare_games,
+    draw_games,
+    first_clip,
+    measure_memory,
+)
+from minisora.measure.stats import fraction_of
 from minisora.play.model import PlayModel
 from minisora.threads import choose_threads
 from minisora.train.loop import fit
 from minisora.train.play import PlayBatches, Plays, losses_of_play
+from minisora.world.captions import caption
+from minisora.world.dataset import sample_scene
+from minisora.world.parse import parse
 
 RESULTS = Path(__file__).parents[1] / "results"
 NOISES = (0.0, 0.15, 0.5)
 CONTEXTS = (4, 8, 16, 32)
 GAMES = 128
+FIRST_SEED = 10**6  # of the scenes whose captions are played
 
 
 class VelocityDiT(DiT):
@@ -180,7 +196,26 @@ def context(_: int) -> dict[str, Any]:
     return {str(frames): measure_memory(model, 256, 0, print, frames) for frames in CONTEXTS}
 
 
+def sentences(_: int) -> dict[str, Any]:
+    """Whether a clip is as its sentence asks, where the level and the way are drawn.
+
+    The sentences are captions of clips that the text-to-video models train on.
+    """
+    model = PlayModel.load("play-tiles")
+    right, is_true = [], []
+    for seed in range(GAMES):
+        scene = sample_scene(FIRST_SEED + seed, "game")
+        asked = parse(caption(scene, random.Random(seed)))
+        games = game_as_asked(asked.game, seed=seed)
+        found = compare_games(model, games, seed)
+        seen = judge.read(first_clip(model.game, games, found.frames), model.game.fps)
+        right.append(judge.verdict(seen, asked).all)
+        is_true.append(bool(found.right.all()))
+    return {"as asked": fraction_of(right), "every frame true": fraction_of(is_true)}
+
+
 TRIALS = {
+    "sentences": (sentences, 0),
     "noise": (noise, 2000),
     "choices": (choices, 2000),
     "regression": (regression, 0),

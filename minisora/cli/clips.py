@@ -35,18 +35,25 @@ from minisora.cli.common import (
     STRENGTH,
     UPSAMPLE,
     WIDTH,
+    draw_seed,
+    free_name,
+    is_typed,
+    leave_out,
     load,
+    what_the_judge_saw,
 )
+from minisora.cli.play import is_sentence, play
 from minisora.config import GUIDANCE_SCALE
 
 if TYPE_CHECKING:
     import torch
 
 LONGEST_SIDE = 128  # of a clip that is read: attention would take hours with much more
-JUDGED = 17  # frames at the end of a long clip that the judge looks at
+USED_BY_PLAY = ("prompt", "out", "seed", "num_frames", "scale", "device", "force")
 
 
 def generate(
+    context: typer.Context,
     prompt: PROMPT,
     out: OUT = None,
     seed: SEED = None,
@@ -64,6 +71,14 @@ def generate(
     force: FORCE = False,
 ) -> None:
     """Make a clip from a sentence."""
+    if is_sentence(prompt) and not is_typed(context, "model"):
+        leave_out(context, USED_BY_PLAY, "a model of the game makes this clip, frame by frame")
+        if num_frames is not None and num_frames < 2:
+            raise ValueError(f"--num-frames {num_frames}: a clip of the game has two or more")
+        steps = None if num_frames is None else num_frames - 1
+        typer.echo("play-tiles makes this clip; no other model that is shipped knows the game")
+        play(prompt, out, draw_seed(seed), steps, scale=scale, device=device, force=force)
+        return
     job = Job([prompt], out, force, fps, scale, model, device, seed)
     options = job.sampling(num_inference_steps, guidance_scale, negative_prompt)
     upsampled = job.upsampled(prompt, num_frames, height, width) if upsample else prompt
@@ -408,32 +423,6 @@ class Job:
         if step == 0 or not self.steps:
             self.steps.append(0)
         self.steps[-1] += 1
-
-
-def free_name(force: bool) -> Path:
-    """The first free of clip.png, clip-1.png, clip-2.png and so on; clip.png where forced."""
-    path = Path("clip.png")
-    number = 0
-    while path.exists() and not force:
-        number += 1
-        path = Path(f"clip-{number}.png")
-    return path
-
-
-def what_the_judge_saw(video: "torch.Tensor", prompt: str, fps: float) -> str:
-    """One line: objects and motions that the judge reads, and whether they are as asked."""
-    from minisora.measure import judge
-    from minisora.world.parse import parse
-
-    long = video.shape[1] > 49
-    where = f", in its last {JUDGED} frames," if long else ""
-    seen = judge.read(video[:, -JUDGED:] if long else video, fps)
-    try:
-        return f"the judge saw{where} {seen}: {judge.verdict(seen, parse(prompt))}"
-    except ValueError as error:
-        return (
-            f"the judge saw{where} {seen}; it cannot hold that against the prompt, because {error}"
-        )
 
 
 def frame_span(text: str | None) -> range | None:

@@ -2,6 +2,7 @@
 
 import json
 import secrets
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
     from minisora.pipeline import MiniSora
 
+JUDGED = 17  # frames at the end of a long clip that the judge looks at
 MAX_SEED = 2**32 - 1  # torch's generators on the CPU take no more of a seed than 32 bits
 
 PROMPT = Annotated[
@@ -114,12 +116,41 @@ def refuse(path: Path | None, force: bool) -> None:
         raise FileExistsError(f"{path} exists; choose another name, or overwrite it with --force")
 
 
-def load(model: str, device: str, seed: int | None) -> "tuple[MiniSora, int, torch.Generator]":
-    """A model, the seed (drawn where it is None), and a generator with that seed."""
+def is_typed(context: typer.Context, name: str) -> bool:
+    """Whether a parameter stands on the command line, and is not its default."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def leave_out(context: typer.Context, used: Collection[str], why: str) -> None:
+    """Complain of options that were typed and would have no effect.
+
+    Args:
+        used: names of the parameters that have one.
+    """
+    for parameter in context.command.params:
+        name = str(parameter.name)
+        if is_typed(context, name) and name not in used:
+            label = "/".join([*parameter.opts, *parameter.secondary_opts])
+            raise ValueError(f"leave out {label}: {why}")
+
+
+def draw_seed(seed: int | None) -> int:
+    """The seed, or a random one for None.
+
+    Raises:
+        ValueError: outside of torch's range.
+    """
     if seed is None:
-        seed = secrets.randbelow(MAX_SEED + 1)
+        return secrets.randbelow(MAX_SEED + 1)
     if not 0 <= seed <= MAX_SEED:
         raise ValueError(f"--seed {seed} is not possible; it goes from 0 to {MAX_SEED}")
+    return seed
+
+
+def load(model: str, device: str, seed: int | None) -> "tuple[MiniSora, int, torch.Generator]":
+    """A model, the seed (drawn where it is None), and a generator with that seed."""
+    seed = draw_seed(seed)
     import torch
 
     from minisora.pipeline import MiniSora
@@ -127,6 +158,32 @@ def load(model: str, device: str, seed: int | None) -> "tuple[MiniSora, int, tor
 
     choose_threads("sampling")
     return MiniSora.load(model, device), seed, torch.Generator().manual_seed(seed)
+
+
+def free_name(force: bool) -> Path:
+    """The first free of clip.png, clip-1.png, clip-2.png and so on; clip.png where forced."""
+    path = Path("clip.png")
+    number = 0
+    while path.exists() and not force:
+        number += 1
+        path = Path(f"clip-{number}.png")
+    return path
+
+
+def what_the_judge_saw(video: "torch.Tensor", prompt: str, fps: float) -> str:
+    """One line: objects and motions that the judge reads, and whether they are as asked."""
+    from minisora.measure import judge
+    from minisora.world.parse import parse
+
+    long = video.shape[1] > 49
+    where = f", in its last {JUDGED} frames," if long else ""
+    seen = judge.read(video[:, -JUDGED:] if long else video, fps)
+    try:
+        return f"the judge saw{where} {seen}: {judge.verdict(seen, parse(prompt))}"
+    except ValueError as error:
+        return (
+            f"the judge saw{where} {seen}; it cannot hold that against the prompt, because {error}"
+        )
 
 
 def write_json(path: Path | None, table: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ from minisora.cli.common import (
     NOISE_SEED,
     STEPS,
     UPSAMPLE,
+    leave_out,
     load,
     refuse,
     write_json,
@@ -275,16 +276,8 @@ def _check_capability(capability: str, context: typer.Context) -> None:
         raise ValueError(
             f"--capability {capability!r} is not known; it is play. Others have --task and --board"
         )
-    for parameter in context.command.params:
-        name = str(parameter.name)
-        source = context.get_parameter_source(name)
-        is_typed = source is not None and source.name == "COMMANDLINE"
-        if is_typed and name not in USED_BY_PLAY:
-            label = "/".join([*parameter.opts, *parameter.secondary_opts])
-            raise ValueError(
-                f"leave out {label}: --capability play measures a model of a game as it is, "
-                "and prints every figure"
-            )
+    why = "--capability play measures a model of a game as it is, and prints every figure"
+    leave_out(context, USED_BY_PLAY, why)
 
 
 def _evaluate_play(

@@ -1,12 +1,19 @@
 """minisora play: a clip of a game that a model generates frame by frame, beside the true game."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from minisora.cli.clips import free_name
-from minisora.cli.common import DEVICE, FORCE, MAX_SEED, OUT, SCALE
+from minisora.cli.common import (
+    DEVICE,
+    FORCE,
+    MAX_SEED,
+    OUT,
+    SCALE,
+    free_name,
+    what_the_judge_saw,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,7 +27,8 @@ ACTIONS = Annotated[
     str,
     typer.Argument(
         help="What the player does: arrows, letters or names, as in →→↑, rru or "
-        '"right, right, up"; or a file that holds them; or "policy".'
+        '"right, right, up"; a file that holds them; "policy"; or a sentence: '
+        '"in the game, the player takes the key".'
     ),
 ]
 
@@ -35,7 +43,8 @@ def play(
         ),
     ] = 0,
     steps: Annotated[
-        int | None, typer.Option(help="Steps of the policy; 50 if left out.", min=1)
+        int | None,
+        typer.Option(help="Steps of the policy (50 if left out), or of a sentence (16).", min=1),
     ] = None,
     num_inference_steps: Annotated[
         int, typer.Option(help="Steps from noise to a frame, 1 to 1000.")
@@ -51,7 +60,7 @@ def play(
     force: FORCE = False,
 ) -> None:
     """Play a game inside a model, and say at which step it left the true game."""
-    from minisora.measure.play import compare_games, known_ground, same_tiles
+    from minisora.measure.play import compare_games, first_clip, known_ground, same_tiles
     from minisora.play.model import PlayModel
     from minisora.show.clip import Clip
     from minisora.show.media import can_save
@@ -64,8 +73,10 @@ def play(
     can_save(out, force, game.fps)
     games = _true_game(player, actions, seed, steps)
     found = compare_games(player, games, seed, num_inference_steps=num_inference_steps)
-    video = _video(player, games, found.frames, truth)
-    caption = f"{game.name}: {' '.join(game.actions[a] for a in games.led_to[0, games.shown :])}"
+    generated = first_clip(game, games, found.frames)
+    video = _beside_truth(player, games, generated) if truth else generated
+    taken = " ".join(game.actions[a] for a in games.led_to[0, games.shown :])
+    caption = f"{game.name}: {taken}"
     Clip(video, caption[:200], game.fps).save(out, scale=scale, force=force)
     shown = f", the first {games.shown} as they were shown to it" if games.shown > 1 else ""
     typer.echo(f"{out}: {video.shape[1]} frames{shown}, {game.name}, seed {seed}")
@@ -73,6 +84,9 @@ def play(
     known = known_ground(states[: games.shown], states[games.shown :])
     same = same_tiles(found.readings[0], found.ground_truth[0], known)
     typer.echo(verdict(found.right[0] & same, known))
+    if is_sentence(actions):
+        typer.echo(f"the level and its first frame are the true game's; the actions: {taken}")
+        typer.echo(what_the_judge_saw(generated, actions, game.fps))
 
 
 def verdict(right: "torch.Tensor", known: "np.ndarray") -> str:
@@ -105,15 +119,42 @@ def _true_game(model: "PlayModel", actions: str, seed: int, steps: int | None) -
 
     game = model.game
     text = _read_file(actions)
+    if is_sentence(text):
+        return _as_asked(model, text, seed, steps)
     if text.strip() == "policy":
         return draw_games(game, 1, steps or 50, model.preset.context, seed)
     if steps is not None:
-        raise ValueError("--steps is for a policy; the actions that were typed say how many")
+        raise ValueError("--steps is for a policy or a sentence; actions say how many they are")
     chosen = read_actions(game, text)
     if not 1 <= len(chosen) <= MOST_STEPS:
         raise ValueError(f"{len(chosen)} actions are not possible; 1 to {MOST_STEPS} are")
     games = draw_games(game, 1, 0, model.preset.context, seed)
     return follow(game, games, chosen)
+
+
+def is_sentence(text: str) -> bool:
+    """Whether it is words about the game, and not actions."""
+    from minisora.text import words_of
+    from minisora.world.game_words import is_about_game
+
+    return is_about_game(words_of(text))
+
+
+def _as_asked(model: "PlayModel", sentence: str, seed: int, steps: int | None) -> "Games":
+    """A true game in which what a sentence says happens.
+
+    Raises:
+        ValueError: what the game cannot show, or another game than that of the sentences.
+    """
+    from minisora.measure.asked import STEPS, game_as_asked
+    from minisora.world.parse import parse
+
+    asked = parse(sentence).game
+    if asked is None or model.game.name != "tiles":
+        raise ValueError(
+            "sentences are about the game of tiles; leave out --model, or give actions: →→↑"
+        )
+    return game_as_asked(asked, STEPS if steps is None else steps, seed)
 
 
 def _read_file(actions: str) -> str:
@@ -130,20 +171,12 @@ def _read_file(actions: str) -> str:
     return actions
 
 
-def _video(model: "PlayModel", games: "Games", frames: Any, truth: bool) -> "torch.Tensor":
-    """What the model was shown and generated: (3, T, H, W) in [-1, 1].
-
-    Args:
-        truth: whether the true game goes beside it.
-    """
+def _beside_truth(model: "PlayModel", games: "Games", generated: "torch.Tensor") -> "torch.Tensor":
+    """A clip (3, T, H, W), a white line, and the true game."""
     import torch
 
     from minisora.measure.play import draw_frames
 
-    ground_truth = draw_frames(model.game, games, 0, len(games.states[0]))[0]  # (T, 3, H, W)
-    generated = frames[0].float() / 127.5 - 1
-    video = torch.cat([ground_truth[: games.shown], generated])
-    if truth:
-        gap = video.new_ones(len(video), 3, video.shape[2], 2)
-        video = torch.cat([video, gap, ground_truth], dim=3)
-    return video.transpose(0, 1)
+    ground_truth = draw_frames(model.game, games, 0, len(games.states[0]))[0].transpose(0, 1)
+    gap = generated.new_ones(*generated.shape[:3], 2)
+    return torch.cat([generated, gap, ground_truth], dim=3)

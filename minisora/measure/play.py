@@ -158,6 +158,17 @@ def draw_frames(game: Game, games: Games, begin: int, end: int) -> torch.Tensor:
     return frames.unflatten(0, (len(games.states), end - begin))
 
 
+def first_clip(game: Game, games: Games, frames: torch.Tensor) -> torch.Tensor:
+    """What a model was shown of the first game, and then generated: (3, T, H, W) in [-1, 1].
+
+    Args:
+        frames: (games, steps, 3, H, W) uint8, as from `run_model`.
+    """
+    shown = draw_frames(game, games, 0, games.shown)[0]
+    generated = frames[0].float() / 127.5 - 1
+    return torch.cat([shown, generated]).transpose(0, 1)
+
+
 def compare(
     model: PlayModel,
     count: int,

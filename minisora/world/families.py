@@ -378,33 +378,46 @@ def game(rng: random.Random, clip: Clip) -> Scene:
     What is rare, as a door that is opened, is wanted as often as what is not.
     """
     chance = np.random.default_rng(rng.getrandbits(64))
-    tiles = GAMES["tiles"]
     for _ in range(PLAYS):
         (wanted,) = rng.choices(list(WANTED), list(WANTED.values()))
-        seeks = rng.random() < 0.8
-        policy: Policy = Seek(tiles, mistakes=0.05) if seeks else Explore(tiles)
-        board = tiles.new_game(chance, held_out=clip.split == "held_out")
-        states, _ = play(tiles, policy, board, clip.num_frames + LONGER, chance)
+        states, _ = long_play(rng, chance, clip.num_frames, held_out=clip.split == "held_out")
         boards = tuple(state.tobytes() for state in states)
-        starts = _starts(tell(boards), clip.num_frames, wanted)
+        story = tell(boards)
+        starts = [
+            start
+            for start in lively_starts(story, clip.num_frames)
+            if _happens(wanted, story, start, start + clip.num_frames - 1)
+        ]
         if starts:
             start = rng.choice(starts)
             return Scene((), family="game", boards=boards[start : start + clip.num_frames])
     raise ValueError(f"nothing happens in {clip.num_frames} frames of the game; take more")
 
 
-def _starts(story: Story, num_frames: int, wanted: str) -> list[int]:
-    """The first frames of all lively parts of a play in which something is done."""
+def long_play(
+    rng: random.Random, chance: np.random.Generator, num_frames: int, held_out: bool = False
+) -> tuple[list[np.ndarray], list[int]]:
+    """A play of the tile game, longer than a clip by 40 steps: its boards and actions."""
+    tiles = GAMES["tiles"]
+    seeks = rng.random() < 0.8
+    policy: Policy = Seek(tiles, mistakes=0.05) if seeks else Explore(tiles)
+    board = tiles.new_game(chance, held_out)
+    return play(tiles, policy, board, num_frames + LONGER, chance)
+
+
+def lively_starts(story: Story, num_frames: int) -> list[int]:
+    """The first frames of all parts of a play in which the player moves in most steps."""
     stays = [here == there for here, there in pairwise(story.cells)]
     most = (1 - LIVELY) * (num_frames - 1)
-    found = []
-    for start in range(len(story.cells) - num_frames + 1):
-        end = start + num_frames - 1
-        if sum(stays[start:end]) > most:
-            continue
-        if way_of(story, start, end) if wanted == "walks" else holds(wanted, story, start, end):
-            found.append(start)
-    return found
+    starts = range(len(story.cells) - num_frames + 1)
+    return [start for start in starts if sum(stays[start : start + num_frames - 1]) <= most]
+
+
+def _happens(wanted: str, story: Story, start: int, end: int) -> bool:
+    """Whether something is done in a part of a play; "walks" is to get on in any direction."""
+    if wanted == "walks":
+        return way_of(story, start, end) is not None
+    return holds(wanted, story, start, end)
 
 
 FAMILIES = {

@@ -846,6 +846,9 @@ def understand(prompt: str, model: MiniSora) -> PromptSpec | None:
     return asked
 
 
+BY_PLAY = "minisora play makes a clip of the same sentence, with a model that knows the game"
+
+
 def check_known(spec: PromptSpec, world: str, vocabulary: Collection[str] | None = None) -> None:
     """Refuse what the clips from which a model learned never showed.
 
@@ -861,7 +864,7 @@ def check_known(spec: PromptSpec, world: str, vocabulary: Collection[str] | None
         if spec.game and vocabulary is not None and not set(game_words.NAMES) <= set(vocabulary):
             raise ValueError(
                 "this model was trained before there was a game in this world, so it never saw "
-                "that; train it anew, or say 'a red circle moving left'"
+                f"that; {BY_PLAY}"
             )
         if spec.verb and vocabulary is not None and not set(spec.verb.split()) <= set(vocabulary):
             raise ValueError(
@@ -869,9 +872,10 @@ def check_known(spec: PromptSpec, world: str, vocabulary: Collection[str] | None
                 "it never saw that; train it anew, or say 'a red circle hits a blue square'"
             )
         return
+    if spec.game:
+        raise ValueError(f"this model never saw the game; {BY_PLAY}")
     motions = [str(thing.motion) for thing in spec.objects]
     asked = {
-        "the game": spec.game is not None,
         "camera motion": spec.camera not in (None, ("still",)),
         "walls": spec.wall,
         "cuts": spec.cut is not None,
