@@ -533,6 +533,8 @@ def play() -> list[str]:
         parts.append(_play_table("tiles"))
     if (RESULTS / "play_platform.json").is_file():
         parts += [_play_table("platform"), _memory_table()]
+    if (RESULTS / "play_sentences.json").is_file():
+        parts.append(_sentences_table())
     if (RESULTS / "play_noise.json").is_file():
         parts.append(_noise_table())
     if (RESULTS / "play_choices.json").is_file():
@@ -596,6 +598,22 @@ def _memory_table() -> str:
             "plays. A column of tiles is right where all of its tiles are; the start, which is the "
             "same in every level, does not count. The model was trained with 16 frames of context.",
             table(["context", *ages], rows),
+        ]
+    )
+
+
+def _sentences_table() -> str:
+    """Clips of the game that sentences ask for."""
+    result = read("play_sentences")
+    games = result.pop("settings")["games"]
+    return "\n\n".join(
+        [
+            "### *tiles*: sentences",
+            f"`python -m data.experiments.play_trials sentences`. {games} captions of clips of the "
+            "game, as in “in the game, the player takes the key, then opens the door”. For each a "
+            "true play is found in which that happens; the model is given its first frame and its "
+            "actions, and generates the other 16 frames.",
+            table(["clips", "of all"], [[name, percent(own)] for name, own in result.items()]),
         ]
     )
 
