@@ -10,8 +10,19 @@ slow where something does. Seconds for one clip of 20 steps on two cores (median
 | two threads, waiting passively    | 0.49  | 1.0            | 1.1              | 0.44             |
 | one thread                        | 0.41  | 0.70           | 0.60             | 0.57             |
 
-So sampling takes one thread, training takes all, and all of them wait passively. What a user has
-set stays: OMP_NUM_THREADS, MKL_NUM_THREADS, `torch.set_num_threads` (unless to torch's own number,
+Clips trained a second, on another such machine (`training_speeds`):
+
+|                                   | quiet | 1 Python loop |
+| --------------------------------- | ----- | ------------- |
+| two threads                       | 50    |               |
+| two threads, GOMP_SPINCOUNT=30000 | 56    | 6             |
+| two threads, GOMP_SPINCOUNT=1000  | 53    | 27            |
+| two threads, waiting passively    | 35    | 37            |
+| one thread                        | 39    | 44            |
+
+So sampling takes one thread, training takes all, and they spin for some microseconds before they
+wait passively. (Only libgomp reads how long; other libraries do not spin.) What a user has set
+stays: OMP_NUM_THREADS, MKL_NUM_THREADS, `torch.set_num_threads` (unless to torch's own number,
 which looks the same from here), and the variables of WAITING.
 """
 
@@ -25,9 +36,10 @@ _numbers: list[int] = []  # numbers of threads: torch's own first, then those ch
 
 
 def wait_passively() -> None:
-    """Let waiting threads sleep: only before torch is loaded, and where a user chose nothing."""
+    """Let waiting threads sleep soon: before torch is loaded, and where a user chose nothing."""
     if "torch" not in sys.modules and not any(name in os.environ for name in WAITING):
         os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # libgomp, libomp and Intel's read it
+        os.environ["GOMP_SPINCOUNT"] = "1000"  # libgomp alone: goes before the policy
 
 
 def choose_threads(use: str) -> int:

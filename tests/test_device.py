@@ -152,11 +152,11 @@ print(choose_threads("training") == before)
 @pytest.mark.parametrize(
     ("env", "first", "expected"),
     [
-        ({}, "", "PASSIVE"),
-        ({}, "import torch", "None"),
-        ({"OMP_WAIT_POLICY": "ACTIVE"}, "", "ACTIVE"),
-        ({"GOMP_SPINCOUNT": "30000"}, "", "None"),
-        ({"KMP_BLOCKTIME": "1"}, "", "None"),
+        ({}, "", "PASSIVE 1000"),
+        ({}, "import torch", "None None"),
+        ({"OMP_WAIT_POLICY": "ACTIVE"}, "", "ACTIVE None"),
+        ({"GOMP_SPINCOUNT": "30000"}, "", "None 30000"),
+        ({"KMP_BLOCKTIME": "1"}, "", "None None"),
     ],
 )
 def test_threads_wait_passively_unless_a_user_chose(env, first, expected):
@@ -164,7 +164,7 @@ def test_threads_wait_passively_unless_a_user_chose(env, first, expected):
 import os
 {first}
 import minisora
-print(os.environ.get("OMP_WAIT_POLICY"))
+print(os.environ.get("OMP_WAIT_POLICY"), os.environ.get("GOMP_SPINCOUNT"))
 """
     assert threads(code, **env) == [expected]
 
