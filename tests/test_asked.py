@@ -53,7 +53,11 @@ def test_length_is_asked_for():
         game_as_asked(parse(SENTENCES[1]).game, steps=101)
 
 
-def test_what_takes_longer_than_the_clip_is_refused():
+def test_what_takes_longer_than_the_clip_is_refused(monkeypatch):
+    monkeypatch.setattr("minisora.measure.asked.PLAYS", 5)
     asked = parse("in the game, the player takes the key, then opens the door").game
-    with pytest.raises(ValueError, match="take more steps"):
+    with pytest.raises(ValueError, match="for a longer clip"):
         game_as_asked(asked, steps=1)
+    asked = parse("in the game, the player walks left, at x1 y1").game
+    with pytest.raises(ValueError, match="'walks left' at these positions did not happen"):
+        game_as_asked(asked)

@@ -12,7 +12,7 @@ from minisora.cli.main import app
 from minisora.config import PlayPreset
 from minisora.measure.play import draw_games
 from minisora.play.model import PlayModel, Session
-from minisora.show.media import as_video
+from minisora.show.media import as_video, metadata_of
 from minisora.train.run import Run, remember
 from minisora.world.game import frames_of, game_of
 from minisora.world.platform import BRICK
@@ -127,15 +127,24 @@ def test_a_sentence_becomes_a_clip(words, tmp_path, shipped):
     done = run(command, DOOR, *options, "--out", str(out), "--scale", "1", "--seed", "5")
     assert done.exit_code == 0, said(done)
     assert "21 frames, tiles, seed 5" in done.output
-    assert "the level and its first frame are the true game's" in done.output
-    assert done.output.strip().endswith("as asked")
+    assert "the first frame is the true game's" in done.output
+    assert "the player takes the key" in done.output
+    assert ": as asked" in done.output
     assert as_video(out, fps=10).shape == (3, 21, 32, 32)
+    assert metadata_of(out)["prompt"] == DOOR
+
+
+def test_a_long_clip_is_judged_as_a_whole(tmp_path, shipped):
+    out = tmp_path / "game.png"
+    done = run("play", DOOR, "--steps", "60", "--out", str(out), "--scale", "1", "--seed", "5")
+    assert ": as asked" in said(done)
 
 
 def test_a_sentence_that_comes_false_is_told(tmp_path, monkeypatch, shipped):
     monkeypatch.setattr(Session, "step", lambda self, action: self.frame)  # nothing ever moves
     out = tmp_path / "game.png"
     done = run("play", DOOR, "--out", str(out), "--scale", "1")
+    assert done.exit_code == 0, said(done)
     assert "left the ground truth at step" in done.output
     assert "not as asked: events, order" in done.output
 
@@ -146,6 +155,15 @@ def test_actions_from_a_file(tmp_path, shipped):
     done = run("play", str(script), "--out", str(out))
     assert done.exit_code == 0, said(done)
     assert "4 frames" in done.output
+
+
+def test_a_file_is_what_it_holds_and_not_its_name(tmp_path, shipped):
+    actions, sentence = tmp_path / "game.txt", tmp_path / "moves.txt"
+    actions.write_text("right, right\nup", encoding="utf-8")
+    sentence.write_text(DOOR, encoding="utf-8")
+    out = str(tmp_path / "game.png")
+    assert "the judge" not in run("play", str(actions), "--out", out).output
+    assert ": as asked" in run("play", str(sentence), "--out", out, "--force").output
 
 
 @pytest.mark.parametrize(
@@ -161,7 +179,8 @@ def test_actions_from_a_file(tmp_path, shipped):
         (("play", DOOR, "--steps", "101"), "too many"),
         (("generate", DOOR, "--model", "base"), "minisora play makes a clip"),
         (("generate", DOOR, "--guidance-scale", "3"), "leave out --guidance-scale"),
-        (("generate", DOOR, "--num-frames", "1"), "has two or more"),
+        (("generate", DOOR, "--num-frames", "1"), "has 2 to 101"),
+        (("generate", DOOR, "--num-frames", "102"), "has 2 to 101"),
         (("evaluate", "--capability", "swim"), "it is play"),
         (("evaluate", "--capability", "play", "--no-compile"), "leave out --compile/--no-compile:"),
         (("evaluate", "--capability", "play", "--verbose"), "leave out --verbose"),

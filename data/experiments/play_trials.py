@@ -104,8 +104,12 @@ class Regression(nn.Module):
         return frame
 
 
-def train_regression(preset: PlayPreset, folder: Path) -> Regression:
-    """Train it on the same pieces of play as the transformer, with the same noise on the past."""
+def train_regression(preset: PlayPreset, folder: Path) -> tuple[Regression, int]:
+    """Train it on such pieces of play as the transformer had, with such noise on the past.
+
+    Returns:
+        It, and the number of its steps.
+    """
     torch.manual_seed(preset.train.seed)
     model = Regression(preset)
     plays = Plays(model.game, preset.games, preset.game_steps, preset.train.seed)
@@ -120,8 +124,8 @@ def train_regression(preset: PlayPreset, folder: Path) -> Regression:
         return F.mse_loss(predicted, following), {}
 
     train = replace(preset.train, learning_rate=1e-3)
-    fit("regression", model, loss_of, train, folder)
-    return model.eval()
+    history = fit("regression", model, loss_of, train, folder)
+    return model.eval(), history[-1]["step"]
 
 
 def figures(model: Any, steps: int = 200) -> dict[str, Any]:
@@ -179,13 +183,15 @@ def regression(_: int) -> dict[str, Any]:
     """A regression of the same size and minutes, beside the shipped model."""
     preset = PLAY_PRESETS["play-tiles"]
     with tempfile.TemporaryDirectory() as folder:
-        model = train_regression(preset, Path(folder))
+        model, steps = train_regression(preset, Path(folder))
     size = sum(p.numel() for p in model.parameters())
     shipped = PlayModel.load("play-tiles")
     return {
         "parameters": size,
+        "steps": steps,
         "regression": figures(model),
         "parameters of play-tiles": sum(p.numel() for p in shipped.parameters()),
+        "steps of play-tiles": shipped.metadata["steps"],
         "play-tiles": figures(shipped),
     }
 
@@ -197,9 +203,9 @@ def context(_: int) -> dict[str, Any]:
 
 
 def sentences(_: int) -> dict[str, Any]:
-    """Whether a clip is as its sentence asks, where the level and the way are drawn.
+    """Whether a model plays true to the game that was found for a sentence.
 
-    The sentences are captions of clips that the text-to-video models train on.
+    The sentences are captions of clips of the family "game".
     """
     model = PlayModel.load("play-tiles")
     right, is_true = [], []
@@ -215,11 +221,11 @@ def sentences(_: int) -> dict[str, Any]:
 
 
 TRIALS = {
-    "sentences": (sentences, 0),
     "noise": (noise, 2000),
     "choices": (choices, 2000),
     "regression": (regression, 0),
     "context": (context, 0),
+    "sentences": (sentences, 0),
 }
 
 

@@ -1,4 +1,4 @@
-"""Commands that make a clip: each calls a function of `minisora.tasks`.
+"""Commands that make a clip: each calls a function of `minisora.tasks`, or `play` for the game.
 
 generate, image, animate, extend, connect, loop, inpaint, video-to-video, long-video
 """
@@ -48,8 +48,9 @@ from minisora.config import GUIDANCE_SCALE
 if TYPE_CHECKING:
     import torch
 
+MOST_OF_A_GAME = 101  # frames, of 100 steps
 LONGEST_SIDE = 128  # of a clip that is read: attention would take hours with much more
-USED_BY_PLAY = ("prompt", "out", "seed", "num_frames", "scale", "device", "force")
+USED_BY_A_GAME = ("prompt", "out", "seed", "num_frames", "scale", "device", "force")
 
 
 def generate(
@@ -72,12 +73,15 @@ def generate(
 ) -> None:
     """Make a clip from a sentence."""
     if is_sentence(prompt) and not is_typed(context, "model"):
-        leave_out(context, USED_BY_PLAY, "a model of the game makes this clip, frame by frame")
-        if num_frames is not None and num_frames < 2:
-            raise ValueError(f"--num-frames {num_frames}: a clip of the game has two or more")
+        why = "play-tiles makes clips of the game; minisora play has its options"
+        leave_out(context, USED_BY_A_GAME, why)
+        if num_frames is not None and not 2 <= num_frames <= MOST_OF_A_GAME:
+            raise ValueError(
+                f"--num-frames {num_frames}: a clip of the game has 2 to {MOST_OF_A_GAME}"
+            )
         steps = None if num_frames is None else num_frames - 1
-        typer.echo("play-tiles makes this clip; no other model that is shipped knows the game")
         play(prompt, out, draw_seed(seed), steps, scale=scale, device=device, force=force)
+        typer.echo("made by play-tiles: no other model that is shipped knows the game")
         return
     job = Job([prompt], out, force, fps, scale, model, device, seed)
     options = job.sampling(num_inference_steps, guidance_scale, negative_prompt)

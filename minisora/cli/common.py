@@ -117,7 +117,7 @@ def refuse(path: Path | None, force: bool) -> None:
 
 
 def is_typed(context: typer.Context, name: str) -> bool:
-    """Whether a parameter stands on the command line, and is not its default."""
+    """Whether a parameter stands on the command line, and was not left out."""
     source = context.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"
 
@@ -126,7 +126,10 @@ def leave_out(context: typer.Context, used: Collection[str], why: str) -> None:
     """Complain of options that were typed and would have no effect.
 
     Args:
-        used: names of the parameters that have one.
+        used: names of the parameters that have an effect. why: the others have none.
+
+    Raises:
+        ValueError: the option, and why.
     """
     for parameter in context.command.params:
         name = str(parameter.name)
@@ -175,15 +178,17 @@ def what_the_judge_saw(video: "torch.Tensor", prompt: str, fps: float) -> str:
     from minisora.measure import judge
     from minisora.world.parse import parse
 
-    long = video.shape[1] > 49
+    try:
+        asked, problem = parse(prompt), ""
+    except ValueError as error:
+        asked, problem = None, str(error)
+    is_game = asked is not None and asked.game is not None  # of which nothing repeats
+    long = video.shape[1] > 49 and not is_game
     where = f", in its last {JUDGED} frames," if long else ""
     seen = judge.read(video[:, -JUDGED:] if long else video, fps)
-    try:
-        return f"the judge saw{where} {seen}: {judge.verdict(seen, parse(prompt))}"
-    except ValueError as error:
-        return (
-            f"the judge saw{where} {seen}; it cannot hold that against the prompt, because {error}"
-        )
+    if asked is None:
+        return f"the judge saw{where} {seen}; it cannot hold that against the prompt: {problem}"
+    return f"the judge saw{where} {seen}: {judge.verdict(seen, asked)}"
 
 
 def write_json(path: Path | None, table: dict[str, Any]) -> None:

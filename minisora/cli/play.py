@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from minisora.measure.play import Games
     from minisora.play.model import PlayModel
+    from minisora.world.game import Game
 
 MOST_STEPS = 10_000
 ACTIONS = Annotated[
@@ -71,22 +72,28 @@ def play(
     player = PlayModel.load(model, device)
     game = player.game
     can_save(out, force, game.fps)
-    games = _true_game(player, actions, seed, steps)
+    text = _read_file(actions)
+    games = _true_game(player, text, seed, steps)
     found = compare_games(player, games, seed, num_inference_steps=num_inference_steps)
     generated = first_clip(game, games, found.frames)
-    video = _beside_truth(player, games, generated) if truth else generated
+    video = _beside_truth(game, games, generated) if truth else generated
     taken = " ".join(game.actions[a] for a in games.led_to[0, games.shown :])
     caption = f"{game.name}: {taken}"
-    Clip(video, caption[:200], game.fps).save(out, scale=scale, force=force)
+    what = "prompt" if is_sentence(text) else "actions"
+    metadata = {"model": model, "seed": seed, what: text[:MOST_STEPS].strip()}
+    Clip(video, caption[:200], game.fps).save(out, scale=scale, force=force, metadata=metadata)
     shown = f", the first {games.shown} as they were shown to it" if games.shown > 1 else ""
     typer.echo(f"{out}: {video.shape[1]} frames{shown}, {game.name}, seed {seed}")
     states = games.states[0]
     known = known_ground(states[: games.shown], states[games.shown :])
     same = same_tiles(found.readings[0], found.ground_truth[0], known)
     typer.echo(verdict(found.right[0] & same, known))
-    if is_sentence(actions):
-        typer.echo(f"the level and its first frame are the true game's; the actions: {taken}")
-        typer.echo(what_the_judge_saw(generated, actions, game.fps))
+    if is_sentence(text):
+        typer.echo(
+            "the first frame is the true game's, and the actions were found by a search in it: "
+            + taken
+        )
+        typer.echo(what_the_judge_saw(generated, text, game.fps))
 
 
 def verdict(right: "torch.Tensor", known: "np.ndarray") -> str:
@@ -112,13 +119,12 @@ def verdict(right: "torch.Tensor", known: "np.ndarray") -> str:
     return said
 
 
-def _true_game(model: "PlayModel", actions: str, seed: int, steps: int | None) -> "Games":
-    """The true game of the actions that were typed, or of the policy."""
+def _true_game(model: "PlayModel", text: str, seed: int, steps: int | None) -> "Games":
+    """The true game of a sentence, of the policy, or of the actions that were typed."""
     from minisora.measure.play import draw_games, follow
     from minisora.world.game import read_actions
 
     game = model.game
-    text = _read_file(actions)
     if is_sentence(text):
         return _as_asked(model, text, seed, steps)
     if text.strip() == "policy":
@@ -133,7 +139,7 @@ def _true_game(model: "PlayModel", actions: str, seed: int, steps: int | None) -
 
 
 def is_sentence(text: str) -> bool:
-    """Whether it is words about the game, and not actions."""
+    """Whether a text has the word game or player, and so is no list of actions."""
     from minisora.text import words_of
     from minisora.world.game_words import is_about_game
 
@@ -149,11 +155,12 @@ def _as_asked(model: "PlayModel", sentence: str, seed: int, steps: int | None) -
     from minisora.measure.asked import STEPS, game_as_asked
     from minisora.world.parse import parse
 
-    asked = parse(sentence).game
-    if asked is None or model.game.name != "tiles":
+    if model.game.name != "tiles":
         raise ValueError(
             "sentences are about the game of tiles; leave out --model, or give actions: →→↑"
         )
+    asked = parse(sentence).game
+    assert asked is not None  # because of `is_sentence`
     return game_as_asked(asked, STEPS if steps is None else steps, seed)
 
 
@@ -171,12 +178,12 @@ def _read_file(actions: str) -> str:
     return actions
 
 
-def _beside_truth(model: "PlayModel", games: "Games", generated: "torch.Tensor") -> "torch.Tensor":
+def _beside_truth(game: "Game", games: "Games", generated: "torch.Tensor") -> "torch.Tensor":
     """A clip (3, T, H, W), a white line, and the true game."""
     import torch
 
     from minisora.measure.play import draw_frames
 
-    ground_truth = draw_frames(model.game, games, 0, len(games.states[0]))[0].transpose(0, 1)
+    ground_truth = draw_frames(game, games, 0, len(games.states[0]))[0].transpose(0, 1)
     gap = generated.new_ones(*generated.shape[:3], 2)
     return torch.cat([generated, gap, ground_truth], dim=3)

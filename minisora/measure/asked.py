@@ -28,6 +28,11 @@ FAR_SEED = 20_000  # no play of a training has it
 def game_as_asked(asked: GameSpec, steps: int = STEPS, seed: int = 0) -> Games:
     """Find a play of the tile game in which all that a sentence asks for happens.
 
+    The player moves in at least 60 % of its steps.
+
+    Args:
+        seed: of levels and plays; another one finds another play.
+
     Returns:
         One game, of which a model is shown the first frame.
 
@@ -50,9 +55,10 @@ def game_as_asked(asked: GameSpec, steps: int = STEPS, seed: int = 0) -> Games:
             end = start + steps
             led_to = torch.tensor([[0, *actions[start:end]]])
             return Games([states[start : end + 1]], led_to, shown=1)
+    places = " at these positions" if asked.path else ""
     raise ValueError(
-        f"'{asked}' did not happen within {steps} steps in {PLAYS} plays of the game; "
-        "ask for less, or take more steps"
+        f"'{asked}'{places} did not happen within {steps} steps in {PLAYS} plays of the game; "
+        "ask for less, or for a longer clip"
     )
 
 

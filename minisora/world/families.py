@@ -397,7 +397,7 @@ def game(rng: random.Random, clip: Clip) -> Scene:
 def long_play(
     rng: random.Random, chance: np.random.Generator, num_frames: int, held_out: bool = False
 ) -> tuple[list[np.ndarray], list[int]]:
-    """A play of the tile game, longer than a clip by 40 steps: its boards and actions."""
+    """A play of the tile game, longer than a clip by 41 frames: its boards and actions."""
     tiles = GAMES["tiles"]
     seeks = rng.random() < 0.8
     policy: Policy = Seek(tiles, mistakes=0.05) if seeks else Explore(tiles)

@@ -215,7 +215,7 @@ def check_memory(with_memory: Function) -> bool:
             seen = torch.from_numpy(~covered)
             shown = {words: wrong[seen] for words, wrong in mistakes.items()}
             name = f"frame {step}, columns {columns[0]} to {columns[-1]}"
-            if not same(got[seen], right[seen], "the tiles that nobody covers", name, shown, 0):
+            if not same(got[seen], right[seen], "what nobody covers", name, shown, 0):
                 return False
     return say("right: every tile stays what it was when it was first seen", True)
 
