@@ -23,17 +23,17 @@ RESULT = Path(__file__).parents[1] / "results" / "from_nothing.json"
 
 
 def points_of(run: Path, stage: str, name: str) -> list[tuple[int, float]]:
-    """Steps and a figure of that stage, at steps a quarter apart, and the last one."""
+    """Steps a quarter apart, and the mean of a figure of that stage since the one before."""
     note = read_note(run, stage)
     if note is None:
         raise SystemExit(f"{run} holds no training of {stage}; make one with minisora train")
-    *history, last = note["history"]
-    points, due = [], 0.0
-    for record in history:
-        if record["step"] >= due:
-            points.append((record["step"], round(record[name], 4)))
-            due = 1.25 * record["step"]
-    return [*points, (last["step"], round(last[name], 4))]
+    points, values, due = [], [], 0.0
+    for record in note["history"]:
+        values.append(record[name])
+        if record["step"] >= due or record is note["history"][-1]:
+            points.append((record["step"], round(sum(values) / len(values), 4)))
+            values, due = [], 1.25 * record["step"]
+    return points
 
 
 def values_of(point: dict) -> dict[str, float]:
