@@ -74,7 +74,8 @@ def read(name: str) -> dict[str, Any]:
 
 def markdown() -> str:
     """The whole page; what was not measured on the shipped model is left out."""
-    parts = [introduction(), goals(), accuracy(), steps(), tasks("tasks", "tiny"), limits()]
+    parts = [introduction(), goals(), accuracy(), steps(), shifts()]
+    parts += [tasks("tasks", "tiny"), limits()]
     if (RESULTS / "base.json").is_file():
         parts.append(whole_world())
     if (RESULTS / "tasks_base.json").is_file():
@@ -333,6 +334,26 @@ def steps() -> str:
             + settings_of(result, leave=["num_inference_steps"]),
             "The more the condition says, the fewer steps are enough.",
             table(head, rows),
+        ]
+    )
+
+
+def shifts() -> str:
+    """Sentences as typed, by where the sampling steps stand and how many they are."""
+    result = read("shifts")
+    prompts = result.pop("settings")["prompts"]
+    numbers = list(next(iter(result.values())))
+    rows = []
+    for family, words in FAMILIES.items():
+        for name, by_steps in result.items():
+            rows.append([words, name, *(percent(by_steps[n][family]) for n in numbers)])
+    return "\n\n".join(
+        [
+            "### Where the steps stand",
+            f"`python -m data.experiments.shifts`. As typed, {prompts} a figure, with the "
+            "same noise. The shift of sampling moves steps towards noise; `tiny` takes 3, as in "
+            "its training. Nothing is trained anew.",
+            table(["clips", "sampling", *(f"{n} steps" for n in numbers)], rows),
         ]
     )
 
