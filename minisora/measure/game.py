@@ -12,6 +12,7 @@ that leads there.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import torch
 from einops import rearrange, reduce
@@ -135,29 +136,27 @@ def game_attributes(reading: GameReading | None, asked: GameSpec) -> dict[str, b
         "game": story is not None,
         "rules": reading is not None and reading.rules,
     }
-    for name, is_right in _checks(asked).items():
-        attributes[name] = story is not None and is_right(story)
+    for name, (wanted, is_right) in _checks(asked).items():
+        if wanted:
+            attributes[name] = story is not None and all(is_right(own, story) for own in wanted)
     return attributes
 
 
-def _checks(asked: GameSpec) -> dict[str, Callable[[Story], bool]]:
-    """What is asked, each with the function that says whether it is right in a story."""
-    checks: dict[str, Callable[[Story], bool]] = {}
+def _checks(asked: GameSpec) -> dict[str, tuple[Sequence[Any], Callable[[Any, Story], bool]]]:
+    """Attribute → everything of its kind that is asked, and whether one of it is so in a story."""
     clauses = asked.clauses
-    events = [clause for clause in clauses if _events(clause)]
-    if events:
-        checks["events"] = lambda story: all(_happens(own, story) for own in events)
-    ordered = [clause for clause in clauses if len(clause) > 1]
-    if ordered:
-        checks["order"] = lambda story: all(in_order(own, story) for own in ordered)
     whole = [doing for clause in clauses if len(clause) == 1 for doing in clause[0]]
-    ways = [doing for doing in whole if doing in WALKS]
-    if ways:
-        checks["direction"] = lambda story: all(holds(way, story, 0, story.last) for way in ways)
-    path = asked.path
-    if path:
-        checks["position"] = lambda story: _passes(story, path)
-    return checks
+    return {
+        "events": ([clause for clause in clauses if _events(clause)], _happens),
+        "order": ([clause for clause in clauses if len(clause) > 1], in_order),
+        "direction": ([doing for doing in whole if doing in WALKS], _walks),
+        "position": ([asked.path] if asked.path else [], _passes),
+    }
+
+
+def _walks(way: str, story: Story) -> bool:
+    """Whether the player gets on this way over the whole clip."""
+    return holds(way, story, 0, story.last)
 
 
 def _events(clause: Sequence[Sequence[str]]) -> list[str]:
@@ -179,7 +178,7 @@ def _happens(clause: Sequence[Sequence[str]], story: Story) -> bool:
     return taken >= coins and all(holds(own, story, 0, story.last) for own in others)
 
 
-def _passes(story: Story, path: Sequence[tuple[int, int]]) -> bool:
+def _passes(path: Sequence[tuple[int, int]], story: Story) -> bool:
     """Whether the player is on the tile of its cell at each of the five moments."""
     truth = path_of(story, moments(story.last + 1))
     misses = torch.tensor(truth) - torch.tensor(path)
