@@ -11,15 +11,25 @@ different ways, or cannot be shown is an error with one sentence that says so.
 
 import re
 import unicodedata
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from minisora.inputs import reword
 from minisora.pipeline import MiniSora
 from minisora.text import words_of
 from minisora.world import game_words, phrases
-from minisora.world.captions import OPPOSITE, POSITION_WORDS, WHEN, plural, speed_of, turning_of
+from minisora.world.captions import (
+    OPPOSITE,
+    POSITION_WORDS,
+    WHEN,
+    background_words,
+    plural,
+    speed_of,
+    turning_of,
+)
+from minisora.world.families import LOOKS, PANS_AND_ZOOMS, SHOWS_PAN, SHOWS_ZOOM, SIMPLE_MOTIONS
 from minisora.world.game_words import GameSpec
+from minisora.world.phrases import MOTION_WORDS
 from minisora.world.rewordings import GAME_REWORDINGS, OF_SEVERAL, REWORDINGS
 from minisora.world.scene import (
     COLORS,
@@ -891,28 +901,73 @@ def check_known(spec: PromptSpec, world: str, vocabulary: Collection[str] | None
             raise ValueError(f"this model never saw {name}; ask for --model base")
 
 
+MOTIONS_WITH = {  # with what → the motions that clips show
+    "several objects": ("still", *DIRECTIONS),
+    "a line that is painted": tuple(DIRECTIONS),
+    "a wall": ("left", "right"),
+    "a camera that pans or zooms": ("still", "spinning", *DIRECTIONS),
+    "a camera that looks away": SIMPLE_MOTIONS,
+    "a cut": SIMPLE_MOTIONS,
+    "a second event": ("still", *DIRECTIONS),
+}
+
+
 def _check_together(spec: PromptSpec) -> None:
     """Refuse what no clip of any world shows together; see `families`."""
     motions = [str(thing.motion) for thing in spec.objects]
+    kinds = set(spec.camera or ("still",))
     asked = {
         "several objects": len(spec.objects) > 1,
         "a line that is painted": spec.verb == "paints",
         "a wall": spec.wall,
-        "a camera that moves": spec.camera not in (None, ("still",)),
+        "a camera that pans or zooms": bool(kinds & {*PANS_AND_ZOOMS}),
+        "a camera that looks away": bool(kinds & {*LOOKS}),
         "a cut": spec.cut is not None,
         "a second event": any(thing.then for thing in spec.objects),
         "an object that leaves and comes back": any(map(_leaves, motions)),
     }
-    first, second, *_ = [*(name for name, wanted in asked.items() if wanted), "", ""]
-    if second:
-        raise ValueError(f"no clip of this world shows {first} and {second}; ask for one of them")
-    if spec.wall and not {*motions} <= {"None", "moving", "left", "right"}:
-        raise ValueError("what passes behind a wall moves left or right in this world, and no more")
+    found = [name for name, wanted in asked.items() if wanted]
+    if len(found) > 1:
+        raise ValueError(
+            f"no clip of this world shows {found[0]} and {found[1]}; ask for one of them"
+        )
+    for name in found:
+        _check_motions(name, motions)
+    if found and found[0].startswith("a camera"):
+        _check_background(spec)
     looks = {replace(thing, place=None, path=None) for thing in spec.objects}
     if len(spec.objects) > 2 and len(looks) > 1:
         raise ValueError(
             "three objects of this world look alike and do the same, as in 'three red circles "
             "moving left'; name at most two that differ"
+        )
+
+
+def _check_motions(name: str, motions: Sequence[str]) -> None:
+    """Refuse a motion that no clip shows together with what is named."""
+    shown = MOTIONS_WITH.get(name)
+    if shown is None:
+        return
+    for motion in motions:
+        if motion not in ("None", "moving", *shown):
+            can = [MOTION_WORDS[own][0][0] for own in shown]
+            raise ValueError(
+                f"with {name}, nothing in this world is {MOTION_WORDS[motion][0][0]}; "
+                f"ask for something {', '.join(can[:-1])} or {can[-1]}"
+            )
+
+
+def _check_background(spec: PromptSpec) -> None:
+    """Refuse a background before which nobody would see the camera move."""
+    shown: set[str] = set()
+    for camera in spec.camera or ():
+        move, way = camera.split(maxsplit=1)
+        shown.update(("hills",) if move == "looks" else SHOWS_PAN.get(way, SHOWS_ZOOM))
+    if spec.texture is not None and spec.texture not in shown:
+        color = spec.background[0] if spec.background else "navy"
+        raise ValueError(
+            f"before {background_words(color, spec.texture)} one does not see the camera move; "
+            f"say 'on {background_words(color, 'hills')}'"
         )
 
 
