@@ -218,8 +218,8 @@ def _painted(found: _Found) -> tuple[list[_Found], str | None]:
     brush = fit_open(alpha[:1])
     if brush is None or brush.shape != "brush":
         return [found], None
-    own, outline = stroke(alpha, brush)
-    done = is_painted(own.positions, outline)
+    own, outline, there = stroke(alpha, brush)
+    done = is_painted(own.positions, outline, there)
     found = replace(found, fit=own, outline=outline)
     return [found], "paints" if done else None
 

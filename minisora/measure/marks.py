@@ -17,21 +17,24 @@ from minisora.world.scene import BITE, DIRECTIONS
 STROKE_STEP = 1 / 32  # half-widths between two drawn lengths of a line
 LONGEST = 1.6  # half-widths
 LEAST_STROKE = 0.4  # half-widths that a brush must paint
-WELL_PAINTED = 0.8  # IoU of brush and line with the drawn ones, in every frame
-WELL_BITTEN = 0.8  # IoU of what is left with what must be left, in every frame
+LIKE = 0.5  # IoU with what must be there, in every frame; how sharp it is, outlines say
+LEAST_LINE = 0.5  # fraction of a line that must be there, in every frame
 LEAST_BITE = 0.05  # fraction of the target that must be missing
-HEALED = 0.3  # fraction of the bite above which it is not there
+HEALED = 0.5  # fraction of the bite above which it is not there
+IN_VIEW = 0.5  # fraction of the bite that must be in view where one looks for it
+LEAST_AREA = 4.0  # pixels below which nobody could say whether something is there
 APART = 1.2  # times the sum of two radii: what is farther away has touched nothing yet
 
 
-def stroke(alpha: torch.Tensor, brush: Fit) -> tuple[Fit, torch.Tensor]:
+def stroke(alpha: torch.Tensor, brush: Fit) -> tuple[Fit, torch.Tensor, torch.Tensor]:
     """Follow a brush by the line that it has painted.
 
     Args:
         alpha: (T, H, W) of both. brush: in the first frame, where there is no line yet.
 
     Returns:
-        The brush in every frame, and IoU (T,) of brush and line with the drawn ones.
+        The brush in every frame, IoU (T,) of brush and line with the drawn ones, and the fraction
+        (T,) of the line that is there, 1 where the brush hides it.
     """
     T, H, W = alpha.shape
     start = brush.positions[0]
@@ -60,7 +63,9 @@ def stroke(alpha: torch.Tensor, brush: Fit) -> tuple[Fit, torch.Tensor]:
         seen=everywhere,
         whole=everywhere,
     )
-    return fitted, iou(alpha, drawn)
+    brushes = coverage("brush", positions, fitted.radii, fitted.angles, H, W)
+    line = (drawn - brushes).clamp(min=0)
+    return fitted, iou(alpha, drawn), fraction_in(alpha, line)
 
 
 def _lines(
@@ -106,11 +111,13 @@ def _strokes(
     return torch.maximum(brush, line.clamp(0, 1))
 
 
-def is_painted(positions: torch.Tensor, overlap: torch.Tensor) -> bool:
-    """Whether the line grows with the brush and never heals."""
-    line = positions[-1] - positions[0]
-    grown = float(line.norm()) > LEAST_STROKE
-    return grown and bool((overlap > WELL_PAINTED).all())
+def is_painted(positions: torch.Tensor, overlap: torch.Tensor, there: torch.Tensor) -> bool:
+    """Whether a line grows with the brush and stays; arguments as `stroke` returns them."""
+    way = positions[-1] - positions[0]
+    grows = float(way.norm()) > LEAST_STROKE
+    like = bool((overlap > LIKE).all())
+    stays = bool((there > LEAST_LINE).all())
+    return grows and like and stays
 
 
 def at_rest(alpha: torch.Tensor, chomper: Fit, target: Fit) -> Fit:
@@ -175,15 +182,14 @@ def bitten(chomper: Fit, target: Fit, alpha: torch.Tensor) -> Bite:
     mass = entire.sum()
     size = bite.sum() / mass.clamp(min=1e-6)
     open_bite = bite * in_view  # (T, H, W)
+    remains = fraction_in(alpha, open_bite)
     area = open_bite.sum((1, 2))
-    filled = (alpha * open_bite).sum((1, 2))
-    remains = filled / area.clamp(min=1.0)
-    complete = deepest > deepest[-1] - 0.02
-    healed = bool((remains[complete] > HEALED).any())
-    fits = bool((overlap > WELL_BITTEN).all())
+    complete = (deepest > deepest[-1] - 0.02) & (area > IN_VIEW * bite.sum())
+    healed = bool((remains[complete] > HEALED).any()) or not complete.any()
+    like = bool((overlap > LIKE).all())
     large = float(size) > LEAST_BITE
-    right = fits and large and not healed
-    missing = (remains < HEALED) & (area > 1)
+    right = like and large and not healed
+    missing = remains < HEALED
     nearest = _gap(chomper, target).cummin(0).values  # so far
     before = nearest > APART
     early = bool((missing & before).any())
@@ -221,6 +227,14 @@ def _gap(a: Fit, b: Fit) -> torch.Tensor:
     """How far two are apart in every frame, (T,), in sums of their radii: at 1 they touch."""
     way = a.positions - b.positions
     return way.norm(dim=1) / (a.radii + b.radii)
+
+
+def fraction_in(alpha: torch.Tensor, part: torch.Tensor) -> torch.Tensor:
+    """How much of a part (T, H, W) is covered by alpha (T, H, W): (T,); 1 where it is too small."""
+    area = part.sum((1, 2))
+    covered = (alpha * part).sum((1, 2))
+    fraction = covered / area.clamp(min=1.0)
+    return torch.where(area > LEAST_AREA, fraction, torch.ones_like(area))
 
 
 def iou(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
