@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from data.experiments import judge_report
 from data.experiments.judge_report import (
@@ -112,6 +113,19 @@ def test_another_clip_of_the_family_is_not_as_asked(family):
     scenes = [sample_scene(TEST_SEEDS + 600 + i, family, **SIZE) for i in range(6)]
     for scene, other in zip(scenes, render(scenes, **SIZE).roll(1, dims=0), strict=True):
         assert not judge(other, spec_of(scene)).all
+
+
+@pytest.mark.parametrize(
+    ("family", "seed", "pixel"), [("paint", 2, 4), ("paint", 4, 4), ("bite", 1, 5)]
+)
+def test_a_mark_with_ragged_edges_is_a_mark(family, seed, pixel):
+    """Large pixels stand for a model's soft edges: the outline breaks, what happens is the same."""
+    scene = sample_scene(TEST_SEEDS + seed, family, **SIZE)
+    video = render([scene], **SIZE)[0].transpose(0, 1)
+    few = F.interpolate(video, size=(64 // pixel, 64 // pixel), mode="area")
+    ragged = F.interpolate(few, size=(64, 64)).transpose(0, 1)
+    seen = judge(ragged, spec_of(scene))
+    assert seen.attributes["mark"] and not seen.attributes["outline"]
 
 
 @pytest.mark.parametrize("family", ["bite", "lamp", "paint"])
