@@ -192,6 +192,7 @@ def test_a_model_refuses_what_it_never_saw():
         ("a brush paints a line, cut to white hills", "a line that is painted and a cut"),
         ("a star moves left, then stops, the camera pans up", "pans or zooms and a second event"),
         ("a ball falls behind a wall", "with a wall, nothing in this world is falling"),
+        ("a huge ball passes behind a wall", "does not fit behind the wall .* say 'small'"),
         ("a red ball and a blue ball fall", "several objects, nothing in this world is falling"),
         ("a star bounces, the camera zooms in", "pans or zooms, nothing in this world is bouncing"),
         ("a star grows, the camera zooms in", "ask for something standing still, spinning"),

@@ -933,6 +933,8 @@ def _check_together(spec: PromptSpec) -> None:
         )
     for name in found:
         _check_motions(name, motions)
+    if spec.wall and any(thing.size == "large" for thing in spec.objects):
+        raise ValueError("a large object does not fit behind the wall of this world; say 'small'")
     if found and found[0].startswith("a camera"):
         _check_background(spec)
     looks = {replace(thing, place=None, path=None) for thing in spec.objects}
