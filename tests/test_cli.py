@@ -103,8 +103,8 @@ def test_what_people_say_is_read_in_the_words_of_the_world(whole, tmp_path, monk
     out = tmp_path / "clip.png"
     words = ("--model", whole, "--out", out, "--num-inference-steps", 1, "--no-upsample")
     assert run(monkeypatch, "generate", "2 disks travel to the left", *words) == 0
-    assert "read as: two discs moving to the left" in capsys.readouterr().out
-    assert run(monkeypatch, "generate", "two discs moving left", *words, "--force") == 0
+    assert "read as: two circles moving left" in capsys.readouterr().out
+    assert run(monkeypatch, "generate", "two circles moving left", *words, "--force") == 0
     assert "read as" not in capsys.readouterr().out
 
 

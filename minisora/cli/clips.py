@@ -85,8 +85,9 @@ def generate(
         return
     job = Job([prompt], out, force, fps, scale, model, device, seed)
     options = job.sampling(num_inference_steps, guidance_scale, negative_prompt)
-    upsampled = job.upsampled(prompt, num_frames, height, width) if upsample else prompt
-    if upsampled != prompt:
+    told = job.told[0]
+    upsampled = job.upsampled(told, num_frames, height, width) if upsample else told
+    if upsampled != told:
         typer.echo(f"the prompt became: {upsampled}")
         job.metadata["upsampled_prompt"] = upsampled
     options |= {"num_frames": num_frames, "height": height, "width": width, "upsample": False}
@@ -112,7 +113,7 @@ def image(
 
     job = Job([prompt], out, force, 8.0, scale, model, device, seed)
     options = job.sampling(num_inference_steps, guidance_scale, negative_prompt)
-    images = tasks.text_to_image(job.model, prompt, height=height, width=width, **options)
+    images = tasks.text_to_image(job.model, job.told[0], height=height, width=width, **options)
     job.finish(images[:, :, None], prompt)
 
 
@@ -141,7 +142,8 @@ def animate(
     options = job.sampling(num_inference_steps, guidance_scale, negative_prompt)
     preset = job.model.preset
     first = as_image(image, height or preset.height, width or preset.width)
-    job.finish(tasks.animate(job.model, first, prompt, num_frames=num_frames, **options), prompt)
+    told = job.told[0]
+    job.finish(tasks.animate(job.model, first, told, num_frames=num_frames, **options), prompt)
 
 
 def extend(
@@ -168,7 +170,8 @@ def extend(
     job = Job([prompt], out, force, fps, scale, model, device, seed)
     options = job.sampling(num_inference_steps, guidance_scale, negative_prompt)
     video = read_clip(clip, height, width, fps)
-    longer = tasks.extend(job.model, video, num_frames, prompt, direction=direction, **options)
+    told = job.told[0]
+    longer = tasks.extend(job.model, video, num_frames, told, direction=direction, **options)
     job.finish(longer, prompt)
 
 
@@ -197,7 +200,8 @@ def connect(
     options = job.sampling(num_inference_steps, guidance_scale, negative_prompt)
     first = read_clip(clip, height, width, fps)
     last = read_clip(after, height, width, fps)
-    job.finish(tasks.connect(job.model, first, last, prompt, num_frames, **options), prompt)
+    told = job.told[0]
+    job.finish(tasks.connect(job.model, first, last, told, num_frames, **options), prompt)
 
 
 def loop(
@@ -223,7 +227,7 @@ def loop(
     job = Job([prompt], out, force, fps, scale, model, device, seed)
     options = job.sampling(num_inference_steps, guidance_scale, negative_prompt)
     video = read_clip(clip, height, width, fps)
-    job.finish(tasks.loop(job.model, video, prompt, num_frames, **options), prompt)
+    job.finish(tasks.loop(job.model, video, job.told[0], num_frames, **options), prompt)
 
 
 def inpaint(
@@ -253,7 +257,8 @@ def inpaint(
     job = Job([prompt], out, force, fps, scale, model, device, seed)
     options = job.sampling(num_inference_steps, guidance_scale, negative_prompt)
     video = read_clip(clip, height, width, fps)
-    filled = tasks.inpaint(job.model, video, prompt, frames=span, region=region, **options)
+    told = job.told[0]
+    filled = tasks.inpaint(job.model, video, told, frames=span, region=region, **options)
     job.finish(filled, prompt)
 
 
@@ -281,7 +286,8 @@ def video_to_video(
     options = job.sampling(num_inference_steps, guidance_scale, negative_prompt)
     job.metadata["strength"] = strength
     video = read_clip(clip, height, width, fps)
-    job.finish(tasks.video_to_video(job.model, video, prompt, strength, **options), prompt)
+    told = job.told[0]
+    job.finish(tasks.video_to_video(job.model, video, told, strength, **options), prompt)
 
 
 def long_video(
@@ -306,7 +312,7 @@ def long_video(
 
     job = Job(prompt, out, force, fps, scale, model, device, seed)
     options = job.sampling(num_inference_steps, guidance_scale, negative_prompt)
-    script = [(seconds / len(prompt), sentence) for sentence in prompt]
+    script = [(seconds / len(prompt), sentence) for sentence in job.told]
     options |= {"fps": fps, "height": height, "width": width, "upsample": upsample}
     job.finish(tasks.long_video(job.model, script, **options), *prompt)
 
@@ -358,8 +364,7 @@ class Job:
         self.model, seed, self.generator = load(model, device, seed)
         self.metadata: dict[str, Any] = {"seed": seed, "model": model}
         self.steps: list[int] = []  # of each window
-        for prompt in prompts:
-            self._understand(prompt)
+        self.told = [self._understand(prompt) for prompt in prompts]
         self.began = time.perf_counter()
 
     def sampling(
@@ -374,19 +379,20 @@ class Job:
         self.metadata |= options
         return {**options, "generator": self.generator, "callback": self._count}
 
-    def _understand(self, prompt: str) -> None:
-        """Refuse what the model's world cannot show, and say what is read in place of some words.
+    def _understand(self, prompt: str) -> str:
+        """What the model is told in place of a prompt; it is printed where it differs.
 
         Raises:
-            ValueError: what it is, and what the world can show.
+            ValueError: what the model's world cannot show, and what it can.
         """
         from minisora.text import words_of
-        from minisora.world.parse import understand
+        from minisora.world.retell import read_again
 
-        understand(prompt, self.model)
-        known = self.model.tokenizer.words(prompt)
+        told = read_again(prompt, self.model)
+        known = self.model.tokenizer.words(told)
         if known != words_of(prompt):
             typer.echo(f"read as: {' '.join(known)}")
+        return told
 
     def upsampled(
         self, prompt: str, num_frames: int | None, height: int | None, width: int | None

@@ -31,8 +31,9 @@ from minisora.widgets.common import (
 )
 from minisora.world.captions import background_words
 from minisora.world.families import SOLO_MOTIONS
-from minisora.world.parse import parse, understand
+from minisora.world.parse import parse
 from minisora.world.phrases import MOTION_WORDS
+from minisora.world.retell import read_again
 from minisora.world.scene import BACKGROUND_COLORS, COLORS, SHAPES, SIZES, TEXTURES
 
 WORDS: dict[str, Iterable[str]] = {  # menu → its words
@@ -79,11 +80,10 @@ def render_prompt(model: MiniSora, state: PromptState) -> PromptResult:
     Raises:
         ValueError: as `understand` and `MiniSora.generate`.
     """
-    understand(state.prompt, model)
+    longer = read_again(state.prompt, model)
     began = time.perf_counter()
-    longer = state.prompt
     if state.upsample:
-        longer = model.upsample(state.prompt, torch.Generator().manual_seed(state.seed))[0]
+        longer = model.upsample(longer, torch.Generator().manual_seed(state.seed))[0]
     steps: list[tuple[float, torch.Tensor, torch.Tensor]] = []  # noise level, tokens, guess of x_0
     video = model.generate(
         longer,

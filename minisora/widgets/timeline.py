@@ -27,7 +27,7 @@ from minisora.widgets.common import (
     slider,
     tip,
 )
-from minisora.world.parse import understand
+from minisora.world.retell import read_again
 
 
 @dataclass(frozen=True)
@@ -236,9 +236,9 @@ class TimelineEditor(Panel):
         self.output.value = Clip(self.clip, f"clip {len(self.history) - 1}", scale=5).html()
 
     def _render(self, prompt: str, seed: int, **_: Any) -> Html:
-        understand(prompt, self.model)
+        told = read_again(prompt, self.model)
         before = self.clip
-        after = run(self.model, before, self.plan, prompt, seed)
+        after = run(self.model, before, self.plan, told, seed)
         fps = self.model.preset.fps
         seen = read(after, fps)
         words = f"{before.shape[1]} frames became {after.shape[1]}; the judge saw {seen}"
