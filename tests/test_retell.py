@@ -41,6 +41,7 @@ def test_every_caption_is_said_again_with_the_same_meaning(world):
             "a ball on a navy grid, cut to white hills",
             "a circle on a navy grid, cut to white hills",
         ),
+        ("a circle turns blue", "a circle turns blue"),  # captions say what comes first
         ("a ring goes behind the wall", "a ring passes behind a wall"),
         ("a red ball drops onto a box", "a red circle falls onto a square"),
         ("a star in the top left", "a star in the top left"),  # places have no usual words

@@ -70,6 +70,13 @@ def test_the_builder_makes_the_clip_that_generate_makes(shipped, upsample, steps
     )
     assert (answer.clip.frames == to_frames(video[0])).all()
     assert ("upsampled: " in answer.text) == upsample
+    assert "read as: " not in answer.text
+
+
+def test_the_builder_says_what_is_read(shipped):
+    state = PromptState("The red ball goes up", upsample=False, num_inference_steps=1)
+    text = render_prompt(shipped, state).text
+    assert "read as: <i>a red circle moving up</i>" in text and "upsampled" not in text
 
 
 def test_the_builder_starts_from_the_defaults_of_generate():

@@ -14,8 +14,8 @@ import torch
 from minisora import MiniSora
 from minisora.checkpoints import write_text
 from minisora.measure.judge import judge
-from minisora.world.parse import understand
-from minisora.world.retell import retell
+from minisora.world.parse import parse
+from minisora.world.retell import read_again
 
 SENTENCES = Path(__file__).with_name("sentences.txt")
 RESULTS = Path("data/results/sentences.json")
@@ -24,12 +24,11 @@ RESULTS = Path("data/results/sentences.json")
 def outcome(model: MiniSora, sentence: str, seeds: int) -> dict[str, object]:
     """An answer, or how many clips of so many seeds are as asked."""
     try:
-        asked = understand(sentence, model)
+        told = read_again(sentence, model)  # as the command line does
     except ValueError as error:
         return {"answer": str(error)}
-    assert asked is not None  # a model of the toy world
     generators = [torch.Generator().manual_seed(seed) for seed in range(seeds)]
-    told = retell(sentence, asked)  # as the command line does
+    asked = parse(sentence)
     videos = model.generate([told] * seeds, generator=generators)
     verdicts = [judge(video, asked, model.preset.fps) for video in videos]
     return {"right": sum(v.all for v in verdicts), "clips": seeds}

@@ -365,6 +365,8 @@ class Job:
         self.metadata: dict[str, Any] = {"seed": seed, "model": model}
         self.steps: list[int] = []  # of each window
         self.told = [self._understand(prompt) for prompt in prompts]
+        if self.told != [*prompts]:
+            self.metadata["read_as"] = " / ".join(self.told)
         self.began = time.perf_counter()
 
     def sampling(

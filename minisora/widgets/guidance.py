@@ -21,7 +21,8 @@ from minisora.widgets.common import (
     slider,
     table,
 )
-from minisora.world.parse import parse, understand
+from minisora.world.parse import parse
+from minisora.world.retell import read_again
 
 
 def word_bars(fractions: list[tuple[str, float]]) -> str:
@@ -51,10 +52,10 @@ def render_guidance(
     Raises:
         ValueError: as `understand` and `MiniSora.generate`.
     """
-    understand(prompt, model)
+    told = read_again(prompt, model)
     scales = sorted({0.0, 1.0, float(guidance_scale)})
     steps = num_inference_steps or None
-    videos = at_scales(model, prompt, negative_prompt, scales, steps, seed, upsample)
+    videos = at_scales(model, told, negative_prompt, scales, steps, seed, upsample)
     meanings = {
         0.0: f"the negative prompt alone ({negative_prompt or 'empty'})",
         1.0: "the prompt alone",
@@ -72,7 +73,7 @@ def render_guidance(
         mark = "✓" if answer == "as asked" else "✗"
         clip = Clip(video, label, model.preset.fps, scale=5).html()
         shown.append(f'<div style="width:176px">{clip}{mark} {html.escape(answer)}</div>')
-    fractions = word_importance(model, prompt, seed)
+    fractions = word_importance(model, told, seed)
     words = f"{'. '.join(said)}. {steps or 'default'} steps, seed {seed}."
     if fractions:
         parts = ", ".join(f"{word} {100 * part:.0f} %" for word, part in fractions)

@@ -14,7 +14,7 @@ from minisora.pipeline import MiniSora
 from minisora.show.latents import LatentBasis, latent_basis, latents_to_rgb
 from minisora.show.plots import figure_html, new_axes
 from minisora.widgets.common import Html, Panel, film, line, menu, page, side_by_side, slider, table
-from minisora.world.parse import understand
+from minisora.world.retell import read_again
 
 SCHEDULES = {  # name → line style and Okabe-Ito colour
     "rectified flow": ("-", "#0072B2"),
@@ -101,14 +101,14 @@ def render_noise(
     Raises:
         ValueError: sigma outside of [0, 1], an unknown schedule; or as `understand`.
     """
-    understand(prompt, model)
+    told = read_again(prompt, model)
     if not 0 <= sigma <= 1:
         raise ValueError(f"sigma={sigma} is not in [0, 1]; 0 is clean, 1 is noise")
     x_0 = model.encode(video[None])
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(x_0.shape, generator=generator).to(x_0)
     x_t = add_noise(x_0, noise, torch.tensor(sigma))
-    velocity, x_0_hat = guess(model, x_t, sigma, [prompt])
+    velocity, x_0_hat = guess(model, x_t, sigma, [told])
     level = snr_db(torch.tensor(sigma, dtype=torch.float64))
     decibels = float(level)
     plot, passed = plot_schedules(schedule, decibels)

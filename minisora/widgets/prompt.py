@@ -80,10 +80,10 @@ def render_prompt(model: MiniSora, state: PromptState) -> PromptResult:
     Raises:
         ValueError: as `understand` and `MiniSora.generate`.
     """
-    longer = read_again(state.prompt, model)
+    told = longer = read_again(state.prompt, model)
     began = time.perf_counter()
     if state.upsample:
-        longer = model.upsample(longer, torch.Generator().manual_seed(state.seed))[0]
+        longer = model.upsample(told, torch.Generator().manual_seed(state.seed))[0]
     steps: list[tuple[float, torch.Tensor, torch.Tensor]] = []  # noise level, tokens, guess of x_0
     video = model.generate(
         longer,
@@ -100,7 +100,7 @@ def render_prompt(model: MiniSora, state: PromptState) -> PromptResult:
         f"{_judged(video, state.prompt, model.preset.fps)} {seconds:.2f} s, seed {state.seed}, "
         f"{len(steps)} steps, guidance {state.guidance_scale:g}."
     )
-    pictures = _stages(model, state.prompt, longer, video, steps) | {"video": clip.html()}
+    pictures = _stages(model, (state.prompt, told, longer), video, steps) | {"video": clip.html()}
     text = pipeline_map(pictures=pictures) + page(html.escape(said))
     return PromptResult(text, said, clip, seconds)
 
@@ -116,12 +116,16 @@ def _judged(video: torch.Tensor, prompt: str, fps: float) -> str:
 
 def _stages(
     model: MiniSora,
-    prompt: str,
-    longer: str,
+    sentences: tuple[str, str, str],
     video: torch.Tensor,
     steps: list[tuple[float, torch.Tensor, torch.Tensor]],
 ) -> dict[str, str]:
-    """Stage of the pipeline → what it gave, as HTML."""
+    """Stage of the pipeline → what it gave, as HTML.
+
+    Args:
+        sentences: as typed, as read again, as upsampled.
+    """
+    prompt, told, longer = sentences
     patch = model.dit.config.patch_size
     grid = grid_of(model.vae.latent_shape(*video.shape[1:]), patch)
 
@@ -137,7 +141,9 @@ def _stages(
         alt = f"guess of the clean clip at noise level {sigma:.2f}"
         guesses.append(middle(model.decode(latents(x_0))[0], alt))
     written = f"<i>{html.escape(prompt) or '(empty)'}</i>"
-    if longer != prompt:
+    if told != prompt:
+        written += f"<br>read as: <i>{html.escape(told)}</i>"
+    if longer != told:
         written += f"<br>upsampled: <i>{html.escape(longer)}</i>"
     words = len(model.tokenizer.words(longer))
     basis = latent_basis(model)

@@ -501,14 +501,13 @@ class _Sentence:
         self._check_ends()
         colors, texture = _background_of(self.background)
         camera = self.about.get("camera")
-        looks = ("looks left and back", "looks right and back")
         return PromptSpec(
             tuple(_object_spec(thing) for thing in self.objects),
             colors,
             texture,
             self.about.get("relation"),
             self.about.get("verb"),
-            (looks if camera == "looks away" else (camera,)) if camera else None,
+            (LOOKS if camera == "looks away" else (camera,)) if camera else None,
             "wall" in self.about,
             _cut_of(self.after_cut),
         )
@@ -600,6 +599,8 @@ class _Sentence:
             if then in ways and motion not in ("moving", *DIRECTIONS):
                 shown = False
             if then and self.about.get("verb") in TO_ANOTHER:
+                shown = False
+            if then and then in (thing.get("motion"), thing.get("color")):
                 shown = False
             if not shown:
                 raise ValueError(
@@ -913,7 +914,10 @@ MOTIONS_WITH = {  # with what → the motions that clips show
 
 
 def _check_together(spec: PromptSpec) -> None:
-    """Refuse what no clip of any world shows together; see `families`."""
+    """Refuse what no clip of any world shows together; see `families`.
+
+    Sizes, and tools that do nothing, are left to the model: it has learned each of them elsewhere.
+    """
     motions = [str(thing.motion) for thing in spec.objects]
     kinds = set(spec.camera or ("still",))
     asked = {
@@ -945,6 +949,14 @@ def _check_together(spec: PromptSpec) -> None:
         )
 
 
+BEFORE = {
+    "plain": "a plain background",
+    "gradient": "a gradient",
+    "grid": "a grid",
+    "stripes": "stripes",
+}
+
+
 def _check_motions(name: str, motions: Sequence[str]) -> None:
     """Refuse a motion that no clip shows together with what is named."""
     shown = MOTIONS_WITH.get(name)
@@ -953,9 +965,11 @@ def _check_motions(name: str, motions: Sequence[str]) -> None:
     for motion in motions:
         if motion not in ("None", "moving", *shown):
             can = [MOTION_WORDS[own][0][0] for own in shown]
+            falls = name == "several objects" and motion in ("falling", "bouncing")
+            other = ", or say 'a red circle falls onto a blue square'" if falls else ""
             raise ValueError(
                 f"with {name}, nothing in this world is {MOTION_WORDS[motion][0][0]}; "
-                f"ask for something {', '.join(can[:-1])} or {can[-1]}"
+                f"ask for something {', '.join(can[:-1])} or {can[-1]}{other}"
             )
 
 
@@ -968,8 +982,8 @@ def _check_background(spec: PromptSpec) -> None:
     if spec.texture is not None and spec.texture not in shown:
         color = spec.background[0] if spec.background else "navy"
         raise ValueError(
-            f"before {background_words(color, spec.texture)} one does not see the camera move; "
-            f"say 'on {background_words(color, 'hills')}'"
+            f"before {BEFORE[spec.texture]} one does not see this camera move; "
+            f"say for example 'on {background_words(color, 'hills')}'"
         )
 
 

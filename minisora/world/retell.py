@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from minisora.pipeline import MiniSora
 from minisora.world import phrases
 from minisora.world.captions import background_words, plural
+from minisora.world.families import LOOKS
 from minisora.world.parse import ObjectSpec, PromptSpec, parse, understand
 
-LOOKS_AWAY = ("looks left and back", "looks right and back")  # either will do
-VERBS = {
+VERB_WORDS = {
     "hits": "hits",
     "falls onto": "falls onto",
     "bites": "takes a bite out of",
@@ -62,9 +62,7 @@ def usual_sentence(asked: PromptSpec) -> str:
         colors, texture = asked.cut
         return f"{sentence}{where}, cut to {background_words(_shade(colors), texture)}"
     if asked.camera:
-        looks = asked.camera == LOOKS_AWAY
-        kind = phrases.AWAY_WORDS[0] if looks else _finite(phrases.CAMERA_WORDS, _one(asked.camera))
-        return f"{sentence}{where}, the camera {kind}"
+        return f"{sentence}{where}, the camera {_camera(asked.camera)}"
     return f"{sentence}{where}"
 
 
@@ -74,9 +72,10 @@ def _what_happens(asked: PromptSpec) -> str:
     if asked.verb == "paints":
         return f"{_name(first)} paints a line{_moves(first)}"
     if asked.verb:
-        side = f" {phrases.RELATION_WORDS[asked.relation][2]}" if asked.relation else ""
-        side = "" if asked.verb == "falls onto" else side
-        return f"{_name(first)} {VERBS[asked.verb]} {_name(others[0])}{side}"
+        side = ""
+        if asked.relation and asked.verb != "falls onto":
+            side = f" {phrases.RELATION_WORDS[asked.relation][2]}"
+        return f"{_name(first)} {VERB_WORDS[asked.verb]} {_name(others[0])}{side}"
     if asked.wall:
         way = _moves(first)
         return (
@@ -100,13 +99,12 @@ def _name(thing: ObjectSpec) -> str:
 
 
 def _adjectives_and_noun(thing: ObjectSpec) -> str:
+    assert thing.shape is not None  # every object that is parsed has one
     color = None if thing.color == "off" else thing.color
     size = phrases.SIZE_WORDS[thing.size][0] if thing.size else None
     speed = None
     if thing.speed and thing.motion is None:
         speed = phrases.SPEED_ADJECTIVES[thing.speed][0]
-    if thing.shape is None:
-        raise ValueError("a caption names every shape")
     parts = (speed, size, phrases.COLOR_WORDS[color][0] if color else None)
     return " ".join([*(part for part in parts if part), phrases.SHAPE_WORDS[thing.shape][0]])
 
@@ -127,6 +125,8 @@ def _then(thing: ObjectSpec) -> str:
     """ ", then moving up", or nothing."""
     if thing.then is None:
         return ""
+    if thing.motion is None:
+        raise ValueError("a caption says what comes first")
     if thing.then in phrases.COLOR_WORDS:
         return f", then turning {phrases.COLOR_WORDS[thing.then][0]}"
     return f", then {phrases.MOTION_WORDS[thing.then][0][0]}"
@@ -149,8 +149,12 @@ def _shade(colors: tuple[str, ...]) -> str:
     return _one(colors)
 
 
-def _finite(table: dict[str, tuple[tuple[str, str], ...]], key: str) -> str:
-    return table[key][0][1]
+def _camera(kinds: tuple[str, ...]) -> str:
+    """ "pans left", "looks away and back"."""
+    if kinds == LOOKS:
+        return phrases.AWAY_WORDS[0]
+    _, finite = phrases.CAMERA_WORDS[_one(kinds)][0]
+    return finite
 
 
 def _one(values: Sequence[str]) -> str:
@@ -159,5 +163,6 @@ def _one(values: Sequence[str]) -> str:
     Raises:
         ValueError: there are others.
     """
-    (value,) = values
-    return value
+    if len(values) != 1:
+        raise ValueError("a caption says one")
+    return values[0]
