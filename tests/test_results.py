@@ -45,8 +45,16 @@ def test_the_readmes_seconds_are_what_was_measured():
     minute = speed["seconds for 60 s of video"]
     assert f"one clip takes {quiet:.2f} s, and {busy:.2f} s while two other programs" in text
     assert f"a minute of video takes {minute:.1f} s" in text
-    compressor = read("tiny")["compressor"]["solo"]["seen"]["psnr"]["mean"]
-    assert f"reconstructs clips of one object with {compressor:.1f} dB" in text
+
+
+def test_the_readme_says_what_comes_back_for_students():
+    outcomes = read("sentences").values()
+    answers = sum("answer" in one for one in outcomes)
+    right, made = (sum(one.get(key, 0) for one in outcomes) for key in ("right", "clips"))
+    text = " ".join(FRONT.split())
+    assert len(outcomes) == 60
+    assert f"students, {answers} get a sentence that says what would do" in text
+    assert f"`base` for the rest {100 * right / made:.0f} % are as asked" in text
 
 
 def test_the_readme_says_how_good_prompts_as_typed_are():

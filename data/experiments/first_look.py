@@ -22,7 +22,7 @@ CLIPS = {  # name of the file → sentence, seed
     "wall": ("a blue ball passes behind a wall", 1),
     "order": ("a red circle moving right, then moving up", 0),
     "hit": ("a large green square hits a small orange circle", 1),
-    "three": ("three cyan squares moving left", 0),
+    "three": ("three cyan squares moving left", 2),
 }
 
 

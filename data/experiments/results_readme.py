@@ -482,8 +482,8 @@ def whole_world() -> str:
             "## The whole world: `base`",
             f"`minisora evaluate --model base --no-upsample --prompts {count} "
             "--json data/results/base.json`. Plain sentences about every family of the whole "
-            "world, before a model that was trained for three minutes on a GPU "
-            "([its card](../checkpoints/base/README.md)).",
+            "world, before a model that was trained for three minutes on a GPU and for one hour on "
+            "two cores ([its card](../checkpoints/base/README.md)).",
             settings_of(result, leave=("prompts",)),
             table(head, rows),
         ]
@@ -737,8 +737,8 @@ def sentences() -> str:
             "## Sixty sentences of students",
             "`python -m data.experiments.sentences`. Written by someone who knew what the world is "
             f"about, but not its words. {answered} of {len(rows)} get an answer that says what "
-            "the world can show; of the others `base` makes four clips each, of which "
-            f"{right} of {made} are as asked.",
+            "the world can show; the others are said again as captions say them, and `base` makes "
+            f"four clips of each, of which {right} of {made} are as asked.",
             table(["typed", "what comes back"], rows),
         ]
     )
