@@ -965,11 +965,9 @@ def _check_motions(name: str, motions: Sequence[str]) -> None:
     for motion in motions:
         if motion not in ("None", "moving", *shown):
             can = [MOTION_WORDS[own][0][0] for own in shown]
-            falls = name == "several objects" and motion in ("falling", "bouncing")
-            other = ", or say 'a red circle falls onto a blue square'" if falls else ""
             raise ValueError(
-                f"with {name}, nothing in this world is {MOTION_WORDS[motion][0][0]}; "
-                f"ask for something {', '.join(can[:-1])} or {can[-1]}{other}"
+                f"with {name}, nothing in this world is {MOTION_WORDS[motion][0][0]} by itself; "
+                f"ask for something {', '.join(can[:-1])} or {can[-1]}"
             )
 
 
