@@ -53,8 +53,8 @@ def test_the_readme_says_what_comes_back_for_students():
     right, made = (sum(one.get(key, 0) for one in outcomes) for key in ("right", "clips"))
     text = " ".join(FRONT.split())
     assert len(outcomes) == 60
-    assert f"students, {answers} get a sentence that says what would do" in text
-    assert f"`base` for the rest {100 * right / made:.0f} % are as asked" in text
+    assert f"{answers} of them get an answer that says what would work" in text
+    assert f"for the others, {100 * right / made:.0f} % are as asked (`base`)" in text
 
 
 def test_the_readme_says_how_good_prompts_as_typed_are():
