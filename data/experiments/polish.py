@@ -50,7 +50,7 @@ CLIPS = 5_000  # the same for the decoder
 LEVELS = (0.2, 0.6)  # noise levels from which the transformer denoises again
 DENOISED_AT_ONCE = 32
 DECODER_BATCH = 4
-OF_TRANSFORMER = 0.5  # of the way from the shipped weights to the polished ones
+OF_TRANSFORMER = 0.5  # of the way from the model's weights to the polished ones
 OF_DECODER = 0.7
 ABSOLUTE = 0.1  # weight of the absolute error beside the squared one: edges stay sharp
 
@@ -74,9 +74,9 @@ def main() -> None:
 
 
 def join(model: MiniSora, out: Path) -> None:
-    """Go part of the way from the shipped weights to the polished ones.
+    """Go part of the way from a model's weights to the polished ones.
 
-    Between the two, the model keeps more of what only the shipped one knew (arXiv:2109.01903).
+    Between the two, it keeps more of what it knew before (arXiv:2109.01903).
     """
     polished = MiniSora.load(out / "transformer", "cpu")
     go_towards(model.text, polished.text, OF_TRANSFORMER)

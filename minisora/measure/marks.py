@@ -65,7 +65,9 @@ def stroke(alpha: torch.Tensor, brush: Fit) -> tuple[Fit, torch.Tensor, torch.Te
     )
     brushes = coverage("brush", positions, fitted.radii, fitted.angles, H, W)
     line = (drawn - brushes).clamp(min=0)
-    return fitted, iou(alpha, drawn), fraction_in(alpha, line)
+    overlap = iou(alpha, drawn)
+    there = fraction_in(alpha, line)
+    return fitted, overlap, there
 
 
 def _lines(
@@ -111,7 +113,11 @@ def _strokes(
     return torch.maximum(brush, line.clamp(0, 1))
 
 
-def is_painted(positions: torch.Tensor, overlap: torch.Tensor, there: torch.Tensor) -> bool:
+def is_painted(
+    positions: torch.Tensor,
+    overlap: torch.Tensor,
+    there: torch.Tensor,
+) -> bool:
     """Whether a line grows with the brush and stays; arguments as `stroke` returns them."""
     way = positions[-1] - positions[0]
     grows = float(way.norm()) > LEAST_STROKE
@@ -184,11 +190,13 @@ def bitten(chomper: Fit, target: Fit, alpha: torch.Tensor) -> Bite:
     open_bite = bite * in_view  # (T, H, W)
     remains = fraction_in(alpha, open_bite)
     area = open_bite.sum((1, 2))
-    complete = (deepest > deepest[-1] - 0.02) & (area > IN_VIEW * bite.sum())
-    healed = bool((remains[complete] > HEALED).any()) or not complete.any()
+    complete = deepest > deepest[-1] - 0.02
+    looked_at = complete & (area > IN_VIEW * bite.sum())
+    gone = remains[looked_at] <= HEALED
+    stays = bool(looked_at.any() and gone.all())
     like = bool((overlap > LIKE).all())
     large = float(size) > LEAST_BITE
-    right = like and large and not healed
+    right = like and large and stays
     missing = remains < HEALED
     nearest = _gap(chomper, target).cummin(0).values  # so far
     before = nearest > APART

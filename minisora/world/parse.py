@@ -29,7 +29,6 @@ from minisora.world.captions import (
 )
 from minisora.world.families import LOOKS, PANS_AND_ZOOMS, SHOWS_PAN, SHOWS_ZOOM, SIMPLE_MOTIONS
 from minisora.world.game_words import GameSpec
-from minisora.world.phrases import MOTION_WORDS
 from minisora.world.rewordings import GAME_REWORDINGS, OF_SEVERAL, REWORDINGS
 from minisora.world.scene import (
     COLORS,
@@ -939,8 +938,7 @@ def _check_together(spec: PromptSpec) -> None:
         _check_motions(name, motions)
     if spec.wall and any(thing.size == "large" for thing in spec.objects):
         raise ValueError("a large object does not fit behind the wall of this world; say 'small'")
-    if found and found[0].startswith("a camera"):
-        _check_background(spec)
+    _check_background(spec.background, spec.texture, kinds - {"still"})
     looks = {replace(thing, place=None, path=None) for thing in spec.objects}
     if len(spec.objects) > 2 and len(looks) > 1:
         raise ValueError(
@@ -964,23 +962,29 @@ def _check_motions(name: str, motions: Sequence[str]) -> None:
         return
     for motion in motions:
         if motion not in ("None", "moving", *shown):
-            can = [MOTION_WORDS[own][0][0] for own in shown]
+            asked, *can = [phrases.MOTION_WORDS[own][0][0] for own in (motion, *shown)]
             raise ValueError(
-                f"with {name}, nothing in this world is {MOTION_WORDS[motion][0][0]} by itself; "
+                f"with {name}, nothing in this world is {asked} by itself; "
                 f"ask for something {', '.join(can[:-1])} or {can[-1]}"
             )
 
 
-def _check_background(spec: PromptSpec) -> None:
-    """Refuse a background before which nobody would see the camera move."""
+def _check_background(
+    background: tuple[str, ...] | None,
+    texture: str | None,
+    cameras: Collection[str],
+) -> None:
+    """Refuse a background before which nobody would see a camera move."""
+    if texture is None or not cameras:
+        return
     shown: set[str] = set()
-    for camera in spec.camera or ():
+    for camera in cameras:
         move, way = camera.split(maxsplit=1)
         shown.update(("hills",) if move == "looks" else SHOWS_PAN.get(way, SHOWS_ZOOM))
-    if spec.texture is not None and spec.texture not in shown:
-        color = spec.background[0] if spec.background else "navy"
+    if texture not in shown:
+        color = background[0] if background else "navy"
         raise ValueError(
-            f"before {BEFORE[spec.texture]} one does not see this camera move; "
+            f"before {BEFORE[texture]} one does not see this camera move; "
             f"say for example 'on {background_words(color, 'hills')}'"
         )
 
