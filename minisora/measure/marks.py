@@ -88,7 +88,8 @@ def _lines(
     drawn = drawn.flatten(1)  # (N, P)
     seen = alpha.flatten(1)  # (T, P)
     products = 2 * seen @ drawn.T
-    return ends, drawn.square().sum(1) - products
+    own = drawn.square().sum(1)
+    return ends, own - products
 
 
 def _strokes(
@@ -172,15 +173,18 @@ def bitten(chomper: Fit, target: Fit, alpha: torch.Tensor) -> Bite:
     T, H, W = alpha.shape
     start = chomper.positions[0]
     way = target.positions[0] - start
-    way = way / way.norm().clamp(min=1e-6)
+    distance = way.norm().clamp(min=1e-6)
+    way = way / distance
     depth = (chomper.positions - start) @ way
     deepest = depth.cummax(0).values  # (T,)
     centers = start + deepest[:, None] * way
-    radii = chomper.radii.median().expand(T) * BITE
+    radius = chomper.radii.median() * BITE
+    radii = radius.expand(T)
     disc = coverage("circle", centers, radii, torch.zeros(T), H, W)
     whole = _drawn(target, H, W)
     in_view = 1 - _drawn(chomper, H, W)
-    left = torch.minimum(whole, 1 - disc) * in_view
+    not_bitten = torch.minimum(whole, 1 - disc)
+    left = not_bitten * in_view
     overlap = iou(alpha, left)
 
     entire = whole[-1]
@@ -198,7 +202,8 @@ def bitten(chomper: Fit, target: Fit, alpha: torch.Tensor) -> Bite:
     large = float(size) > LEAST_BITE
     right = like and large and stays
     missing = remains < HEALED
-    nearest = _gap(chomper, target).cummin(0).values  # so far
+    gap = _gap(chomper, target)
+    nearest = gap.cummin(0).values  # so far
     before = nearest > APART
     early = bool((missing & before).any())
     return Bite(overlap, right, not early if missing.any() else None)
@@ -218,7 +223,8 @@ def is_lit(thing: Fit, lamp: Fit, colors: tuple[str | None, ...]) -> bool:
         return False
     gap = _gap(thing, lamp)
     around = slice(max(first - 1, 0), first + 2)
-    touches = bool(gap[around].min() < CONTACT)
+    closest = gap[around].min()
+    touches = bool(closest < CONTACT)
     nearest = int(gap.argmin())
     return touches and abs(nearest - first) <= 1
 
@@ -228,7 +234,8 @@ def lit_after_touch(thing: Fit, lamp: Fit, colors: tuple[str | None, ...]) -> bo
     if "on" not in colors:
         return None
     until = colors.index("on") + 2
-    return bool(_gap(thing, lamp)[:until].min() < CONTACT)
+    gap = _gap(thing, lamp)[:until]
+    return bool(gap.min() < CONTACT)
 
 
 def _gap(a: Fit, b: Fit) -> torch.Tensor:
